@@ -1,0 +1,1 @@
+"""The control plane: decides how many replicas each revision needs, and makes it so."""

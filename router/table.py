@@ -1,0 +1,75 @@
+"""The routing table: an immutable snapshot of services, revisions and limits, replaced whole on reload."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+MiB = 1 << 20
+
+
+class OnDisconnect(StrEnum):
+    """What to do when a client leaves after its request was sent to a replica."""
+
+    CANCEL = "cancel"  # close the upstream connection at once
+    FINISH = "finish"  # await and discard the answer; the slot stays taken until then
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of one revision. Times in seconds, 0 = no limit; sizes in bytes.
+
+    `container_concurrency` is a hard limit per replica (0 = none). The four clocks: `hold` runs from the end of the
+    request's head until it is sent to a replica; `first_byte` from then to the response's head; `idle` between two
+    pieces of a response; `total` from dispatch to the last byte.
+    """
+
+    container_concurrency: int = 0
+    queue_depth: int = 1000
+    queue_bytes: int = 64 * MiB
+    max_body: int = 1024 * MiB
+    hold: float = 600.0
+    first_byte: float = 300.0
+    idle: float = 0.0
+    total: float = 0.0
+    on_disconnect: OnDisconnect = OnDisconnect.CANCEL
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """One version of a service. `name` is unique over all services."""
+
+    name: str
+    service: str
+    limits: Limits = Limits()
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A revision's part of its service's traffic: `percent` 0..100 (they sum to 100), reachable by `tag` if it has one."""
+
+    revision: Revision
+    percent: int
+    tag: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What a host and path lead to.
+
+    `hosts` are lower-case names without a port. `paths` are prefixes that match whole segments; none = every path.
+    `show_revision` adds the revision's name to responses.
+    """
+
+    name: str
+    hosts: tuple[str, ...]
+    shares: tuple[Share, ...]
+    paths: tuple[str, ...] = ()
+    show_revision: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """All services. Hosts and paths do not overlap between services (the catalog checks it)."""
+
+    services: tuple[Service, ...] = ()
