@@ -58,7 +58,8 @@ class Service:
     """What a host and path lead to.
 
     `hosts` are lower-case names without a port. `paths` are prefixes that match whole segments; none = every path.
-    `show_revision` adds the revision's name to responses.
+    `show_revision` adds the revision's name to responses; `tag_header` lets a request choose a share by header as well as
+    by `tag-host`.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Service:
     shares: tuple[Share, ...]
     paths: tuple[str, ...] = ()
     show_revision: bool = False
+    tag_header: bool = True
 
 
 @dataclass(frozen=True, slots=True)

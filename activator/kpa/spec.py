@@ -52,6 +52,7 @@ class Bounds:
 
     `max_scale` 0 = unlimited. `idle_period` is how long a revision must have had no request before its last replica
     goes: max(scale-to-zero-grace-period, scale-to-zero-pod-retention-period). `progress_deadline` bounds one start.
+    After `start_attempts` failed starts in a row those who wait are told, and further starts wait for a new request.
     """
 
     min_scale: int = 0
@@ -60,3 +61,4 @@ class Bounds:
     enable_scale_to_zero: bool = True
     idle_period: float = 1800.0
     progress_deadline: float = 3600.0
+    start_attempts: int = 5
