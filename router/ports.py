@@ -7,17 +7,22 @@ an object in this process, the parent of several workers, or a leader on another
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-Clock = "Callable[[], float]"
+    from collections.abc import Mapping
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """A replica that may be sent requests: it answered its readiness probe and is not draining."""
+class Clock(Protocol):
+    """Seconds on a clock that never goes back; `time.monotonic`, or a test's own."""
+
+    def __call__(self) -> float:
+        """Return the present time."""
+
+
+class Endpoint(NamedTuple):
+    """A replica that may be sent requests: it answered its readiness probe and is not draining. A tuple, because it is
+    looked up for every request."""
 
     replica: str
     host: str

@@ -46,7 +46,8 @@ class Revision:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """A revision's part of its service's traffic: `percent` 0..100 (they sum to 100), reachable by `tag` if it has one."""
+    """A revision's part of its service's traffic: `percent` 0..100 (they sum to 100), reachable by `tag` if it has
+    one."""
 
     revision: Revision
     percent: int
@@ -58,8 +59,8 @@ class Service:
     """What a host and path lead to.
 
     `hosts` are lower-case names without a port. `paths` are prefixes that match whole segments; none = every path.
-    `show_revision` adds the revision's name to responses; `tag_header` lets a request choose a share by header as well as
-    by `tag-host`.
+    `show_revision` adds the revision's name to responses; `tag_header` lets a request choose a share by header as well
+    as by `tag-host`.
     """
 
     name: str

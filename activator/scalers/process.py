@@ -1,0 +1,168 @@
+"""The process scaler: replicas are local processes, kept by the keeper and found ready by the probe."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from activator.scalers.base import Phase
+from activator.scalers.causes import exec_sentence, exit_sentence
+from activator.scalers.keeper.client import KeeperClient
+from activator.scalers.local import LocalScaler
+from activator.scalers.ports import PORTS, free_port
+from activator.scalers.probe import probe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from activator.scalers.base import Routing
+    from activator.scalers.fleet import Launch, News
+
+HOST = "127.0.0.1"
+KEPT_LOGS = 20
+
+
+class ProcessScaler(LocalScaler):
+    """A Scaler whose replicas are processes of this machine.
+
+    Output goes to `log_dir/REVISION/REPLICA.log` (and `.log.1`), of which the newest are kept. That a probe
+    reaches the replica rather than a stranger rests on its port: bound on trial just before, and out of the
+    range that the kernel hands out. A replica that ended is never ready, whoever answers on its port.
+    """
+
+    def __init__(
+        self, routing: Routing, *, clock: Callable[[], float], log_dir: Path, ports: range = PORTS
+    ) -> None:
+        self._processes = Processes(log_dir, ports)
+        super().__init__(self._processes, routing, clock, _new_name)
+
+    async def start(self) -> None:
+        """Start the keeper, so that a first replica need not wait for it. OSError when that fails."""
+        await self._processes.keeper.start()
+
+
+def _new_name(revision: str) -> str:
+    return f"{revision}-{secrets.token_hex(3)}"
+
+
+@dataclass(slots=True, eq=False)
+class Process:
+    """One replica's process, from the order to start it until its end."""
+
+    launch: Launch
+    news: News
+    port: int
+    probing: asyncio.Task[None] | None = None
+
+
+class Processes:
+    """A Runner of processes."""
+
+    def __init__(self, log_dir: Path, ports: range) -> None:
+        self.keeper = KeeperClient(self._hear, self._lost)
+        self._log_dir = log_dir
+        self._ports = ports
+        self._running: dict[str, Process] = {}
+
+    def start(self, launch: Launch, news: News) -> Phase:
+        """Order the keeper to start a process; what comes of it is told as news."""
+        try:
+            port = free_port(HOST, {process.port for process in self._running.values()}, self._ports)
+            self.keeper.send(self._order(launch, port))
+        except OSError as error:
+            message = f"{launch.name} could not be started: {error}"
+            asyncio.get_running_loop().call_soon(news.ended, launch.name, message)
+        else:
+            self._running[launch.name] = Process(launch, news, port)
+        return Phase.STARTING
+
+    def end(self, name: str) -> None:
+        """Order the keeper to end a process."""
+        if name in self._running:
+            self.keeper.send({"do": "end", "name": name})
+
+    async def close(self) -> None:
+        """End the keeper and all that is left."""
+        await self.keeper.close()
+        for process in self._running.values():
+            _stop_probing(process)
+        self._running.clear()
+
+    def _order(self, launch: Launch, port: int) -> dict[str, Any]:
+        spec = launch.spec
+        return {
+            "do": "start",
+            "name": launch.name,
+            "command": spec.command,
+            "env": {**spec.env, "HOST": HOST, "PORT": str(port), "REPLICA": launch.name},
+            "directory": str(spec.directory),
+            "log": str(self._logs_of(launch.revision) / f"{launch.name}.log"),
+            "log_bytes": spec.log_bytes,
+            "grace": spec.termination_grace,
+        }
+
+    def _logs_of(self, revision: str) -> Path:
+        return self._log_dir.absolute() / quote(revision, safe="")
+
+    def _hear(self, message: dict[str, Any]) -> None:
+        process = self._running.get(message["name"])
+        if process is None:
+            return
+        if message["event"] == "started":
+            process.news.running(process.launch.name, HOST, process.port)
+            process.probing = asyncio.get_running_loop().create_task(_watch(process))
+        elif message["event"] == "failed":
+            spec = process.launch.spec
+            error = (message["errno"], message["culprit"], message["text"])
+            command = spec.command[0] if spec.command else ""
+            sentence, doomed = exec_sentence(command, str(spec.directory), error)
+            self._ended(process, sentence, doomed=doomed)
+        else:
+            self._ended(process, exit_sentence(process.launch.name, message["code"], message["tail"]))
+
+    def _lost(self) -> None:
+        for process in list(self._running.values()):
+            self._ended(process, f"{process.launch.name} went down with the keeper process, which was killed")
+
+    def _ended(self, process: Process, message: str, *, doomed: bool = False) -> None:
+        del self._running[process.launch.name]
+        _stop_probing(process)
+        process.news.ended(process.launch.name, message, doomed=doomed)
+        self._prune(process.launch.revision)
+
+    def _prune(self, revision: str) -> None:
+        """Delete the oldest logs of `revision` beyond those of running replicas and the newest of the
+        others.
+        """
+        live = {f"{name}.log" for name in self._running}
+        logs = [log for log in self._logs_of(revision).glob("*.log") if log.name not in live]
+        for log in sorted(logs, key=lambda log: log.stat().st_mtime)[:-KEPT_LOGS]:
+            log.unlink(missing_ok=True)
+            log.with_name(log.name + ".1").unlink(missing_ok=True)
+
+
+def _stop_probing(process: Process) -> None:
+    if process.probing:
+        process.probing.cancel()
+
+
+async def _watch(process: Process) -> None:
+    """Probe a process until it ends: one probe at a time, each a period after the last began."""
+    loop = asyncio.get_running_loop()
+    name, spec = process.launch.name, process.launch.spec
+    ready, failures = False, 0
+    while True:
+        begun = loop.time()
+        complaint = await probe(HOST, process.port, spec.readiness_path, within=spec.probe_timeout)
+        failures = failures + 1 if complaint else 0
+        if not complaint:
+            ready = True
+            process.news.ready(name)
+        elif not ready or failures >= spec.failure_threshold:
+            process.news.unready(name, complaint)
+        period = spec.probe_period if ready else spec.startup_period
+        await asyncio.sleep(max(begun + period - loop.time(), 0))

@@ -1,0 +1,136 @@
+"""From a file to `Settings`, or to a list of everything that is wrong with it.
+
+What pydantic refuses is cut out of the data (and remembered as damaged), so that the rest of the file can still be checked as
+a whole. Nothing is half-applied: any problem means no settings.
+"""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from activator.settings import preset
+from activator.settings.checks import check
+from activator.settings.problems import Finding, Location, Problem, SettingsError, shown
+from activator.settings.schema import DEFAULT_PRESET, Settings
+from activator.settings.source import Source, read
+from activator.settings.suggest import group_at, nearest
+from activator.settings.texts import context
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pydantic_core import ErrorDetails
+
+MOST_PROBLEMS = 100
+SECRET = {"env", "command"}
+MESSAGES = {
+    "model_type": "must be a mapping of keys",
+    "dict_type": "must be a mapping of names to values",
+    "tuple_type": "must be a list",
+    "string_type": "must be text",
+}
+
+
+def load(path: Path) -> Settings:
+    """Return the settings in the file `path`. SettingsError with every problem, in the order of the file."""
+    return settings_of(read(path), path.absolute().parent)
+
+
+def settings_of(source: Source, base: Path) -> Settings:
+    """Return the settings in `source`; its paths are relative to `base`. SettingsError as for `load`."""
+    if not isinstance(source.data, dict):
+        raise SettingsError([Problem(source.file, "", "must be a mapping of keys", 1, shown(source.data))])
+    data = deepcopy(source.data)
+    findings = [*source.findings, *_lay_over_preset(data)]
+    damaged = list(source.damaged)
+    _put_logs_into_state(data)
+    while True:
+        try:
+            settings = Settings.model_validate(data, context=context(base))
+            break
+        except ValidationError as error:
+            refused = error.errors(include_url=False)
+        findings += [_finding(each) for each in refused[:MOST_PROBLEMS]]
+        damaged += [at for each in refused for at in _damage(each)]
+        for each in reversed(refused):
+            _cut(data, _location(each))
+    findings += [finding for finding in check(settings) if not _rests_on(finding, damaged)]
+    if findings:
+        raise SettingsError(_told(source, findings))
+    return settings
+
+
+def _lay_over_preset(data: dict[str, Any]) -> list[Finding]:
+    name = DEFAULT_PRESET if data.get("preset") is None else data["preset"]
+    own = {} if data.get("autoscaling") is None else data["autoscaling"]
+    if not isinstance(name, str) or not isinstance(own, dict):
+        return []
+    known = preset.names()
+    if name not in known:
+        near = get_close_matches(name[:64], known, 1)
+        return [Finding(("preset",), "is no preset", shown(name), " or ".join(known), "".join(near))]
+    written = {key: value for key, value in own.items() if value is not None}
+    data["autoscaling"] = {**own, **preset.keys(name), **written}
+    return []
+
+
+def _put_logs_into_state(data: dict[str, Any]) -> None:
+    state = data.get("state-dir")
+    if isinstance(state, str) and state and data.get("log-dir") is None:
+        data["log-dir"] = f"{state}/logs"
+
+
+def _location(error: ErrorDetails) -> Location:
+    at = error["loc"]
+    return at[:-1] if at[-1] == "[key]" and "env" in at[:-1] else at
+
+
+def _finding(error: ErrorDetails) -> Finding:
+    at, notes = _location(error), error.get("ctx", {})
+    if error["type"] == "extra_forbidden":
+        return Finding(at, "unknown key", suggestion=_meant(at))
+    value = "" if SECRET & set(at) else shown(error["input"])
+    message = notes.get("message") or MESSAGES.get(error["type"], error["msg"])
+    return Finding(at, message, value, notes.get("allowed", ""), notes.get("suggestion", ""))
+
+
+def _damage(error: ErrorDetails) -> tuple[Location, ...]:
+    at = _location(error)
+    return (at, (*at[:-1], _meant(at))) if error["type"] == "extra_forbidden" else (at,)
+
+
+def _meant(at: Location) -> str:
+    group = group_at(Settings, at[:-1])
+    return nearest(group, str(at[-1])) if group else ""
+
+
+def _cut(data: Any, at: Location) -> None:
+    """Take the value at `at` out of `data`; an entry that should be a group becomes an empty one, to keep the others' places."""
+    for part in at[:-1]:
+        data = data[part]
+    if isinstance(data, list) and group_at(Settings, at):
+        data[int(at[-1])] = {}
+    else:
+        del data[at[-1]]
+
+
+def _rests_on(finding: Finding, damaged: list[Location]) -> bool:
+    for place in (finding.at, *finding.needs):
+        for hole in damaged:
+            shared = min(len(place), len(hole))
+            if place[:shared] == hole[:shared]:
+                return True
+    return False
+
+
+def _told(source: Source, findings: list[Finding]) -> list[Problem]:
+    problems = sorted(map(source.problem, findings), key=lambda problem: problem.line or 0)
+    more = len(problems) - MOST_PROBLEMS
+    if more > 0:
+        last = Problem(source.file, "", f"... and {more} or more problems like these")
+        return [*problems[:MOST_PROBLEMS], last]
+    return problems

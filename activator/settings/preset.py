@@ -1,0 +1,22 @@
+"""Published sets of autoscaling keys, chosen by name. They are files, so that anyone can read where the numbers come from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from activator.settings.source import read
+
+DIRECTORY = Path(__file__).parent / "presets"
+
+
+def names() -> tuple[str, ...]:
+    """Return the presets there are."""
+    return tuple(sorted(path.stem for path in DIRECTORY.glob("*.yaml")))
+
+
+def keys(name: str) -> dict[str, Any]:
+    """Return the autoscaling keys of a preset as written. KeyError for an unknown name."""
+    if name not in names():
+        raise KeyError(name)
+    return dict(read(DIRECTORY / f"{name}.yaml").data["autoscaling"])

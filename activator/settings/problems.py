@@ -1,0 +1,97 @@
+"""What is wrong with a configuration file, said so that it can be put right without reading this code."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+Location = tuple[str | int, ...]
+
+_LONGEST_VALUE = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A problem before it is tied to a file. It is worth telling only if none of `needs` is damaged itself."""
+
+    at: Location
+    message: str
+    value: str = ""
+    allowed: str = ""
+    suggestion: str = ""
+    needs: tuple[Location, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing to put right: where, what, and what would be allowed.
+
+    `path` is as in `services[0].hosts`, `line` counts from 1, `subject` is the name of the service or revision it lies in.
+    """
+
+    file: str
+    path: str
+    message: str
+    line: int | None = None
+    subject: str = ""
+    value: str = ""
+    allowed: str = ""
+    suggestion: str = ""
+
+    def __str__(self) -> str:
+        place = self.file if self.line is None else f"{self.file}:{self.line}"
+        hints = (
+            f"got {self.value}" if self.value else "",
+            f"allowed: {self.allowed}" if self.allowed else "",
+            f"did you mean {self.suggestion}?" if self.suggestion else "",
+        )
+        notes = "; ".join(hint for hint in hints if hint)
+        path = f"{self.path} ({_key(self.subject)})" if self.subject else self.path
+        text = ": ".join(part for part in (place, path, self.message) if part)
+        return f"{text} ({notes})" if notes else text
+
+
+class SettingsError(Exception):
+    """A file that cannot be used. `problems` has all of them, in the order of their lines."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems: Sequence[Problem] = tuple(problems)
+        super().__init__("\n".join(map(str, self.problems)))
+
+
+def path_of(location: Location) -> str:
+    """Return a location as people write it: `services[0].revisions[1].autoscaling.min-scale`."""
+    parts = [f"[{part}]" if isinstance(part, int) else f".{_key(part)}" for part in location]
+    return "".join(parts).removeprefix(".")
+
+
+def shown(value: object) -> str:
+    """Return a value on one line, printable and not too long."""
+    if isinstance(value, dict):
+        return "a mapping"
+    if isinstance(value, (list, tuple)):
+        return "a list"
+    if value is None:
+        return "nothing"
+    text = str(value).lower() if isinstance(value, bool) else _text(value)
+    return text if len(text) <= _LONGEST_VALUE else text[:_LONGEST_VALUE] + "..."
+
+
+def _text(value: object) -> str:
+    if isinstance(value, str):
+        return ascii(value[: 2 * _LONGEST_VALUE]) if not value.isprintable() else repr(value)
+    return (
+        f"{value:g}" if isinstance(value, float) else f"{value:d}" if _small(value) else "a very large number"
+    )
+
+
+def _small(value: object) -> bool:
+    return isinstance(value, int) and value.bit_length() < 128
+
+
+def _key(part: str) -> str:
+    plain = part.replace("-", "").replace("_", "").replace("/", "").replace(".", "")
+    return part if plain.isalnum() and plain.isascii() and len(part) <= _LONGEST_VALUE else shown(part)

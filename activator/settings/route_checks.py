@@ -1,0 +1,90 @@
+"""Hosts and paths lead to one service each: what two services claim is an error, not a question of order.
+
+Prefixes may lie within each other (the longest wins). A tag's host, `tag-host`, must not be anyone's host either.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from activator.settings.problems import Finding, Location, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from activator.settings.schema import Service, Settings
+
+LONGEST_LABEL = 63
+LONGEST_HOST = 253
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A host that leads to service number `service`, and the key that says so."""
+
+    host: str
+    prefix: str
+    service: int
+    at: Location
+    tag: str = ""
+
+    def __str__(self) -> str:
+        return f"services[{self.service}]" + (f" (tag {self.tag})" if self.tag else "")
+
+
+def check_routes(settings: Settings) -> Iterator[Finding]:
+    """Yield hosts and paths that lead to two services, or that cannot be."""
+    for index, service in enumerate(settings.services):
+        yield from _listed_twice(service.hosts, ("services", index, "hosts"))
+        yield from _listed_twice(service.paths, ("services", index, "paths"))
+        yield from _long_hosts(service, index)
+    yield from _claimed_twice(settings)
+
+
+def _listed_twice(texts: tuple[str, ...], at: Location) -> Iterator[Finding]:
+    for text, count in Counter(texts).items():
+        if count > 1:
+            yield Finding(at, f"lists {shown(text)} {count} times")
+
+
+def _long_hosts(service: Service, index: int) -> Iterator[Finding]:
+    for number, share in enumerate(service.traffic):
+        for host in service.hosts if share.tag else ():
+            tagged = f"{share.tag}-{host}"
+            if len(tagged.partition(".")[0]) > LONGEST_LABEL or len(tagged) > LONGEST_HOST:
+                at = ("services", index, "traffic", number, "tag")
+                yield Finding(at, f"is too long for a host name before {shown(host)}", shown(share.tag))
+
+
+def _claimed_twice(settings: Settings) -> Iterator[Finding]:
+    first: dict[tuple[str, str], Claim] = {}
+    told: set[tuple[Location, str, int]] = set()
+    for claim in (*_hosts(settings), *_tagged_hosts(settings)):
+        owner = first.setdefault((claim.host, claim.prefix), claim)
+        if owner is claim or (claim.at, claim.host, owner.service) in told:
+            continue
+        told.add((claim.at, claim.host, owner.service))
+        where = f" with path {shown(claim.prefix)}" if claim.prefix != "/" else ""
+        needs = tuple(("services", index, "paths") for index in {claim.service, owner.service})
+        yield Finding(claim.at, f"host {shown(claim.host)}{where} leads to {owner} already", needs=needs)
+
+
+def _hosts(settings: Settings) -> Iterator[Claim]:
+    for index, service in enumerate(settings.services):
+        for host in dict.fromkeys(service.hosts):
+            for prefix in dict.fromkeys(service.paths or ("/",)):
+                yield Claim(host, prefix, index, ("services", index, "hosts"))
+
+
+def _tagged_hosts(settings: Settings) -> Iterator[Claim]:
+    for index, service in enumerate(settings.services):
+        numbers = {
+            share.tag: number for number, share in reversed(tuple(enumerate(service.traffic))) if share.tag
+        }
+        for tag, number in numbers.items():
+            for host in dict.fromkeys(service.hosts):
+                for prefix in dict.fromkeys(service.paths or ("/",)):
+                    at = ("services", index, "traffic", number, "tag")
+                    yield Claim(f"{tag}-{host}", prefix, index, at, tag)

@@ -1,0 +1,54 @@
+"""The keys about requests (clocks and bounds at the edge) and about processes (how a replica is run and probed)."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from activator.settings.group import Group
+from activator.settings.rules import Choice, Duration, Size, Whole
+from activator.settings.texts import Target
+
+MiB = 1 << 20
+
+
+class Requests(Group):
+    """Clocks and bounds of requests. The clocks are separate: waiting for a replica never uses up the others."""
+
+    container_concurrency: Annotated[int, Whole(0)] = 0
+    """Requests at a time per replica, a hard limit; 0 = none."""
+    hold_timeout: Annotated[float, Duration()] = 600.0
+    """Time a request may wait for a replica; 0 = for ever."""
+    first_byte_timeout: Annotated[float, Duration()] = 300.0
+    """Time from sending a request to a replica until its answer begins; 0 = no limit."""
+    idle_timeout: Annotated[float, Duration()] = 0.0
+    """Time between two pieces of an answer; 0 = no limit."""
+    total_timeout: Annotated[float, Duration()] = 0.0
+    """Time from sending a request to a replica until its answer ends; 0 = no limit."""
+    queue_depth: Annotated[int, Whole(1)] = 1000
+    """Requests that may wait per revision; more are refused."""
+    queue_bytes: Annotated[int, Size(0)] = 64 * MiB
+    """Bytes of waiting requests' bodies that are kept per revision."""
+    max_request_bytes: Annotated[int, Size(0)] = 1024 * MiB
+    """Largest body of a request."""
+    on_disconnect: Annotated[str, Choice(("auto", "cancel", "finish"))] = "auto"
+    """What to do when a client leaves: close the replica's connection, or await the answer and keep the slot until then.
+    auto = finish with a container-concurrency, else cancel."""
+
+
+class Process(Group):
+    """How replicas are run by `scaler: process`."""
+
+    readiness_path: Annotated[str, Target()] = "/"
+    """Path that answers 200 when a replica is ready."""
+    startup_probe_period: Annotated[float, Duration(0.001)] = 0.02
+    """Time between probes of a replica that starts."""
+    readiness_probe_period: Annotated[float, Duration(0.001)] = 10.0
+    """Time between probes of a replica that is ready."""
+    probe_timeout: Annotated[float, Duration(0.001)] = 1.0
+    """Time one probe may take."""
+    failure_threshold: Annotated[int, Whole(1)] = 3
+    """Probes that must fail in a row to take a replica out of service."""
+    termination_grace_period: Annotated[float, Duration()] = 30.0
+    """Time between SIGTERM and SIGKILL for a replica that has no request left."""
+    log_bytes: Annotated[int, Size(1024)] = 10 * MiB
+    """Size at which a replica's log file is started anew."""

@@ -1,0 +1,111 @@
+"""The whole configuration file as types. What a single value may be is said here; what must fit together is in `checks`.
+
+Keys that must be written have an empty default, so that the rest of a file that lacks them can still be checked.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from activator.settings.autoscaling import Autoscaling, AutoscalingOverrides
+from activator.settings.group import Group
+from activator.settings.rules import Choice, Duration, Flag, Whole
+from activator.settings.running import Process, Requests
+from activator.settings.texts import Address, Command, EnvName, EnvText, File, Host, Label, Listen, Prefix
+
+DEFAULT_PRESET = "gpu-120s"
+
+
+class Traffic(Group):
+    """A revision's part of its service's traffic."""
+
+    required: ClassVar[tuple[str, ...]] = ("revision",)
+
+    revision: Annotated[str, Label()] = ""
+    """Name of a revision of this service."""
+    percent: Annotated[int, Whole(0, 100)] = 0
+    """Percent of the service's requests; they sum to 100."""
+    tag: Annotated[str | None, Label()] = None
+    """Name by which the revision is reached directly, at the host `tag-host`."""
+
+
+class Revision(Group):
+    """One version of a service, and how to run it."""
+
+    required: ClassVar[tuple[str, ...]] = ("name",)
+
+    name: Annotated[str, Label()] = ""
+    """Name, unique over all services."""
+    command: Annotated[tuple[str, ...], Command()] = ()
+    """Program and arguments; HOST, PORT and REPLICA are in its environment. No shell runs it."""
+    directory: Annotated[Path, File()] = Field(default=Path(), validate_default=True)
+    """Working directory of the command."""
+    env: dict[Annotated[str, EnvName()], Annotated[str, EnvText()]] = Field(default_factory=dict)
+    """Environment variables, over those of the edge."""
+    autoscaling: AutoscalingOverrides = AutoscalingOverrides()
+    """Overrides for this revision."""
+    requests: Requests = Requests()
+    """Overrides for this revision."""
+    process: Process = Process()
+    """Overrides for this revision."""
+
+
+class Service(Group):
+    """What hosts and paths lead to: revisions that share the traffic."""
+
+    required: ClassVar[tuple[str, ...]] = ("name", "hosts", "revisions")
+
+    name: Annotated[str, Label()] = ""
+    """Name, unique."""
+    hosts: tuple[Annotated[str, Host()], ...] = ()
+    """Host names that lead here."""
+    paths: tuple[Annotated[str, Prefix()], ...] = ()
+    """Path prefixes that lead here, by whole segments; none = every path. The longest prefix wins."""
+    show_revision: Annotated[bool, Flag()] = False
+    """Whether responses name the revision that answered."""
+    tag_header: Annotated[bool, Flag()] = True
+    """Whether a request may choose a tag by header, too."""
+    autoscaling: AutoscalingOverrides = AutoscalingOverrides()
+    """Overrides for this service."""
+    requests: Requests = Requests()
+    """Overrides for this service."""
+    process: Process = Process()
+    """Overrides for this service."""
+    revisions: tuple[Revision, ...] = ()
+    """The versions of the service."""
+    traffic: tuple[Traffic, ...] = ()
+    """Who gets which part; may be left out for a single revision."""
+
+
+class Settings(Group):
+    """A configuration file. Paths are absolute after loading, and `autoscaling` lies over its preset."""
+
+    required: ClassVar[tuple[str, ...]] = ("services",)
+
+    listen: Annotated[Address, Listen()] = Address("127.0.0.1", 8080)
+    """Address of the edge."""
+    admin: Annotated[Address, Listen()] = Address("127.0.0.1", 9090)
+    """Address of the admin API and of metrics."""
+    scaler: Annotated[str, Choice(("process", "memory"))] = "process"
+    """What runs replicas: local processes, or nothing but memory (for trials)."""
+    state_dir: Annotated[Path, File()] = Field(default=Path("state"), validate_default=True)
+    """Directory for what survives a restart."""
+    log_dir: Annotated[Path, File()] = Field(default=Path("state/logs"), validate_default=True)
+    """Directory for the logs of replicas; not written = `logs` in state-dir."""
+    access_log: Annotated[bool, Flag()] = False
+    """Whether each request writes a line to the log."""
+    drain_timeout: Annotated[float, Duration()] = 45.0
+    """Time for running requests to end after SIGTERM."""
+    preset: str = DEFAULT_PRESET
+    """Name of a published set of autoscaling keys, which lie under those of this file."""
+    autoscaling: Autoscaling = Autoscaling()
+    """Defaults for all services."""
+    requests: Requests = Requests()
+    """Defaults for all services."""
+    process: Process = Process()
+    """Defaults for all services."""
+    services: tuple[Service, ...] = ()
+    """The services."""

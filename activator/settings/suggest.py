@@ -1,0 +1,79 @@
+"""The key that was meant. People come with Knative's annotations, its older camelCase names, and typing errors."""
+
+from __future__ import annotations
+
+import re
+from difflib import get_close_matches
+from typing import get_args
+
+from activator.settings.autoscaling import AutoscalingOverrides
+from activator.settings.group import Group
+from activator.settings.problems import Location
+from activator.settings.running import Process, Requests
+
+LONGEST = 64
+
+GROUPS: dict[str, type[Group]] = {
+    "autoscaling": AutoscalingOverrides,
+    "requests": Requests,
+    "process": Process,
+}
+
+ELSEWHERE = {
+    "activate-scale": "activation-scale",
+    "args": "command",
+    "cmd": "command",
+    "cwd": "directory",
+    "working-dir": "directory",
+    "workdir": "directory",
+    "environment": "env",
+    "host": "hosts",
+    "idle-timeout-seconds": "idle-timeout",
+    "max-replicas": "max-scale",
+    "min-replicas": "min-scale",
+    "min-activate-scale": "activation-scale",
+    "path": "paths",
+    "path-prefix": "paths",
+    "port": "listen",
+    "response-start-timeout-seconds": "first-byte-timeout",
+    "revision-name": "revision",
+    "target-concurrency": "target",
+    "tick-interval": "tick",
+    "timeout-seconds": "total-timeout",
+    "window": "stable-window",
+}
+
+
+def group_at(root: type[Group], location: Location) -> type[Group] | None:
+    """Return the group that lies at `location` of a file whose whole is `root`; None where there is none."""
+    group: type[Group] | None = root
+    for part in location:
+        if isinstance(part, str):
+            field = group.model_fields.get(group.keys().get(part, "")) if group else None
+            group = _group_in(field.annotation) if field else None
+    return group
+
+
+def nearest(group: type[Group], key: str) -> str:
+    """Return the key of `group` that `key` stands for, with its group in front where it belongs elsewhere; "" if unknown."""
+    if len(key) > LONGEST:
+        return ""
+    plain = _plain(key)
+    own = group.keys()
+    for name in (plain, ELSEWHERE.get(plain, "")):
+        if name in own:
+            return name
+        for other, keys in GROUPS.items():
+            if name in keys.keys() and keys is not group:
+                return f"{other}.{name}" if other in own else f"{name} under {other}"
+    return "".join(get_close_matches(plain, own, 1, 0.6))
+
+
+def _plain(key: str) -> str:
+    name = key.rpartition("/")[2]
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|_", "-", name).lower()
+
+
+def _group_in(annotation: object) -> type[Group] | None:
+    candidates = (annotation, *get_args(annotation))
+    return next((kind for kind in candidates if isinstance(kind, type) and issubclass(kind, Group)), None)

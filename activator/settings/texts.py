@@ -1,0 +1,142 @@
+"""What names, hosts, paths, addresses and commands may be. Stricter than most tools: they end up in file names, metric labels
+and routing tables, and a mistake there shows only much later."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from activator.settings.rules import RefusedError, Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pydantic_core import core_schema
+
+LABEL = r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?"
+_LABEL = re.compile(LABEL)
+_HOST = re.compile(r"[a-z0-9_](?:[-a-z0-9_]{0,61}[a-z0-9_])?(?:\.[a-z0-9_](?:[-a-z0-9_]{0,61}[a-z0-9_])?)*")
+_ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\[\]:/@\s]*):([0-9]{1,5})")
+_ENV = re.compile(r"[^=\0]+")
+_LONGEST_HOST = 253
+
+
+@dataclass(frozen=True)
+class Label(Rule):
+    """A name: a DNS label (RFC 1123), as Kubernetes wants for services."""
+
+    @property
+    def allowed(self) -> str:
+        """Return the characters."""
+        return "up to 63 of a-z, 0-9 and -, which begin and end with a letter or digit"
+
+    def read(self, value: object) -> str:
+        """Return the name."""
+        text = text_of(value, "must be a name")
+        if not _LABEL.fullmatch(text):
+            raise RefusedError("is no valid name", _as_label(text))
+        return text
+
+    def schema(self) -> Mapping[str, object]:
+        """Return the JSON Schema."""
+        return {"type": "string", "pattern": f"^{LABEL}$"}
+
+
+@dataclass(frozen=True)
+class Host(Rule):
+    """A host name as it comes in the Host header, without port; read in lower case, without a final dot (RFC 3986 3.2.2)."""
+
+    @property
+    def allowed(self) -> str:
+        """Return the form."""
+        return "a DNS name or IP address without port, no wildcard"
+
+    def read(self, value: object) -> str:
+        """Return the name as it is looked up."""
+        host = text_of(value, "must be a host name").lower().removesuffix(".")
+        if "*" in host:
+            raise RefusedError("is no host name: there are no wildcards and no default service")
+        if not host.isascii():
+            raise RefusedError("is no host name: international names are written as xn--...", _punycode(host))
+        if host.startswith("[") and host.endswith("]") and is_ipv6(host[1:-1]):
+            return host
+        if len(host) > _LONGEST_HOST or not _HOST.fullmatch(host):
+            name, _, port = host.partition(":")
+            raise RefusedError("is no host name", name if port.isdigit() and _HOST.fullmatch(name) else "")
+        return host
+
+    def schema(self) -> Mapping[str, object]:
+        """Return the JSON Schema."""
+        return {"type": "string", "pattern": r"^[^*:/\s]+$|^\[[0-9A-Fa-f:.]+\]$", "maxLength": 254}
+
+
+@dataclass(frozen=True)
+class Prefix(Rule):
+    """A path prefix of whole segments, decoded, without a final slash (it means the same)."""
+
+    @property
+    def allowed(self) -> str:
+        """Return the form."""
+        return "a decoded path such as /v1/models, without query, %, empty or dot segments"
+
+    def read(self, value: object) -> str:
+        """Return the prefix."""
+        text = text_of(value, "must be a path")
+        if not text.startswith("/"):
+            raise RefusedError("must begin with /", f"/{text}" if text else "/")
+        prefix = text.rstrip("/") if text != "/" and not text.endswith("//") else text
+        segments = prefix.split("/")[1:]
+        if (
+            not text.isprintable()
+            or set(text) & set("?#%*\\")
+            or (prefix != "/" and set(segments) & {"", ".", ".."})
+        ):
+            raise RefusedError("is no path prefix")
+        return prefix
+
+    def schema(self) -> Mapping[str, object]:
+        """Return the JSON Schema."""
+        return {"type": "string", "pattern": r"^/[^?#%*\\]*$"}
+
+
+@dataclass(frozen=True)
+class Target(Rule):
+    """A path (and query) to ask a replica for, exactly as it is sent."""
+
+    @property
+    def allowed(self) -> str:
+        """Return the form."""
+        return "a path such as /health, of printable ASCII without spaces or #"
+
+    def read(self, value: object) -> str:
+        """Return the target."""
+        text = text_of(value, "must be a path")
+        if not text.startswith("/"):
+            raise RefusedError(
+                "must begin with /", f"/{text}" if text.isascii() and text.isprintable() else ""
+            )
+        if not text.isascii() or not text.isprintable() or set(text) & set(" #"):
+            raise RefusedError("is no path that can be asked for")
+        return text
+
+    def schema(self) -> Mapping[str, object]:
+        """Return the JSON Schema."""
+        return {"type": "string", "pattern": r"^/[!-~]*$"}
+
+
+def _as_label(text: str) -> str:
+    label = re.sub(r"[^a-z0-9]+", "-", text[:64].lower()).strip("-")
+    return label if label != text and _LABEL.fullmatch(label) else ""
+
+
+def _punycode(host: str) -> str:
+    try:
+        return host.encode("idna").decode("ascii") if len(host) <= _LONGEST_HOST else ""
+    except UnicodeError:
+        return ""
+
+

@@ -1,0 +1,138 @@
+"""From a revision to a connected replica: one queue per revision, and the loop that a held request goes round.
+
+A request leaves here with a slot and a connection, or with the error that answers it. A connect that fails has sent
+nothing, so the request goes back to its place in the queue; one whose revision has left the table is resolved again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import count
+from typing import TYPE_CHECKING
+
+from router.queue import SUSPECT_SECONDS, Queue
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from router.exchange import Exchange
+    from router.pool import Pool
+    from router.ports import Clock, Replicas, Waker
+    from router.slots import Slots
+    from router.table import Revision
+    from router.upstream import Upstream
+
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+class Admitted:
+    """A slot on a replica and a connection to it, given back on leaving the context."""
+
+    __slots__ = ("_queue", "_slots", "_upstream")
+
+    def __init__(self, queue: Queue, slots: Slots, upstream: Upstream) -> None:
+        self._queue = queue
+        self._slots = slots
+        self._upstream = upstream
+
+    def __enter__(self) -> Upstream:
+        return self._upstream
+
+    def __exit__(self, *_: object) -> None:
+        self._queue.release(self._slots)
+
+
+class Admission:
+    """The queues of all revisions. `resolve` chooses an exchange's revision anew."""
+
+    def __init__(self, pool: Pool, waker: Waker, resolve: Callable[[Exchange], None], clock: Clock) -> None:
+        self.queues: dict[str, Queue] = {}
+        self._pool = pool
+        self._waker = waker
+        self._resolve = resolve
+        self._clock = clock
+        self._tickets = count()
+        self._retired: set[str] = set()
+
+    async def admit(self, exchange: Exchange) -> Admitted:
+        """Return a connected slot for `exchange` in the order of arrival, however long that takes within its hold."""
+        ticket = next(self._tickets)
+        body = exchange.request.body
+        if body is not None and not body.ready:
+            await self._receive(exchange)
+        while exchange.failure is None:
+            revision = exchange.revision
+            assert revision is not None  # noqa: S101 - the path resolves before it admits
+            queue = self.queues[revision.name]
+            slots = queue.take()
+            if slots is None:
+                self._wake(queue)
+                slots = await queue.hold(exchange, ticket, self._clock())
+            if slots is None:
+                self._resolve(exchange)
+            elif (upstream := await self._connect(exchange, queue, slots)) is not None:
+                return Admitted(queue, slots, upstream)
+        raise exchange.failure
+
+    def replace(self, revisions: Mapping[str, Revision]) -> None:
+        """Take a new table's revisions; those held for one that is gone are resolved again."""
+        for name, revision in revisions.items():
+            self.queues.setdefault(name, Queue(revision)).revision = revision
+        self._retired = self.queues.keys() - revisions.keys()
+        for name in self._retired:
+            self.queues[name].dissolve()
+
+    def update(self, replicas: Replicas) -> None:
+        """Take a capacity snapshot; one for a revision that has left the table is of no use."""
+        queue = self.queues.get(replicas.revision)
+        if queue is not None:
+            queue.update(replicas, self._clock())
+
+    def sweep(self, now: float) -> None:
+        """End holds that are over; forget the queues of revisions that have left the table once nothing runs there."""
+        for queue in self.queues.values():
+            queue.expire(now)
+        for name in [name for name in self._retired if not self.queues[name].in_flight()]:
+            del self.queues[name]
+            self._retired.discard(name)
+
+    async def _receive(self, exchange: Exchange) -> None:
+        """Wait for a body that is still being uploaded; it must not occupy a replica meanwhile."""
+        body = exchange.request.body
+        assert body is not None and exchange.revision is not None  # noqa: S101, PT018
+        queue = self.queues[exchange.revision.name]
+        if not queue.replicas.endpoints:
+            self._wake(queue)
+        if exchange.request.expects_continue:
+            exchange.client.write(CONTINUE)
+        body.on_ready = exchange.wake
+        await exchange.wait()
+
+    def _wake(self, queue: Queue) -> None:
+        if not queue.replicas.endpoints:
+            self._waker.wake(queue.revision.name)
+
+    async def _connect(self, exchange: Exchange, queue: Queue, slots: Slots) -> Upstream | None:
+        """Return a connection for a slot that was taken. None when the replica cannot be connected: the slot is given
+        back and the replica left alone for a moment."""
+        upstream = self._pool.take(slots.endpoint, exchange.request)
+        if upstream is not None:
+            return upstream
+        try:
+            upstream = await self._pool.connect(slots.endpoint)
+        except (OSError, TimeoutError):
+            queue.suspect(slots, self._clock())
+            asyncio.get_running_loop().call_later(SUSPECT_SECONDS, self._trust, queue)
+            queue.release(slots)
+            return None
+        except BaseException:
+            queue.release(slots)
+            raise
+        if exchange.failure is not None:
+            self._pool.give(upstream)
+            queue.release(slots)
+            raise exchange.failure
+        return upstream
+
+    def _trust(self, queue: Queue) -> None:
+        queue.refresh(self._clock())

@@ -1,0 +1,88 @@
+"""Answers made by the edge itself: JSON, in OpenAI's error shape where OpenAI's clients look for it.
+
+Every one carries `Activator-Reason`. A 503 carries Retry-After, kept under the 120 s that OpenAI's client obeys; an
+error after the request may have reached a replica tells that client not to repeat it.
+"""
+
+from __future__ import annotations
+
+import json
+from math import ceil
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from router.errors import EdgeError
+    from router.exchange import Exchange
+
+REASON_HEADER = "Activator-Reason"
+MAX_RETRY_AFTER = 120.0
+_OPENAI = (
+    b"/v1/chat/",
+    b"/v1/completions",
+    b"/v1/embeddings",
+    b"/v1/responses",
+    b"/v1/audio/",
+    b"/v1/images/",
+    b"/v1/moderations",
+    b"/openai/",
+)
+_PHRASES = {
+    400: "Bad Request",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    408: "Request Timeout",
+    413: "Content Too Large",
+    414: "URI Too Long",
+    431: "Request Header Fields Too Large",
+    500: "Internal Server Error",
+    501: "Not Implemented",
+    502: "Bad Gateway",
+    503: "Service Unavailable",
+    504: "Gateway Timeout",
+    505: "HTTP Version Not Supported",
+    508: "Loop Detected",
+}
+
+
+def respond(exchange: Exchange, error: EdgeError, now: float) -> bytes:
+    """Return the whole response to `exchange` for `error`."""
+    target = exchange.request.target
+    openai = target.startswith(_OPENAI) or target.partition(b"?")[0] == b"/v1/models"
+    fields: dict[str, object] = {"reason": error.reason, "message": error.message}
+    if exchange.service is not None:
+        fields["service"] = exchange.service.name
+    if exchange.revision is not None:
+        fields["revision"] = exchange.revision.name
+        fields["waited_seconds"] = round(now - exchange.arrived, 3)
+    fields |= error.detail
+    if openai:
+        kind = "server_error" if error.status >= 500 else "invalid_request_error"
+        fields = {
+            "error": {"message": error.message, "type": kind, "param": None, "code": error.reason},
+            **fields,
+        }
+    return compose(error, fields, keep_alive=exchange.keep_alive, bodyless=exchange.request.method == b"HEAD")
+
+
+def refuse_head(error: EdgeError) -> bytes:
+    """Return the response to bytes that never became a request; the connection is closed after it."""
+    return compose(error, {"reason": error.reason, "message": error.message}, keep_alive=False)
+
+
+def compose(error: EdgeError, fields: dict[str, object], *, keep_alive: bool, bodyless: bool = False) -> bytes:
+    """Return head and JSON body of an error response."""
+    body = json.dumps(fields).encode() + b"\n"
+    lines = [
+        f"HTTP/1.1 {error.status} {_PHRASES[error.status]}",
+        "Content-Type: application/json",
+        f"Content-Length: {len(body)}",
+        f"{REASON_HEADER}: {error.reason}",
+    ]
+    if error.retry_after is not None:
+        lines.append(f"Retry-After: {ceil(min(max(error.retry_after, 1.0), MAX_RETRY_AFTER))}")
+    if error.sent:
+        lines.append("X-Should-Retry: false")
+    if not keep_alive:
+        lines.append("Connection: close")
+    head = "\r\n".join(lines).encode() + b"\r\n\r\n"
+    return head if bodyless else head + body

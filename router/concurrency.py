@@ -1,0 +1,67 @@
+"""How much a revision is asked for: Knative's time-weighted concurrency, counted once, from the end of a request's
+head.
+
+A held request is demand. Time is handed in, in seconds; the unit of `concurrency` is requests.
+"""
+
+from __future__ import annotations
+
+
+class Demand:
+    """Requests of one revision, held and running.
+
+    Source: knative networking `pkg/http/stats/request.go`: the integral of concurrency over the period, divided by it.
+    """
+
+    __slots__ = (
+        "_area",
+        "_changed",
+        "_started",
+        "arrivals",
+        "idle_since",
+        "now_open",
+        "tagged_open",
+        "tagged_since",
+    )
+
+    def __init__(self, now: float) -> None:
+        self.now_open = 0
+        self.tagged_open = 0
+        self.arrivals = 0
+        self.idle_since: float | None = None
+        self.tagged_since: float | None = None
+        self._area = 0.0
+        self._changed = self._started = now
+
+    def enter(self, now: float, *, tagged: bool = False) -> None:
+        """Count one request more; `tagged` if it came by tag and not by its share of the traffic."""
+        self._area += (now - self._changed) * self.now_open
+        self._changed = now
+        self.now_open += 1
+        self.arrivals += 1
+        self.idle_since = None
+        if tagged:
+            self.tagged_open += 1
+            self.tagged_since = None
+
+    def leave(self, now: float, *, tagged: bool = False) -> None:
+        """Count one request less, however it ended."""
+        self._area += (now - self._changed) * self.now_open
+        self._changed = now
+        self.now_open -= 1
+        if not self.now_open:
+            self.idle_since = now
+        if tagged:
+            self.tagged_open -= 1
+            if not self.tagged_open:
+                self.tagged_since = now
+
+    def collect(self, now: float) -> tuple[float, int]:
+        """Return (average concurrency, arrivals) since the last call, and begin a new period."""
+        area = self._area + (now - self._changed) * self.now_open
+        period = now - self._started
+        average = area / period if period > 0 else float(self.now_open)
+        arrivals = self.arrivals
+        self._area, self.arrivals = 0.0, 0
+        self._changed = self._started = now
+        return average, arrivals

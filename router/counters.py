@@ -1,0 +1,113 @@
+"""What the router counts, in plain numbers: demand for the autoscaler, totals and histograms for the metrics.
+
+Everything is kept per configured service and revision, so that no caller can make the number of series grow.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from router.concurrency import Demand
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from router.exchange import Exchange
+    from router.ports import Clock
+    from router.table import Revision
+
+SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
+
+
+class Histogram:
+    """Counts per bucket of SECONDS (the last bucket is +Inf) and the sum, in seconds."""
+
+    __slots__ = ("counts", "total")
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(SECONDS) + 1)
+        self.total = 0.0
+
+    def observe(self, seconds: float) -> None:
+        """Add one observation."""
+        self.counts[bisect_left(SECONDS, seconds)] += 1
+        self.total += seconds
+
+
+class RevisionCounters:
+    """One revision's demand and totals."""
+
+    __slots__ = ("demand", "durations", "holds", "reasons", "revision", "service", "statuses")
+
+    def __init__(self, revision: Revision, now: float) -> None:
+        self.service = revision.service
+        self.revision = revision.name
+        self.demand = Demand(now)
+        self.statuses: Counter[int] = Counter()
+        self.reasons: Counter[str] = Counter()
+        self.durations = Histogram()
+        self.holds = Histogram()
+
+
+class Counting:
+    """Counts an exchange as demand of its revision while the context lasts."""
+
+    __slots__ = ("_counters", "_exchange")
+
+    def __init__(self, counters: Counters, exchange: Exchange) -> None:
+        self._counters = counters
+        self._exchange = exchange
+
+    def __enter__(self) -> None:
+        self._counters.enter(self._exchange)
+
+    def __exit__(self, *_: object) -> None:
+        self._counters.leave(self._exchange)
+
+
+class Counters:
+    """The counters of all revisions in the table. `refusals` are answers given before a revision was known."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.revisions: dict[str, RevisionCounters] = {}
+        self.refusals: Counter[str] = Counter()
+        self._clock = clock
+
+    def count(self, exchange: Exchange) -> Counting:
+        """Count `exchange` as demand, from now until the context ends."""
+        return Counting(self, exchange)
+
+    def enter(self, exchange: Exchange) -> None:
+        """Begin to count `exchange` for its revision."""
+        self._of(exchange).demand.enter(self._clock(), tagged=exchange.tagged)
+
+    def leave(self, exchange: Exchange) -> None:
+        """Cease to count `exchange` for its revision."""
+        self._of(exchange).demand.leave(self._clock(), tagged=exchange.tagged)
+
+    def ended(self, exchange: Exchange) -> None:
+        """Count how `exchange` ended."""
+        if exchange.revision is None:
+            self.refusals[exchange.reason] += 1
+            return
+        counters = self._of(exchange)
+        counters.statuses[exchange.status] += 1
+        if exchange.reason:
+            counters.reasons[exchange.reason] += 1
+        counters.durations.observe(self._clock() - exchange.arrived)
+        if exchange.dispatched:
+            counters.holds.observe(exchange.dispatched - exchange.arrived)
+
+    def replace(self, revisions: Iterable[Revision]) -> None:
+        """Take a new table's revisions. The counters of one that is gone stay while it has open requests."""
+        now = self._clock()
+        keep = {name: counters for name, counters in self.revisions.items() if counters.demand.now_open}
+        for revision in revisions:
+            keep[revision.name] = self.revisions.get(revision.name) or RevisionCounters(revision, now)
+        self.revisions = keep
+
+    def _of(self, exchange: Exchange) -> RevisionCounters:
+        assert exchange.revision is not None  # noqa: S101 - counted only once it is known
+        return self.revisions[exchange.revision.name]

@@ -1,0 +1,145 @@
+"""One request on its way through: what it waits for, what has become of it, and when.
+
+An exchange waits for one thing at a time (its body, a slot, the end of the response). Whoever ends the wait calls
+`wake` or `fail`; the first failure is kept, so that a client that leaves in the very turn in which its slot is granted
+is seen by the code that was granted it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Protocol
+
+from router.answer import respond
+from router.errors import EdgeError, Reason
+
+if TYPE_CHECKING:
+    from router.http1 import Request
+    from router.table import Revision, Service
+    from router.upstream import Upstream
+
+
+class ClientGone(Exception):
+    """The client left; there is nobody to answer."""
+
+
+class Client(Protocol):
+    """The client's connection, as an exchange uses it. Writing to a client that has left does nothing."""
+
+    forwarding: tuple[bytes, bytes]
+
+    def write(self, data: bytes) -> None:
+        """Send bytes of the response."""
+
+    def abort(self) -> None:
+        """Cut the connection, so that a response that has begun is seen to be incomplete."""
+
+    def pause_reading(self) -> None:
+        """Stop reading the request's body."""
+
+    def resume_reading(self) -> None:
+        """Read on."""
+
+
+class Exchange:
+    """A request, its client and its fate. Times are clock seconds, 0.0 = not yet."""
+
+    __slots__ = (
+        "_waiting",
+        "arrived",
+        "body_bytes",
+        "client",
+        "dispatched",
+        "failure",
+        "first_byte",
+        "keep_alive",
+        "reason",
+        "request",
+        "responded",
+        "revision",
+        "service",
+        "status",
+        "tagged",
+        "upstream",
+    )
+
+    def __init__(self, request: Request, client: Client, now: float) -> None:
+        self.request = request
+        self.client = client
+        self.arrived = now
+        self.dispatched = 0.0
+        self.first_byte = 0.0
+        self.keep_alive = request.keep_alive
+        self.service: Service | None = None
+        self.revision: Revision | None = None
+        self.tagged = False
+        self.upstream: Upstream | None = None
+        self.failure: Exception | None = None
+        self.responded = False  # a byte of the final response was written
+        self.status = 0
+        self.reason = ""
+        self.body_bytes = 0
+        self._waiting: asyncio.Future[object] | None = None
+
+    def assign(self, service: Service, revision: Revision, tagged: bool) -> None:
+        """Settle which revision answers. EdgeError (413) when it does not take so large a body."""
+        self.service = service
+        self.revision = revision
+        self.tagged = tagged
+        limit = revision.limits.max_body
+        body = self.request.body
+        if body is None or not limit:
+            return
+        if (self.request.length or body.received) > limit:
+            raise _too_large(limit)
+        body.limit = limit
+        body.on_overflow = lambda: self.fail(_too_large(limit))
+
+    async def wait(self) -> object:
+        """Wait until someone calls `wake` (returns its value) or `fail` (raises its error)."""
+        if self.failure is not None:
+            raise self.failure
+        self._waiting = asyncio.get_running_loop().create_future()
+        try:
+            return await self._waiting
+        finally:
+            self._waiting = None
+
+    def wake(self, value: object = None) -> None:
+        """End the wait."""
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(value)
+
+    def fail(self, error: Exception) -> None:
+        """End the wait, or the next one, with `error`; the first failure counts."""
+        if self.failure is None:
+            self.failure = error
+            if self._waiting is not None and not self._waiting.done():
+                self._waiting.set_exception(error)
+
+    def client_left(self) -> None:
+        """Take note that nobody waits for the response. What was sent to a replica goes on until it is done, or is
+        cancelled, as the revision's `on_disconnect` says."""
+        if self.upstream is None:
+            self.fail(ClientGone())
+        else:
+            self.upstream.client_left()
+
+    def refuse(self, error: EdgeError, now: float) -> None:
+        """Answer with the edge's own error, or cut the response if one has begun."""
+        self.reason = error.reason
+        body = self.request.body
+        if self.responded:
+            self.keep_alive = False
+            self.client.abort()
+            return
+        if body is not None and not body.complete:
+            body.discard()
+            self.keep_alive = False
+        self.status = error.status
+        self.responded = True
+        self.client.write(respond(self, error, now))
+
+
+def _too_large(limit: int) -> EdgeError:
+    return EdgeError(Reason.BODY_TOO_LARGE, f"The body is larger than the {limit} bytes that this service takes.")

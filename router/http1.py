@@ -1,0 +1,183 @@
+"""Bytes to requests and responses: httptools (llhttp) with the guard that it needs in front of hostile peers.
+
+llhttp is strict about framing but bounds nothing, does not look at Host, version or target, and cannot be told what a
+response answers. What it lets through is checked here, so that whatever leaves this module may be trusted by the path.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import httptools
+
+from router.body import Body, Flow
+from router.errors import EdgeError, Reason
+from router.guard import MAX_HEAD, bad_method, check, check_size
+
+MAX_TARGET = 8 << 10
+SLICE = 64 << 10
+MAX_CHUNK_EXTENSIONS = 4 << 10
+TINY_CHUNK = 16
+TINY_CHUNKS = 1024
+
+Header = tuple[bytes, bytes, bytes]
+"""A header field: (lower-case name, name as received, value)."""
+
+
+class Request:
+    """The head of a request, and its body as it comes.
+
+    `length` is the declared body length, None when it is chunked; `host` is the authority it is for, from the Host
+    header or from an absolute-form target, which is cut to its origin form (RFC 9112 3.2.2).
+    """
+
+    __slots__ = (
+        "body",
+        "expects_continue",
+        "headers",
+        "host",
+        "keep_alive",
+        "length",
+        "method",
+        "target",
+        "version",
+    )
+
+    def __init__(self, method: bytes, target: bytes, version: str, headers: list[Header], *, keep_alive: bool) -> None:
+        self.method = method
+        self.target = target
+        self.version = version
+        self.headers = headers
+        self.keep_alive = keep_alive
+        self.host = b""
+        self.length: int | None = 0
+        self.expects_continue = False
+        self.body: Body | None = None
+
+    def header(self, name: bytes) -> bytes | None:
+        """Return the first value of `name` (lower case), None when it is absent."""
+        for lower, _, value in self.headers:
+            if lower == name:
+                return value
+        return None
+
+
+class RequestSink(Flow, Protocol):
+    """The connection that a reader works for."""
+
+    def on_request(self, request: Request) -> None:
+        """Take a request whose head is complete; its body follows."""
+
+
+class RequestReader:
+    """Feeds one client connection's bytes to llhttp and hands over complete heads. Raises EdgeError for what is
+    refused; after that it must not be fed again."""
+
+    __slots__ = (
+        "_at",
+        "_body",
+        "_chunks",
+        "_fed",
+        "_headers",
+        "_parser",
+        "_refusal",
+        "_sink",
+        "_target",
+        "in_head",
+    )
+
+    def __init__(self, sink: RequestSink) -> None:
+        self.in_head = False
+        self._sink = sink
+        self._parser = httptools.HttpRequestParser(self)
+        self._headers: list[Header] = []
+        self._target = b""
+        self._body: Body | None = None
+        self._refusal: EdgeError | None = None
+        self._chunks = 0
+        self._fed = self._at = 0  # bytes fed, and how many of them when the present head or body began
+
+    @property
+    def mid_request(self) -> bool:
+        """Whether a request has begun and is not complete."""
+        return self.in_head or self._body is not None
+
+    def feed(self, data: bytes) -> None:
+        """Parse at most SLICE bytes from the client."""
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._decline_upgrade(data[upgrade.args[0] :])
+        except httptools.HttpParserCallbackError as error:
+            raise self._refusal or error from error
+        except httptools.HttpParserInvalidMethodError as error:
+            raise bad_method(data) from error
+        except httptools.HttpParserError as error:
+            raise EdgeError(Reason.BAD_REQUEST, f"The request is not valid HTTP/1.1: {error}.") from error
+        self._fed += len(data)
+        if self.in_head:
+            if self._fed - self._at > MAX_HEAD + SLICE:
+                raise EdgeError(Reason.HEAD_TOO_LARGE, f"The request's head is larger than {MAX_HEAD} bytes.")
+        elif self._chunks:
+            self._check_chunks()
+
+    def on_message_begin(self) -> None:
+        self._headers = []
+        self._target = b""
+        self.in_head = True
+        self._at = self._fed
+
+    def on_url(self, fragment: bytes) -> None:
+        self._target += fragment
+        if len(self._target) > MAX_TARGET:
+            self._refusal = EdgeError(Reason.TARGET_TOO_LONG, f"The request target is longer than {MAX_TARGET} bytes.")
+            raise self._refusal
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self.in_head:  # later ones are trailers, which are dropped (RFC 9110 6.5.1)
+            self._headers.append((name.lower(), name, value))
+
+    def on_headers_complete(self) -> None:
+        parser = self._parser
+        keep_alive = parser.should_keep_alive()
+        request = Request(
+            parser.get_method(), self._target, parser.get_http_version(), self._headers, keep_alive=keep_alive
+        )
+        self.in_head = False
+        try:
+            check_size(request)
+            check(request)
+        except EdgeError as refusal:
+            self._refusal = refusal
+            raise
+        if request.length != 0:
+            request.body = self._body = Body(self._sink)
+            self._chunks = 0
+            self._at = self._fed
+        self._sink.on_request(request)
+
+    def on_chunk_header(self) -> None:
+        self._chunks += 1
+
+    def on_body(self, data: bytes) -> None:
+        if self._body is not None:
+            self._body.feed(data)
+
+    def on_message_complete(self) -> None:
+        if self._body is not None:
+            body, self._body = self._body, None
+            self._chunks = 0
+            body.finish()
+
+    def _decline_upgrade(self, rest: bytes) -> None:
+        """Read on behind a head that offered to upgrade, with a parser that has not seen it (RFC 9110 7.8)."""
+        self._parser = httptools.HttpRequestParser(self)
+        if rest:
+            self.feed(rest)
+
+    def _check_chunks(self) -> None:
+        received = self._body.received if self._body is not None else 0
+        if self._chunks > TINY_CHUNKS and self._chunks * TINY_CHUNK > received:
+            raise EdgeError(Reason.BAD_REQUEST, "The body comes in too many tiny chunks.")
+        if self._fed - self._at - received - 12 * self._chunks > MAX_CHUNK_EXTENSIONS + SLICE:
+            raise EdgeError(Reason.BAD_REQUEST, "The body has too many bytes of chunk extensions.")

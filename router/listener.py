@@ -1,0 +1,280 @@
+"""Client connections: accept, read, answer in order, keep alive, close so that the last answer is not lost, drain.
+
+A connection runs one exchange at a time and parses a few ahead. What a client sends after it was refused is read and
+dropped for a moment before the connection is closed, since a reset would destroy the answer (RFC 9112 9.6).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING, cast
+
+from router.answer import refuse_head
+from router.errors import EdgeError, Reason
+from router.exchange import Exchange
+from router.headers import forwarding
+from router.http1 import SLICE, RequestReader
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine
+
+    from router.http1 import Request
+    from router.ports import Clock
+
+MAX_PIPELINED = 16
+HEAD_SECONDS = 10.0
+IDLE_SECONDS = 60.0
+LINGER_SECONDS = 1.0
+BACKLOG = 4096
+
+
+class Connection(asyncio.Protocol):
+    """One client's connection."""
+
+    __slots__ = (
+        "_closing",
+        "_current",
+        "_edge",
+        "_paused",
+        "_reader",
+        "_refusal",
+        "_transport",
+        "_unread",
+        "_waiting",
+        "active_since",
+        "forwarding",
+        "lost",
+    )
+
+    def __init__(self, edge: Listener) -> None:
+        self.lost = False
+        self.forwarding = (b"", b"")
+        self.active_since = edge.clock()  # when it began to wait for the client
+        self._edge = edge
+        self._reader = RequestReader(self)
+        self._current: Exchange | None = None
+        self._waiting: deque[Exchange] = deque()
+        self._refusal: EdgeError | None = None
+        self._unread = b""
+        self._paused = False
+        self._closing = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        peer = transport.get_extra_info("peername")
+        self.forwarding = forwarding(peer[0] if peer else "unknown")
+        self._edge.connections.add(self)
+
+    def data_received(self, data: bytes) -> None:
+        if self._closing:
+            return
+        if len(data) > SLICE or self._unread:
+            self._unread += data
+            self._read_on()
+        else:
+            self._feed(data)
+
+    def eof_received(self) -> bool:
+        if self._current is None:
+            return False
+        if self._current.upstream is None:
+            self._leave()
+        return True  # the client may only have closed its sending side
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+        self.lost = True
+        self._edge.connections.discard(self)
+        self._leave()
+
+    def pause_writing(self) -> None:
+        if self._current is not None and self._current.upstream is not None:
+            self._current.upstream.pause_reading()
+
+    def resume_writing(self) -> None:
+        if self._current is not None and self._current.upstream is not None:
+            self._current.upstream.resume_reading()
+
+    def on_request(self, request: Request) -> None:
+        """Take a request from the reader: run it now or in its turn."""
+        exchange = Exchange(request, self, self._edge.clock())
+        if self._current is None and not self._waiting:
+            self._run(exchange)
+            return
+        self._waiting.append(exchange)
+        if len(self._waiting) >= MAX_PIPELINED:
+            self.pause_reading()
+
+    def write(self, data: bytes) -> None:
+        """Send to the client, or to nobody if it has left."""
+        if not self.lost and data:
+            self._transport.write(data)
+
+    def abort(self) -> None:
+        """Cut the connection."""
+        self._closing = True
+        if not self.lost:
+            self._transport.abort()
+
+    def pause_reading(self) -> None:
+        """Stop reading from the client."""
+        self._paused = True
+        if not self.lost:
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Read on, unless enough requests wait already."""
+        if len(self._waiting) >= MAX_PIPELINED or not self._paused:
+            return
+        self._paused = False
+        if not self.lost and not self._transport.is_closing():
+            self._transport.resume_reading()
+            if self._unread:
+                asyncio.get_running_loop().call_soon(self._read_on)
+
+    def retire(self) -> None:
+        """Close now if nothing runs, else after the present response."""
+        if self._current is None and not self._reader.mid_request:
+            self.finish()
+        elif self._current is not None and not self._current.responded:
+            self._current.keep_alive = False
+
+    def check_clocks(self, now: float) -> None:
+        """Answer 408 to a head that does not come, close a connection that has been idle for too long."""
+        if self._current is not None or self._closing or self._paused:
+            return
+        waited = now - self.active_since
+        if self._reader.in_head and waited > HEAD_SECONDS:
+            self._refuse(
+                EdgeError(Reason.REQUEST_TIMEOUT, f"The request's head did not come within {HEAD_SECONDS:g} s.")
+            )
+        elif waited > IDLE_SECONDS:
+            self.finish()
+
+    def finish(self) -> None:
+        """Close the sending side, and the rest when the client does or after a moment."""
+        if self._closing:
+            return
+        self._closing = True
+        if self.lost:
+            return
+        if self._paused:
+            self._transport.resume_reading()
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+        asyncio.get_running_loop().call_later(LINGER_SECONDS, self._transport.close)
+
+    def _feed(self, data: bytes) -> None:
+        if self._current is None and not self._reader.mid_request:
+            self.active_since = self._edge.clock()
+        try:
+            self._reader.feed(data)
+        except EdgeError as refusal:
+            self._refuse(refusal)
+
+    def _read_on(self) -> None:
+        while self._unread and not self._paused and not self._closing:
+            piece, self._unread = self._unread[:SLICE], self._unread[SLICE:]
+            self._feed(piece)
+
+    def _run(self, exchange: Exchange) -> None:
+        self._current = exchange
+        self._edge.start(self._serve(exchange))
+
+    async def _serve(self, exchange: Exchange) -> None:
+        try:
+            await self._edge.serve(exchange)
+        finally:
+            self._advance(exchange)
+
+    def _advance(self, exchange: Exchange) -> None:
+        """Go on to the next request after an exchange has ended, or close."""
+        self._current = None
+        self.active_since = self._edge.clock()
+        if not exchange.keep_alive or self._edge.draining:
+            self.finish()
+        elif self._waiting:
+            self._run(self._waiting.popleft())
+            if self._paused:
+                self.resume_reading()
+        elif self._refusal is not None:
+            self._refuse(self._refusal)
+
+    def _refuse(self, refusal: EdgeError) -> None:
+        """Answer what cannot be parsed, after what came before it; then close."""
+        self._refusal = refusal
+        self._unread = b""
+        if self._current is None:
+            self._edge.refused(refusal)
+            self.write(refuse_head(refusal))
+            self.finish()
+        else:
+            self._cut_body(refusal)
+
+    def _cut_body(self, refusal: EdgeError) -> None:
+        """Fail the exchange whose body turned out to be malformed, if that is the one that was being read."""
+        last = self._waiting[-1] if self._waiting else self._current
+        if last is not None and last.request.body is not None and not last.request.body.complete:
+            last.fail(refusal)
+
+    def _leave(self) -> None:
+        """Give up what was asked for on this connection."""
+        self._waiting.clear()
+        if self._current is not None:
+            self._current.keep_alive = False
+            self._current.client_left()
+
+
+class Listener:
+    """All client connections, and what they have in common. `serve` answers one exchange and never raises."""
+
+    def __init__(
+        self,
+        serve: Callable[[Exchange], Awaitable[None]],
+        clock: Clock,
+        refused: Callable[[EdgeError], None],
+    ) -> None:
+        self.serve = serve
+        self.clock = clock
+        self.refused = refused
+        self.draining = False
+        self.connections: set[Connection] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._server: asyncio.Server | None = None
+
+    async def open(self, host: str, port: int) -> int:
+        """Listen, and return the port. OSError when the address is in use."""
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(lambda: Connection(self), host, port, backlog=BACKLOG)
+        bound: int = self._server.sockets[0].getsockname()[1]
+        return bound
+
+    def start(self, coroutine: Coroutine[object, object, None]) -> None:
+        """Run an exchange."""
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def sweep(self, now: float) -> None:
+        """Check the clocks of all connections."""
+        for connection in list(self.connections):
+            connection.check_clocks(now)
+
+    async def drain(self, seconds: float) -> None:
+        """Accept nothing more, let what runs end within `seconds`, then cut the rest."""
+        self.draining = True
+        if self._server is not None:
+            self._server.close()
+        for connection in list(self.connections):
+            connection.retire()
+        try:
+            async with asyncio.timeout(seconds):
+                while self._tasks:
+                    await asyncio.wait(self._tasks)
+        except TimeoutError:
+            for task in self._tasks:
+                task.cancel()
+        for connection in list(self.connections):
+            connection.finish()
+        if self._tasks:
+            await asyncio.wait(self._tasks)

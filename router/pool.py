@@ -1,0 +1,79 @@
+"""Connections to replicas, kept for reuse while that is safe.
+
+Common model servers close idle connections after 2 to 5 s. So one that has been idle for longer is not reused, and a
+request that must not be sent twice goes only on a connection that is fresh or was used a moment ago (RFC 9112 9.3.1).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from router.upstream import Upstream
+
+if TYPE_CHECKING:
+    from router.http1 import Request
+    from router.ports import Clock, Endpoint
+
+CONNECT_TIMEOUT = 3.0
+REUSE_SECONDS = 2.0
+REUSE_UNSAFE_SECONDS = 1.0
+IDLE_PER_REPLICA = 512
+_SAFE = frozenset((b"GET", b"HEAD", b"OPTIONS"))
+
+
+class Pool:
+    """Idle and busy connections by endpoint."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.busy: set[Upstream] = set()
+        self._clock = clock
+        self._idle: dict[Endpoint, list[Upstream]] = {}
+
+    def take(self, endpoint: Endpoint, request: Request) -> Upstream | None:
+        """Return an idle connection that may carry `request`, None when a new one is needed."""
+        idle = self._idle.get(endpoint)
+        oldest = self._clock() - (REUSE_SECONDS if request.method in _SAFE else REUSE_UNSAFE_SECONDS)
+        while idle:
+            upstream = idle.pop()
+            if upstream.usable and upstream.idle_since >= oldest:
+                self.busy.add(upstream)
+                return upstream
+            upstream.close()
+        return None
+
+    async def connect(self, endpoint: Endpoint) -> Upstream:
+        """Open a connection. OSError or TimeoutError when the replica cannot be reached."""
+        async with asyncio.timeout(CONNECT_TIMEOUT):
+            _, upstream = await asyncio.get_running_loop().create_connection(
+                lambda: Upstream(endpoint, self, self._clock), endpoint.host, endpoint.port
+            )
+        self.busy.add(upstream)
+        return upstream
+
+    def give(self, upstream: Upstream) -> None:
+        """Take a connection back: to be reused if it is clean, else to be closed."""
+        self.busy.discard(upstream)
+        idle = self._idle.setdefault(upstream.endpoint, [])
+        if upstream.usable and len(idle) < IDLE_PER_REPLICA:
+            upstream.idle_since = self._clock()
+            idle.append(upstream)
+        else:
+            upstream.close()
+
+    def sweep(self, now: float) -> None:
+        """Close connections that have been idle for too long."""
+        for endpoint, idle in list(self._idle.items()):
+            fresh = [upstream for upstream in idle if upstream.usable and now - upstream.idle_since <= REUSE_SECONDS]
+            for upstream in set(idle) - set(fresh):
+                upstream.close()
+            if fresh:
+                self._idle[endpoint] = fresh
+            else:
+                del self._idle[endpoint]
+
+    def close(self) -> None:
+        """Close all connections."""
+        for upstream in [*self.busy, *(upstream for idle in self._idle.values() for upstream in idle)]:
+            upstream.close()
+        self._idle.clear()

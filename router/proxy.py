@@ -1,0 +1,124 @@
+"""THE PATH of a request, and the one place where errors become statuses.
+
+client -> listener -> http1 -> [ match -> split -> count -> admit(+pick) -> relay ] -> http1 -> client
+"""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING
+
+from router.admission import Admission
+from router.counters import Counters
+from router.errors import EdgeError, Reason
+from router.exchange import ClientGone
+from router.match import compile_routes, match
+from router.pool import Pool
+from router.ports import RevisionStats
+from router.split import split
+from router.table import Table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from router.exchange import Exchange
+    from router.ports import Clock, Replicas, Waker
+
+
+class Proxy:
+    """Answers exchanges by the replicas of the services in its table.
+
+    `draw` returns a number in [0, 1) for the split. `on_end` is told of every exchange that has ended, `on_defect` of
+    an error that nobody expected.
+    """
+
+    def __init__(self, waker: Waker, clock: Clock, draw: Callable[[], float] = random.random) -> None:
+        self.pool = Pool(clock)
+        self.counters = Counters(clock)
+        self.admission = Admission(self.pool, waker, self.reassign, clock)
+        self.on_end: Callable[[Exchange], None] | None = None
+        self.on_defect: Callable[[Exception], None] | None = None
+        self._clock = clock
+        self._draw = draw
+        self._routes = compile_routes(Table())
+
+    async def serve(self, exchange: Exchange) -> None:
+        """Have `exchange` answered, by a replica or by the edge. Never raises."""
+        try:
+            route = match(self._routes, exchange.request.host, exchange.request.target)
+            exchange.assign(route.service, *split(route, exchange.request, self._draw()))
+            with self.counters.count(exchange), await self.admission.admit(exchange) as upstream:
+                await upstream.carry(exchange)
+        except EdgeError as error:
+            exchange.refuse(error, self._clock())
+        except ClientGone:
+            exchange.reason = "client_left"
+        except Exception as error:
+            self._report(error)
+            exchange.refuse(EdgeError(Reason.INTERNAL, "The edge has a defect; its log tells more."), self._clock())
+        self.counters.ended(exchange)
+        if self.on_end is not None:
+            self.on_end(exchange)
+
+    def reassign(self, exchange: Exchange) -> None:
+        """Choose the revision of a held exchange anew: the one that it waited for has left the table."""
+        self.counters.leave(exchange)
+        try:
+            route = match(self._routes, exchange.request.host, exchange.request.target)
+            exchange.assign(route.service, *split(route, exchange.request, self._draw()))
+        finally:
+            self.counters.enter(exchange)
+
+    def replace_table(self, table: Table) -> None:
+        """Serve by a new table from now on; what runs goes on."""
+        self._routes = compile_routes(table)
+        revisions = {share.revision.name: share.revision for service in table.services for share in service.shares}
+        self.counters.replace(revisions.values())
+        self.admission.replace(revisions)
+
+    def update(self, replicas: Replicas) -> None:
+        """Take a new capacity snapshot of one revision."""
+        self.admission.update(replicas)
+
+    def collect(self) -> Mapping[str, RevisionStats]:
+        """Return what was counted per revision since the last call."""
+        now = self._clock()
+        return {name: self._stats(name, now) for name in self.counters.revisions}
+
+    def in_flight(self, revision: str) -> Mapping[str, int]:
+        """Return the requests running on each replica of `revision`; a replica not named has none."""
+        queue = self.admission.queues.get(revision)
+        return queue.in_flight() if queue is not None else {}
+
+    async def drained(self, revision: str, replica: str) -> None:
+        """Return once `replica`, which is no endpoint any more, has no request left."""
+        queue = self.admission.queues.get(revision)
+        if queue is not None:
+            await queue.drained(replica)
+
+    def sweep(self) -> None:
+        """Check all clocks; to be called a few times a second."""
+        now = self._clock()
+        self.admission.sweep(now)
+        for upstream in list(self.pool.busy):
+            upstream.check_clocks(now)
+        self.pool.sweep(now)
+
+    def _stats(self, name: str, now: float) -> RevisionStats:
+        demand = self.counters.revisions[name].demand
+        concurrency, arrivals = demand.collect(now)
+        queue = self.admission.queues[name]
+        busy = queue.in_flight()
+        return RevisionStats(
+            concurrency=concurrency,
+            requests=arrivals,
+            held=queue.held,
+            in_flight=sum(busy.values()),
+            idle_since=demand.idle_since,
+            tagged_since=demand.tagged_since,
+            busy=busy,
+        )
+
+    def _report(self, error: Exception) -> None:
+        if self.on_defect is not None:
+            self.on_defect(error)

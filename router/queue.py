@@ -1,0 +1,213 @@
+"""Who waits for one revision, and who is sent where: first come first served, bound to a replica late.
+
+Queue, slot and replica are chosen in one synchronous step (`take` and `_grant`), so that nothing can come between
+them. A waiter keeps the ticket it drew on arrival: one whose replica could not be connected comes back to the place it
+had.
+"""
+
+from __future__ import annotations
+
+from heapq import heapify, heappop, heappush
+from typing import TYPE_CHECKING
+
+from router.balance import pick
+from router.errors import EdgeError, Reason
+from router.ports import Replicas
+from router.slots import Slots
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from router.exchange import Exchange
+    from router.ports import Endpoint
+    from router.table import Revision
+
+BUSY_RETRY_AFTER = 5.0
+SUSPECT_SECONDS = 0.1
+
+
+class Waiter:
+    """A held exchange with its ticket; the lower ticket goes first."""
+
+    __slots__ = ("deadline", "exchange", "gone", "size", "slots", "ticket")
+
+    def __init__(self, ticket: int, exchange: Exchange, deadline: float) -> None:
+        self.ticket = ticket
+        self.exchange = exchange
+        self.deadline = deadline
+        self.size = exchange.request.body.size if exchange.request.body is not None else 0
+        self.slots: Slots | None = None
+        self.gone = False
+
+    def __lt__(self, other: Waiter) -> bool:
+        return self.ticket < other.ticket
+
+
+class Queue:
+    """Admission to one revision. `held` and `held_bytes` are what waits; times are clock seconds."""
+
+    def __init__(self, revision: Revision) -> None:
+        self.revision = revision
+        self.replicas = Replicas(revision.name)
+        self.held = 0
+        self.held_bytes = 0
+        self._slots: dict[Endpoint, Slots] = {}
+        self._leaving: dict[Endpoint, Slots] = {}
+        self._usable: list[Slots] = []
+        self._waiting: list[Waiter] = []
+        self._turn = 0
+
+    def update(self, replicas: Replicas, now: float) -> None:
+        """Replace the capacity snapshot, send on those who can go, and refuse all when starts keep failing."""
+        self.replicas = replicas
+        known = self._leaving | self._slots
+        self._slots = {endpoint: known.get(endpoint) or Slots(endpoint) for endpoint in replicas.endpoints}
+        self._leaving = {
+            endpoint: slots for endpoint, slots in known.items() if slots.running and endpoint not in self._slots
+        }
+        self.refresh(now)
+        if replicas.start.phase == "failing" and not replicas.endpoints:
+            self.refuse(lambda: self._start_failed(now))
+
+    def refresh(self, now: float) -> None:
+        """Reconsider which replicas can be used; suspicion may have ended."""
+        self._usable = [slots for slots in self._slots.values() if slots.suspect_until <= now]
+        self._grant()
+
+    def take(self) -> Slots | None:
+        """Return a slot for a newcomer, None when it has to wait: there is none, or others wait already."""
+        return None if self.held else self._pick()
+
+    async def hold(self, exchange: Exchange, ticket: int, now: float) -> Slots | None:
+        """Wait for a slot; None when the revision has left the table. EdgeError when there is no room to wait, when the
+        hold ends or the start fails; whatever ended the exchange otherwise."""
+        self._check_room(exchange, now)
+        hold = self.revision.limits.hold
+        waiter = Waiter(ticket, exchange, exchange.arrived + hold if hold else float("inf"))
+        heappush(self._waiting, waiter)
+        self.held += 1
+        self.held_bytes += waiter.size
+        try:
+            await exchange.wait()
+            if exchange.failure is not None:
+                raise exchange.failure
+        except BaseException:
+            if waiter.slots is not None:
+                self.release(waiter.slots)
+            raise
+        finally:
+            self._forget(waiter)
+        return waiter.slots
+
+    def release(self, slots: Slots) -> None:
+        """Give a slot back and send on the next in the queue."""
+        slots.leave()
+        if not slots.running:
+            self._leaving.pop(slots.endpoint, None)
+        if self._waiting:
+            self._grant()
+
+    def suspect(self, slots: Slots, now: float) -> None:
+        """Send nothing to a replica that could not be connected until SUSPECT_SECONDS from now; then call `refresh`."""
+        slots.suspect_until = now + SUSPECT_SECONDS
+        self._usable = [other for other in self._usable if other is not slots]
+
+    def expire(self, now: float) -> None:
+        """Answer those whose hold has ended."""
+        while self._waiting and (self._waiting[0].gone or self._waiting[0].deadline <= now):
+            waiter = heappop(self._waiting)
+            waiter.exchange.fail(self._hold_timeout()) if not waiter.gone else None
+
+    def refuse(self, error: Callable[[], EdgeError]) -> None:
+        """End the wait of all with an error."""
+        for waiter in self._drop():
+            waiter.exchange.fail(error())
+
+    def dissolve(self) -> None:
+        """End the wait of all without an answer: the revision has left the table and they are resolved again."""
+        for waiter in self._drop():
+            waiter.exchange.wake()
+
+    def in_flight(self) -> dict[str, int]:
+        """Return the requests running per replica, replicas without any left out."""
+        everyone = (*self._slots.values(), *self._leaving.values())
+        return {slots.endpoint.replica: slots.running for slots in everyone if slots.running}
+
+    async def drained(self, replica: str) -> None:
+        """Wait until no request runs on a replica that is no longer an endpoint."""
+        for slots in list(self._leaving.values()):
+            if slots.endpoint.replica == replica:
+                await slots.empty()
+
+    def _pick(self) -> Slots | None:
+        index = pick(self._usable, self.revision.limits.container_concurrency, self._turn)
+        if index < 0:
+            return None
+        self._turn += 1
+        slots = self._usable[index]
+        slots.running += 1
+        return slots
+
+    def _grant(self) -> None:
+        while self._waiting:
+            first = self._waiting[0]
+            if first.gone or first.exchange.failure is not None:
+                heappop(self._waiting)
+                continue
+            slots = self._pick()
+            if slots is None:
+                return
+            heappop(self._waiting)
+            first.slots = slots
+            self._forget(first)
+            first.exchange.wake()
+
+    def _drop(self) -> list[Waiter]:
+        dropped, self._waiting = sorted(self._waiting), []
+        return [waiter for waiter in dropped if not waiter.gone]
+
+    def _forget(self, waiter: Waiter) -> None:
+        if waiter.gone:
+            return
+        waiter.gone = True
+        self.held -= 1
+        self.held_bytes -= waiter.size
+        if len(self._waiting) > 2 * self.held + 64:
+            self._waiting = [other for other in self._waiting if not other.gone]
+            heapify(self._waiting)
+
+    def _check_room(self, exchange: Exchange, now: float) -> None:
+        start = self.replicas.start
+        limits = self.revision.limits
+        if start.phase == "failing" and not self._slots and start.retry_at is not None and now < start.retry_at:
+            raise self._start_failed(now)
+        size = exchange.request.body.size if exchange.request.body is not None else 0
+        if self.held >= limits.queue_depth or self.held_bytes + size > limits.queue_bytes:
+            raise EdgeError(
+                Reason.QUEUE_FULL,
+                f"{self.held} requests ({self.held_bytes} bytes) wait for {self.revision.name} already.",
+                retry_after=BUSY_RETRY_AFTER,
+                detail={"start": self._start()},
+            )
+
+    def _hold_timeout(self) -> EdgeError:
+        return EdgeError(
+            Reason.HOLD_TIMEOUT,
+            f"No replica of {self.revision.name} was free within {self.revision.limits.hold:g} s; a start that is under"
+            " way goes on.",
+            retry_after=BUSY_RETRY_AFTER,
+            detail={"start": self._start()},
+        )
+
+    def _start_failed(self, now: float) -> EdgeError:
+        start = self.replicas.start
+        return EdgeError(
+            Reason.START_FAILED,
+            f"{self.revision.name} cannot be started: {start.message}",
+            retry_after=(start.retry_at - now) if start.retry_at is not None else BUSY_RETRY_AFTER,
+            detail={"start": self._start()},
+        )
+
+    def _start(self) -> dict[str, object]:
+        start = self.replicas.start
+        return {"phase": start.phase, "message": start.message, "attempts": start.attempts}

@@ -1,0 +1,43 @@
+"""From service to revision: independent draws over the percentages, or a tag that names one revision.
+
+The draw is handed in, so that a seed reproduces a split; it is made once per request (DESIGN: invariants).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from router.headers import TAG_HEADER
+
+if TYPE_CHECKING:
+    from router.http1 import Request
+    from router.match import Route
+    from router.table import Revision, Service, Share
+
+
+def split(route: Route, request: Request, draw: float) -> tuple[Revision, bool]:
+    """Return the revision for a request, and whether a tag named it: the host's tag, a tag in the header where the
+    service allows it and has it, else the share that `draw` (uniform in [0, 1)) falls on."""
+    share = route.share or (by_header(route.service, request) if route.service.tag_header else None)
+    if share is not None:
+        return share.revision, True
+    return by_draw(route.service, draw).revision, False
+
+
+def by_draw(service: Service, draw: float) -> Share:
+    """Return the share that `draw` falls on. A share of 0 % is never returned."""
+    mark = draw * 100
+    for share in service.shares:
+        mark -= share.percent
+        if mark < 0:
+            return share
+    return next(share for share in reversed(service.shares) if share.percent)
+
+
+def by_header(service: Service, request: Request) -> Share | None:
+    """Return the share whose tag the request's header names, None when there is none."""
+    tags = [share for share in service.shares if share.tag]
+    if not tags:
+        return None
+    tag = request.header(TAG_HEADER)
+    return next((share for share in tags if share.tag and share.tag.encode() == tag), None)

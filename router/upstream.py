@@ -1,0 +1,195 @@
+"""One connection to a replica: sends a request, and passes the response on as it comes.
+
+The response's bytes never wait for a coroutine: what a read brings is parsed, framed anew and written to the client in
+the same loop turn; the coroutine of the request only waits for the end. A connection that carried anything but one
+whole request and one proper response is not used again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, cast
+
+from router.errors import EdgeError, Reason
+from router.exchange import ClientGone
+from router.headers import request_head
+from router.response import BadResponse, ResponseReader
+from router.table import OnDisconnect
+
+if TYPE_CHECKING:
+    from router.exchange import Exchange
+    from router.pool import Pool
+    from router.ports import Clock, Endpoint
+
+
+class Upstream(asyncio.Protocol):
+    """A connection to `endpoint`, opened by `pool`. It carries one exchange at a time."""
+
+    __slots__ = (
+        "_clock",
+        "_exchange",
+        "_pool",
+        "_reader",
+        "_transport",
+        "endpoint",
+        "idle_since",
+        "last_byte",
+        "usable",
+    )
+
+    def __init__(self, endpoint: Endpoint, pool: Pool, clock: Clock) -> None:
+        self.endpoint = endpoint
+        self.idle_since = 0.0
+        self.last_byte = 0.0
+        self.usable = True
+        self._pool = pool
+        self._clock = clock
+        self._exchange: Exchange | None = None
+        self._reader: ResponseReader | None = None
+
+    async def carry(self, exchange: Exchange) -> None:
+        """Send the request and pass on the response; return after its last byte. EdgeError when the replica breaks or
+        is too slow, ClientGone when nobody waits any more."""
+        try:
+            self._send(exchange)
+            await exchange.wait()
+        except BaseException:
+            self.usable = False
+            raise
+        finally:
+            body = exchange.request.body
+            if body is not None and not body.complete:
+                body.discard()
+                exchange.keep_alive = False
+                self.usable = False
+            exchange.upstream = self._exchange = self._reader = None
+            self._pool.give(self)
+
+    def check_clocks(self, now: float) -> None:
+        """End the exchange if it has used up one of its clocks."""
+        exchange = self._exchange
+        if exchange is None or exchange.revision is None:
+            return
+        limits = exchange.revision.limits
+        if limits.total and now - exchange.dispatched > limits.total:
+            exchange.fail(_too_slow(f"The response took longer than {limits.total:g} s."))
+        elif not exchange.first_byte:
+            if limits.first_byte and now - exchange.dispatched > limits.first_byte:
+                exchange.fail(_too_slow(f"The model did not begin to answer within {limits.first_byte:g} s."))
+        elif limits.idle and now - self.last_byte > limits.idle:
+            exchange.fail(_too_slow(f"The response paused for longer than {limits.idle:g} s."))
+
+    def client_left(self) -> None:
+        """Go on for nobody, or give up: as the revision says, and always when the request was not sent whole."""
+        exchange = self._exchange
+        if exchange is None or exchange.revision is None:
+            return
+        body = exchange.request.body
+        if exchange.revision.limits.on_disconnect is OnDisconnect.CANCEL or (body is not None and not body.complete):
+            exchange.fail(ClientGone())
+        else:
+            self.resume_reading()
+
+    def pause_reading(self) -> None:
+        """Stop reading the response: the client is slower."""
+        if not self._transport.is_closing():
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Read on."""
+        if not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def close(self) -> None:
+        """Close the connection; what runs on it is cut."""
+        self.usable = False
+        self._transport.abort()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        reader, exchange = self._reader, self._exchange
+        if reader is None or exchange is None:
+            self.close()  # nobody asked for these bytes
+            return
+        self.last_byte = self._clock()
+        try:
+            out = reader.feed(data)
+        except BadResponse as error:
+            self._broke(f"The model's response was not usable: {error}.")
+            return
+        if out:
+            exchange.responded = exchange.responded or exchange.status != 0
+            exchange.client.write(out)
+        if reader.complete:
+            self.usable = self.usable and reader.reusable
+            self._reader = None
+            exchange.wake()
+
+    def eof_received(self) -> bool:
+        self._ended()
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if exc is not None and self._reader is not None:
+            self._broke("The connection to the model was reset.")
+        else:
+            self._ended()
+        self.usable = False
+
+    def pause_writing(self) -> None:
+        if self._exchange is not None:
+            self._exchange.client.pause_reading()
+
+    def resume_writing(self) -> None:
+        if self._exchange is not None:
+            self._exchange.client.resume_reading()
+
+    def write_body(self, data: bytes) -> None:
+        """Send a piece of the request's body."""
+        if self._transport.is_closing() or self._exchange is None:
+            return
+        if self._exchange.request.length is None:
+            data = b"%x\r\n%s\r\n" % (len(data), data)
+        self._transport.write(data)
+
+    def end_body(self) -> None:
+        """Send the end of the request's body."""
+        if self._exchange is not None and self._exchange.request.length is None and not self._transport.is_closing():
+            self._transport.write(b"0\r\n\r\n")
+
+    def _send(self, exchange: Exchange) -> None:
+        head = request_head(exchange)
+        self._exchange = exchange
+        exchange.upstream = self
+        self._reader = ResponseReader(exchange, self._clock)
+        exchange.dispatched = self.last_byte = self._clock()
+        if self._transport.is_closing():
+            self._ended()
+            return
+        self._transport.write(head)
+        if exchange.request.body is not None:
+            exchange.request.body.attach(self)
+
+    def _ended(self) -> None:
+        reader, exchange = self._reader, self._exchange
+        self.usable = False
+        if reader is None or exchange is None:
+            return
+        self._reader = None
+        try:
+            exchange.client.write(reader.end())
+        except BadResponse as error:
+            self._broke(f"The model's response was not usable: {error}.")
+        else:
+            exchange.wake()
+
+    def _broke(self, message: str) -> None:
+        self.usable = False
+        if self._exchange is not None:
+            self._exchange.fail(EdgeError(Reason.UPSTREAM_BROKE, message, sent=True))
+
+
+def _too_slow(message: str) -> EdgeError:
+    return EdgeError(Reason.UPSTREAM_TIMEOUT, message, sent=True)
