@@ -1,6 +1,6 @@
 """What a decision costs: CPU time of one revision's records, averages and decision, and of 10,000 revisions.
 
-Run `python -m benchmarks.decision` (add --json for one JSON object). Budget: 50 us for one, 1 s for 10,000, on one core.
+Run `python -m benchmarks.decision` (--json for one JSON object). Budget: 50 us for one, 1 s for 10,000, on one core.
 One revision's round is one record, both averages and one decision, with the default windows (120 s and 30 s) full.
 """
 

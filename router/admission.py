@@ -66,7 +66,6 @@ class Admission:
             queue = self.queues[revision.name]
             slots = queue.take()
             if slots is None:
-                self._wake(queue)
                 slots = await queue.hold(exchange, ticket, self._clock())
             if slots is None:
                 self._resolve(exchange)
@@ -77,7 +76,7 @@ class Admission:
     def replace(self, revisions: Mapping[str, Revision]) -> None:
         """Take a new table's revisions; those held for one that is gone are resolved again."""
         for name, revision in revisions.items():
-            self.queues.setdefault(name, Queue(revision)).revision = revision
+            self.queues.setdefault(name, Queue(revision, self._waker.wake)).revision = revision
         self._retired = self.queues.keys() - revisions.keys()
         for name in self._retired:
             self.queues[name].dissolve()
@@ -102,15 +101,11 @@ class Admission:
         assert body is not None and exchange.revision is not None  # noqa: S101, PT018
         queue = self.queues[exchange.revision.name]
         if not queue.replicas.endpoints:
-            self._wake(queue)
+            queue.expect(exchange, self._clock())
         if exchange.request.expects_continue:
             exchange.client.write(CONTINUE)
         body.on_ready = exchange.wake
         await exchange.wait()
-
-    def _wake(self, queue: Queue) -> None:
-        if not queue.replicas.endpoints:
-            self._waker.wake(queue.revision.name)
 
     async def _connect(self, exchange: Exchange, queue: Queue, slots: Slots) -> Upstream | None:
         """Return a connection for a slot that was taken. None when the replica cannot be connected: the slot is given

@@ -41,9 +41,9 @@ class RevisionCounters:
 
     __slots__ = ("demand", "durations", "holds", "reasons", "revision", "service", "statuses")
 
-    def __init__(self, revision: Revision, now: float) -> None:
-        self.service = revision.service
-        self.revision = revision.name
+    def __init__(self, revision: str, service: str, now: float) -> None:
+        self.revision = revision
+        self.service = service
         self.demand = Demand(now)
         self.statuses: Counter[int] = Counter()
         self.reasons: Counter[str] = Counter()
@@ -105,7 +105,9 @@ class Counters:
         now = self._clock()
         keep = {name: counters for name, counters in self.revisions.items() if counters.demand.now_open}
         for revision in revisions:
-            keep[revision.name] = self.revisions.get(revision.name) or RevisionCounters(revision, now)
+            keep[revision.name] = self.revisions.get(revision.name) or RevisionCounters(
+                revision.name, revision.service, now
+            )
         self.revisions = keep
 
     def _of(self, exchange: Exchange) -> RevisionCounters:

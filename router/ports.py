@@ -54,19 +54,21 @@ class Replicas:
 
 @dataclass(frozen=True, slots=True)
 class RevisionStats:
-    """One revision's traffic since the previous report (normally one second) and its state now.
+    """One revision's traffic since the last collection (normally one second), and its state now.
 
     `concurrency` is the time-weighted average number of requests over the period, held ones included; `requests` counts
-    arrivals. `idle_since` is when the last request ended (clock seconds): None while one is held or running, and for a
-    revision that never had one. `tagged_since` is the same for requests that came by tag only. `busy` gives the
-    requests in flight per replica, replicas without any left out.
+    arrivals. `open` is the requests now, from the end of their head to the last byte of their response; `held` of them
+    wait for a slot. `idle_since` is when the last one ended (clock seconds): None while one is open, and for a revision
+    that never had one. `tagged_since` is the same for those that came by tag. `busy` gives the requests running per
+    replica, replicas without any left out.
     """
 
     concurrency: float = 0.0
     requests: int = 0
+    open: int = 0
     held: int = 0
-    in_flight: int = 0
     idle_since: float | None = None
+    tagged_open: int = 0
     tagged_since: float | None = None
     busy: Mapping[str, int] = field(default_factory=dict)
 

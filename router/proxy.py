@@ -83,7 +83,19 @@ class Proxy:
     def collect(self) -> Mapping[str, RevisionStats]:
         """Return what was counted per revision since the last call."""
         now = self._clock()
-        return {name: self._stats(name, now) for name in self.counters.revisions}
+        return {
+            name: self._stats(name, *counters.demand.collect(now)) for name, counters in self.counters.revisions.items()
+        }
+
+    def look(self, revision: str) -> RevisionStats:
+        """Return the state of `revision` now, without what was counted in the period."""
+        return self._stats(revision, 0.0, 0) if revision in self.counters.revisions else RevisionStats()
+
+    def restore(self, revision: str, idle_since: float | None, tagged_since: float | None) -> None:
+        """Continue the idle clocks of `revision` from an earlier run (clock seconds, None = never had a request)."""
+        counters = self.counters.revisions.get(revision)
+        if counters is not None and not counters.demand.now_open:
+            counters.demand.idle_since, counters.demand.tagged_since = idle_since, tagged_since
 
     def in_flight(self, revision: str) -> Mapping[str, int]:
         """Return the requests running on each replica of `revision`; a replica not named has none."""
@@ -104,19 +116,18 @@ class Proxy:
             upstream.check_clocks(now)
         self.pool.sweep(now)
 
-    def _stats(self, name: str, now: float) -> RevisionStats:
+    def _stats(self, name: str, concurrency: float, arrivals: int) -> RevisionStats:
         demand = self.counters.revisions[name].demand
-        concurrency, arrivals = demand.collect(now)
         queue = self.admission.queues[name]
-        busy = queue.in_flight()
         return RevisionStats(
             concurrency=concurrency,
             requests=arrivals,
+            open=demand.now_open,
             held=queue.held,
-            in_flight=sum(busy.values()),
             idle_since=demand.idle_since,
+            tagged_open=demand.tagged_open,
             tagged_since=demand.tagged_since,
-            busy=busy,
+            busy=queue.in_flight(),
         )
 
     def _report(self, error: Exception) -> None:

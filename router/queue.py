@@ -44,10 +44,12 @@ class Waiter:
 
 
 class Queue:
-    """Admission to one revision. `held` and `held_bytes` are what waits; times are clock seconds."""
+    """Admission to one revision. `held` and `held_bytes` are what waits; times are clock seconds. `wake` asks for
+    capacity when there is none at all."""
 
-    def __init__(self, revision: Revision) -> None:
+    def __init__(self, revision: Revision, wake: Callable[[str], None]) -> None:
         self.revision = revision
+        self._wake = wake
         self.replicas = Replicas(revision.name)
         self.held = 0
         self.held_bytes = 0
@@ -78,10 +80,16 @@ class Queue:
         """Return a slot for a newcomer, None when it has to wait: there is none, or others wait already."""
         return None if self.held else self._pick()
 
+    def expect(self, exchange: Exchange, now: float) -> None:
+        """Make sure that there is room for `exchange` to wait and that a replica is on its way. EdgeError if not."""
+        self._check_room(exchange, now)
+        if not self._slots:
+            self._wake(self.revision.name)
+
     async def hold(self, exchange: Exchange, ticket: int, now: float) -> Slots | None:
         """Wait for a slot; None when the revision has left the table. EdgeError when there is no room to wait, when the
         hold ends or the start fails; whatever ended the exchange otherwise."""
-        self._check_room(exchange, now)
+        self.expect(exchange, now)
         hold = self.revision.limits.hold
         waiter = Waiter(ticket, exchange, exchange.arrived + hold if hold else float("inf"))
         heappush(self._waiting, waiter)

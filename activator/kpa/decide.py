@@ -101,12 +101,8 @@ def _track(spec: Spec, ready: int, want: int) -> _Track:
     raised = max(want, least)
     limited = min(raised, most)
     activated = max(limited, spec.activation_scale) if spec.activation_scale > 1 and want > 0 else limited
-    steps = (
-        Clamp(DOWN_RATE, want, raised),
-        Clamp(UP_RATE, raised, limited),
-        Clamp(ACTIVATION, limited, activated),
-    )
-    return _Track(activated, want, _changed(steps))
+    clamps = _clamp(DOWN_RATE, want, raised) + _clamp(UP_RATE, raised, limited)
+    return _Track(activated, want, clamps + _clamp(ACTIVATION, limited, activated))
 
 
 def _panic(spec: Spec, state: State, ratio: float, now: float) -> State:
@@ -128,12 +124,12 @@ def _held(spec: Spec, state: State, number: int, now: float) -> tuple[State, int
         wanted = delay.Maximum(delay.bucket(now, spec.tick), kept)
         maxima = delay.record(maxima, wanted, delay.size(spec.scale_down_delay, spec.tick))
         delayed = delay.largest(maxima)
-    clamps = _changed((Clamp(PANIC, number, kept), Clamp(DELAY, kept, delayed)))
+    clamps = _clamp(PANIC, number, kept) + _clamp(DELAY, kept, delayed)
     return State(since, most, maxima), delayed, clamps
 
 
-def _changed(steps: tuple[Clamp, ...]) -> tuple[Clamp, ...]:
-    return tuple(step for step in steps if step.before != step.after)
+def _clamp(name: str, before: int, after: int) -> tuple[Clamp, ...]:
+    return () if before == after else (Clamp(name, before, after),)
 
 
 def _excess(spec: Spec, ready: int, panic: float) -> int:

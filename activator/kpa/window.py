@@ -34,10 +34,7 @@ class Window:
     __slots__ = ("_buckets", "_first", "_last", "_total", "window")
 
     def __init__(self, window: float) -> None:
-        self.window = window
-        self._buckets = [0.0] * ceil(window)
-        self._total = 0.0
-        self._first = self._last = _NEVER
+        self._clear(window)
 
     def record(self, now: float, value: float) -> None:
         """Add `value` to the second of `now`. What is a window older than the newest record is ignored."""
@@ -75,12 +72,9 @@ class Window:
         """
         if window == self.window:
             return
-        covered, stale, newest = len(self._buckets), self.is_empty(now), self._newest()
-        last = self._last
+        last, kept = self._last, [] if self.is_empty(now) else self._newest()
         self._clear(window)
-        if not stale:
-            self._fill(newest[: len(self._buckets)], last)
-            self._first = last - covered + 1
+        self._fill(kept[: len(self._buckets)], last)
 
     def dump(self, now: float) -> dict[str, object]:
         """Return the contents in JSON's types: `values` newest first, `age` in whole seconds."""
@@ -88,7 +82,6 @@ class Window:
         return {
             "window": self.window,
             "age": floor(now) - self._last if filled else 0,
-            "total": self._total,
             "values": self._newest()[:filled],
         }
 
@@ -98,13 +91,10 @@ class Window:
         fields = checks.mapping(data, "window")
         window = cls(checks.number(checks.field(fields, "window", "window"), "window.window", 1, LONGEST))
         age = checks.whole(checks.field(fields, "age", "window"), "window.age", 0)
-        total = checks.number(checks.field(fields, "total", "window"), "window.total", -1e24, 1e24)
         values = checks.sequence(checks.field(fields, "values", "window"), "window.values")
         if len(values) > ceil(window.window):
             raise ValueError(f"window.values: expected at most {ceil(window.window)} values, got {len(values)}")
-        if values:
-            window._fill([checks.number(value, "window.values", -1e18, 1e18) for value in values], floor(now) - age)
-            window._total = total
+        window._fill([checks.number(value, "window.values", -1e18, 1e18) for value in values], floor(now) - age)
         return window
 
     def _advance(self, second: int, gap: int) -> None:
@@ -120,12 +110,14 @@ class Window:
         self._last = second
 
     def _clear(self, window: float) -> None:
-        Window.__init__(self, window)
+        self.window = window
+        self._buckets = [0.0] * ceil(window)
+        self._total = 0.0
+        self._first = self._last = _NEVER
 
     def _fill(self, newest: Iterable[float], last: int) -> None:
-        self._last = last
         for age, value in enumerate(newest):
-            self._first = last - age
+            self._last, self._first = last, last - age
             self._buckets[self._first % len(self._buckets)] = value
             self._total += value
 
@@ -135,7 +127,10 @@ class Window:
 
 
 class WeightedWindow(Window):
-    """An average in which each second weighs a fifth less than the next, or even less. It is not rounded."""
+    """An average in which each second weighs a fifth less than the next, or even less. It is not rounded.
+
+    Past the newest 256 seconds the weights are so small that values are only added where they could change a bit.
+    """
 
     __slots__ = ()
 

@@ -59,9 +59,7 @@ class History:
         )
 
     def ready(self) -> History:
-        """Return the history after a replica became ready. The streak stays until one has been ready for
-        long.
-        """
+        """Return the history after a replica became ready. The streak stays until one has been ready for long."""
         return History(streak=self.streak)
 
     def steady(self) -> History:

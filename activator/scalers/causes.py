@@ -13,9 +13,7 @@ _TRANSIENT = {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EINT
 
 
 def last_words(output: str) -> str:
-    """Return the last line of `output` that is not blank, without control characters, at most 300
-    characters.
-    """
+    """Return the last line of `output` that is not blank, without control characters, at most 300 characters."""
     for line in reversed(output.splitlines()):
         if words := _ESCAPES.sub("", line).strip():
             return words if len(words) <= LONGEST_WORDS else words[: LONGEST_WORDS - 1] + "…"

@@ -71,9 +71,7 @@ class Surroundings:
 
 @dataclass(slots=True, eq=False)
 class Member:
-    """A replica, and what the snapshot does not tell. `ready_at` is when it last became ready, None if it
-    never was.
-    """
+    """A replica, and what the snapshot does not tell. `ready_at` is when it last became ready, None if it never was."""
 
     replica: Replica
     attempt: int

@@ -98,11 +98,7 @@ class LocalScaler:
         self._forget_if_gone(snapshot.revision)
 
     def _forget_if_gone(self, revision: str) -> None:
-        if (
-            revision in self._fleets
-            and revision not in self._specs
-            and not self._fleets[revision].snapshot.replicas
-        ):
+        if revision in self._fleets and revision not in self._specs and not self._fleets[revision].snapshot.replicas:
             del self._fleets[revision]
             if not self._fleets:
                 self._empty.set()

@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Container
 
-PORTS = range(
-    20000, 32000
-)  # below the kernel's ephemeral ports (32768), which any connection may take at any time
+PORTS = range(20000, 32000)  # below the kernel's ephemeral ports (32768), which any connection may take at any time
 
 
 def free_port(host: str, taken: Container[int], ports: range = PORTS) -> int:

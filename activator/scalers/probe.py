@@ -11,9 +11,7 @@ import os
 import socket
 
 LONGEST_STATUS_LINE = 4096
-REQUEST = (
-    "GET {path} HTTP/1.1\r\nHost: {authority}\r\nUser-Agent: gpu-activator-probe\r\nConnection: close\r\n\r\n"
-)
+REQUEST = "GET {path} HTTP/1.1\r\nHost: {authority}\r\nUser-Agent: gpu-activator-probe\r\nConnection: close\r\n\r\n"
 
 
 async def probe(host: str, port: int, path: str, *, within: float) -> str:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
+import sys
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -17,7 +21,6 @@ from activator.scalers.probe import probe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from activator.scalers.base import Routing
     from activator.scalers.fleet import Launch, News
@@ -34,15 +37,23 @@ class ProcessScaler(LocalScaler):
     range that the kernel hands out. A replica that ended is never ready, whoever answers on its port.
     """
 
-    def __init__(
-        self, routing: Routing, *, clock: Callable[[], float], log_dir: Path, ports: range = PORTS
-    ) -> None:
+    def __init__(self, routing: Routing, *, clock: Callable[[], float], log_dir: Path, ports: range = PORTS) -> None:
         self._processes = Processes(log_dir, ports)
         super().__init__(self._processes, routing, clock, _new_name)
 
     async def start(self) -> None:
         """Start the keeper, so that a first replica need not wait for it. OSError when that fails."""
         await self._processes.keeper.start()
+
+    @property
+    def keeper_pid(self) -> int | None:
+        """The process id of the keeper, parent of all that runs here; None when there is none."""
+        return self._processes.keeper.pid
+
+
+def _path() -> str:
+    """Return where commands are looked up: beside the edge's own interpreter first, as in its virtual environment."""
+    return os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)))
 
 
 def _new_name(revision: str) -> str:
@@ -83,7 +94,8 @@ class Processes:
     def end(self, name: str) -> None:
         """Order the keeper to end a process."""
         if name in self._running:
-            self.keeper.send({"do": "end", "name": name})
+            with suppress(ConnectionError):  # the keeper has died, and with it the process; that news is on its way
+                self.keeper.send({"do": "end", "name": name})
 
     async def close(self) -> None:
         """End the keeper and all that is left."""
@@ -98,7 +110,7 @@ class Processes:
             "do": "start",
             "name": launch.name,
             "command": spec.command,
-            "env": {**spec.env, "HOST": HOST, "PORT": str(port), "REPLICA": launch.name},
+            "env": {"PATH": _path(), **spec.env, "HOST": HOST, "PORT": str(port), "REPLICA": launch.name},
             "directory": str(spec.directory),
             "log": str(self._logs_of(launch.revision) / f"{launch.name}.log"),
             "log_bytes": spec.log_bytes,
@@ -135,9 +147,7 @@ class Processes:
         self._prune(process.launch.revision)
 
     def _prune(self, revision: str) -> None:
-        """Delete the oldest logs of `revision` beyond those of running replicas and the newest of the
-        others.
-        """
+        """Delete the oldest logs of `revision` beyond those of running replicas and the newest of the others."""
         live = {f"{name}.log" for name in self._running}
         logs = [log for log in self._logs_of(revision).glob("*.log") if log.name not in live]
         for log in sorted(logs, key=lambda log: log.stat().st_mtime)[:-KEPT_LOGS]:

@@ -1,7 +1,9 @@
-"""The keys that decide how many replicas there are: Knative's, with its names and bounds, and its defaults tuned for GPUs.
+"""The keys that decide how many replicas there are: Knative's names and bounds, with defaults tuned for GPUs.
 
 Sources: ConfigMap `config-autoscaler` (pkg/autoscaler/config) for the defaults of all services, annotations
 (pkg/apis/autoscaling) for overrides. What Knative cannot override (rates, grace, tick) can be overridden here.
+The one bound that is not Knative's: panic-threshold-percentage, which it does not check as a default, must be
+positive, since with 0 every decision would be one of panic.
 """
 
 from __future__ import annotations
@@ -12,21 +14,20 @@ from pydantic import Field
 
 from activator.kpa.spec import Algorithm, Metric
 from activator.settings.group import Group
-from activator.settings.rules import Choice, Duration, Flag, Number, Whole
+from activator.settings.numbers import Duration, Number, Whole
+from activator.settings.rules import Choice, Flag
 
 KPA = "kpa.autoscaling.knative.dev"
 HOUR = 3600.0
 TARGET_MIN = 0.01
 
-ClassRule = Choice(
-    (KPA,), (("kpa", KPA),), "names another autoscaler: only Knative's own (KPA) is implemented"
-)
+ClassRule = Choice((KPA,), (("kpa", KPA),), "names another autoscaler: only Knative's own (KPA) is implemented")
 MetricRule = Choice(tuple(map(str, Metric)))
 AlgorithmRule = Choice(tuple(map(str, Algorithm)), (("weightedExponential", str(Algorithm.WEIGHTED)),))
 
 
 class Autoscaling(Group):
-    """Defaults for all services. A key that is also an annotation in Knative has the ConfigMap's bounds here."""
+    """Defaults for all services. Keys that are annotations, too, have the ConfigMap's bounds here."""
 
     enable_scale_to_zero: Annotated[bool, Flag()] = True
     """Whether the last replica may go when a revision is idle; without it one stays."""
@@ -45,7 +46,7 @@ class Autoscaling(Group):
     metric: Annotated[str, MetricRule] = str(Metric.CONCURRENCY)
     """What is compared with the target: requests at a time, or requests per second."""
     target: Annotated[float | None, Number(TARGET_MIN)] = None
-    """Concurrency or requests per second of one replica; not set = from container-concurrency or the defaults below."""
+    """Concurrency or requests per second of one replica; not set = container-concurrency or the defaults below."""
     target_utilization_percentage: Annotated[float | None, Number(1, 100)] = None
     """Part of the target to aim at; wins over container-concurrency-target-percentage."""
     container_concurrency_target_percentage: Annotated[float, Number(0, 100, above=True)] = 100.0
@@ -57,7 +58,7 @@ class Autoscaling(Group):
     target_burst_capacity: Annotated[float, Number(0, other=-1.0)] = -1.0
     """Burst that must always find spare capacity; -1 = unlimited."""
     activator_capacity: Annotated[float, Number(1)] = 100.0
-    """Accepted, without effect: the edge sits beside the autoscaler, so no number of activators is computed."""
+    """Accepted, without effect: edge and autoscaler are one, so no number of activators is computed."""
     metric_aggregation_algorithm: Annotated[str, AlgorithmRule] = str(Algorithm.LINEAR)
     """How a window is averaged."""
     stable_window: Annotated[float, Duration(6, HOUR, whole=True)] = 120.0
@@ -71,7 +72,7 @@ class Autoscaling(Group):
     max_scale_down_rate: Annotated[float, Number(1, above=True)] = 1.01
     """Divisor of the ready replicas that one decision may reach."""
     scale_to_zero_grace_period: Annotated[float, Duration(0, above=True)] = 1800.0
-    """Time without a request after which the last replica goes (the longer of this and the retention period)."""
+    """Time without a request after which the last replica goes; the retention period counts if it is longer."""
     scale_to_zero_pod_retention_period: Annotated[float, Duration()] = 0.0
     """The same by Knative's other name for it; the longer of the two counts."""
     scale_down_delay: Annotated[float, Duration(whole=True)] = 0.0
@@ -85,9 +86,15 @@ class Autoscaling(Group):
     start_attempts: Annotated[int, Whole(1)] = 5
     """Starts that may fail in a row until those who wait are refused."""
 
+    @property
+    def concurrency_fraction(self) -> float:
+        """Return container-concurrency-target-percentage as a fraction; up to 1 it is one already."""
+        percentage = self.container_concurrency_target_percentage
+        return percentage / 100 if percentage > 1 else percentage
+
 
 class AutoscalingOverrides(Autoscaling):
-    """Overrides of a service or revision: the same keys, with the bounds and extra names of Knative's annotations."""
+    """Overrides of a service or revision: the same keys, with the bounds and extra names of annotations."""
 
     synonyms: ClassVar[dict[str, str]] = {"window": "stable_window", "class_": "pod_autoscaler_class"}
 

@@ -1,7 +1,7 @@
 """What must fit together over the whole file. Each check yields what it finds and goes on.
 
-A finding names what it relied on (`needs`, and its own place); if one of those is damaged itself, it would only confuse
-and is dropped.
+A finding names what it relied on (`needs`, and its own place); if one of those is damaged itself, the finding
+would only confuse and is dropped.
 """
 
 from __future__ import annotations
@@ -15,11 +15,10 @@ from activator.settings.route_checks import check_routes
 from activator.settings.scaling_checks import check_scaling
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from activator.settings.group import Group
     from activator.settings.schema import Revision, Service, Settings, Traffic
-    from activator.settings.texts import Address
 
 RESERVED_ENV = ("HOST", "PORT", "REPLICA")
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -69,7 +68,7 @@ def _names(settings: Settings) -> Iterator[Finding]:
     )
 
 
-def _taken(named: list[tuple[str, Location]]) -> Iterator[Finding]:
+def _taken(named: Sequence[tuple[str, Location]]) -> Iterator[Finding]:
     first: dict[str, Location] = {}
     for name, at in named:
         if name and first.setdefault(name, at) != at:
@@ -80,9 +79,7 @@ def _taken(named: list[tuple[str, Location]]) -> Iterator[Finding]:
 def _traffic(service: Service, at: Location) -> Iterator[Finding]:
     shares = service.traffic
     if not shares and len(service.revisions) > 1:
-        yield Finding(
-            (*at, "traffic"), "is required when there are several revisions", needs=((*at, "revisions"),)
-        )
+        yield Finding((*at, "traffic"), "is required when there are several revisions", needs=((*at, "revisions"),))
     if not shares:
         return
     percents = tuple((*at, "traffic", number, "percent") for number in range(len(shares)))

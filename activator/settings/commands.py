@@ -17,7 +17,7 @@ _ENV = re.compile(r"[^=\0]+")
 
 @dataclass(frozen=True)
 class Command(Rule):
-    """A program and its arguments: a list, or one line that is split as a shell would, though no shell runs it."""
+    """A program and its arguments: a list, or one line that is split as a shell would; no shell runs it."""
 
     @property
     def allowed(self) -> str:
@@ -30,7 +30,7 @@ class Command(Rule):
             value = self._split(value)
         if not isinstance(value, (list, tuple)):
             raise RefusedError("must be a command")
-        words = tuple(_word(item, f"argument {index}") for index, item in enumerate(value))
+        words = tuple(_word(item, f"word {number}") for number, item in enumerate(value, 1))
         if not words or not words[0]:
             raise RefusedError("names no program")
         return words
@@ -42,9 +42,7 @@ class Command(Rule):
     def schema(self) -> Mapping[str, object]:
         """Return the JSON Schema."""
         items = {"type": ["string", "integer"]}
-        return {
-            "oneOf": [{"type": "string", "minLength": 1}, {"type": "array", "items": items, "minItems": 1}]
-        }
+        return {"oneOf": [{"type": "string", "minLength": 1}, {"type": "array", "items": items, "minItems": 1}]}
 
     def _split(self, line: str) -> list[str]:
         try:
@@ -98,5 +96,3 @@ def _word(value: object, what: str) -> str:
     if isinstance(value, (bool, int, float)):
         raise RefusedError(f"{what} must be in quotes to be text")
     return text_of(value, f"{what} must be text")
-
-

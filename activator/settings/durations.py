@@ -1,6 +1,6 @@
 """Times and sizes as people write them. Kubernetes and Knative files say `1m30s` and `64Mi`; so do ours.
 
-Durations are those of Go's time.ParseDuration: a sign, then numbers with units (`1.5h`, `20ms`, `1h30m`), or `0`.
+Durations are those of Go's time.ParseDuration: numbers with units (`1.5h`, `20ms`, `1h30m`), or `0`.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _MAX_LENGTH = 64
 
 
 def parse_duration(text: str) -> float:
-    """Return seconds for a Go duration, to the nanosecond. ValueError for anything else, and beyond 292 years."""
+    """Return seconds for a Go duration, to the nanosecond. ValueError for anything else, or beyond 292 years."""
     if len(text) > _MAX_LENGTH or not _DURATION.fullmatch(text):
         raise ValueError("not a duration")
     nanoseconds = sum(Decimal(number) * NANOSECONDS[unit] for number, unit in _PART.findall(text))
@@ -79,7 +79,7 @@ def format_duration(seconds: float) -> str:
 
 
 def parse_size(text: str) -> int:
-    """Return bytes for a number with a unit (`64MiB`, `1.5Gi`, `10MB`, `4096`). ValueError if it is no whole number."""
+    """Return bytes for a number with a unit (`64MiB`, `1.5Gi`, `10MB`, `4096`). ValueError for anything else."""
     found = _SIZE.fullmatch(text) if len(text) <= _MAX_LENGTH else None
     if found is None or found[2] not in BYTES:
         raise ValueError("not a size")

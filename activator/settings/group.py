@@ -1,6 +1,6 @@
-"""What all groups of keys have in common: kebab-case names, unknown keys refused, a key without a value not written at all.
+"""What all groups of keys share: kebab-case names, no unknown keys, and a key without a value counts as not written.
 
-A group is also a layer: `model_fields_set` tells which keys a file wrote, and `merged` lets the nearest layer win key by key.
+A group is also a layer: `model_fields_set` tells which keys a file wrote; in `merged` the nearest layer wins by key.
 """
 
 from __future__ import annotations
@@ -16,11 +16,9 @@ def kebab(name: str) -> str:
 
 
 class Group(BaseModel):
-    """Base of all groups of keys. `required` names keys that must be written; `load` reports them with everything else."""
+    """Base of all groups of keys. `required` names keys that must be written; `checks` reports them."""
 
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, alias_generator=kebab, use_attribute_docstrings=True
-    )
+    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=kebab, use_attribute_docstrings=True)
 
     required: ClassVar[tuple[str, ...]] = ()
     synonyms: ClassVar[dict[str, str]] = {}
@@ -30,10 +28,10 @@ class Group(BaseModel):
     def _without_empty_keys(cls, data: Any) -> Any:
         if not isinstance(data, dict):
             return data
-        return {key: value for key, value in data.items() if value is not None or key not in cls.keys()}
+        return {key: value for key, value in data.items() if value is not None or key not in cls.fields_by_key()}
 
     @classmethod
-    def keys(cls) -> dict[str, str]:
+    def fields_by_key(cls) -> dict[str, str]:
         """Return the field of every key."""
         return {field.alias or name: name for name, field in cls.model_fields.items()}
 
@@ -44,6 +42,4 @@ class Group(BaseModel):
     @classmethod
     def merged(cls, *layers: Group) -> Self:
         """Return one group from layers, the nearest last; what none of them wrote has its default."""
-        return cls.model_construct(
-            None, **{name: value for layer in layers for name, value in layer.written().items()}
-        )
+        return cls.model_construct(None, **{name: value for layer in layers for name, value in layer.written().items()})

@@ -1,7 +1,7 @@
 """From a file to `Settings`, or to a list of everything that is wrong with it.
 
-What pydantic refuses is cut out of the data (and remembered as damaged), so that the rest of the file can still be checked as
-a whole. Nothing is half-applied: any problem means no settings.
+What pydantic refuses is cut out of the data (and remembered as damaged), so that the rest of the file can still be
+checked as a whole. Nothing is half-applied: any problem means no settings.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from pydantic import ValidationError
 
 from activator.settings import preset
 from activator.settings.checks import check
+from activator.settings.places import context
 from activator.settings.problems import Finding, Location, Problem, SettingsError, shown
 from activator.settings.schema import DEFAULT_PRESET, Settings
 from activator.settings.source import Source, read
 from activator.settings.suggest import group_at, nearest
-from activator.settings.texts import context
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,25 +43,31 @@ def load(path: Path) -> Settings:
 def settings_of(source: Source, base: Path) -> Settings:
     """Return the settings in `source`; its paths are relative to `base`. SettingsError as for `load`."""
     if not isinstance(source.data, dict):
-        raise SettingsError([Problem(source.file, "", "must be a mapping of keys", 1, shown(source.data))])
+        message = "must be a mapping of keys, such as listen: and services:"
+        raise SettingsError([Problem(source.file, "", message, 1, value=shown(source.data))])
     data = deepcopy(source.data)
     findings = [*source.findings, *_lay_over_preset(data)]
     damaged = list(source.damaged)
     _put_logs_into_state(data)
-    while True:
-        try:
-            settings = Settings.model_validate(data, context=context(base))
-            break
-        except ValidationError as error:
-            refused = error.errors(include_url=False)
+    settings, refused = _validated(data, base)
+    if settings is None:
         findings += [_finding(each) for each in refused[:MOST_PROBLEMS]]
         damaged += [at for each in refused for at in _damage(each)]
-        for each in reversed(refused):
-            _cut(data, _location(each))
-    findings += [finding for finding in check(settings) if not _rests_on(finding, damaged)]
-    if findings:
+        for at in reversed(dict.fromkeys(map(_location, refused))):
+            _cut(data, at)
+        settings, _ = _validated(data, base)
+    if settings is not None:
+        findings += [finding for finding in check(settings) if not _rests_on(finding, damaged)]
+    if settings is None or findings:
         raise SettingsError(_told(source, findings))
     return settings
+
+
+def _validated(data: dict[str, Any], base: Path) -> tuple[Settings | None, list[ErrorDetails]]:
+    try:
+        return Settings.model_validate(data, context=context(base)), []
+    except ValidationError as error:
+        return None, error.errors(include_url=False)
 
 
 def _lay_over_preset(data: dict[str, Any]) -> list[Finding]:
@@ -109,13 +115,18 @@ def _meant(at: Location) -> str:
 
 
 def _cut(data: Any, at: Location) -> None:
-    """Take the value at `at` out of `data`; an entry that should be a group becomes an empty one, to keep the others' places."""
+    """Take the value at `at` out of `data`. In a list of groups an empty one stays, to keep the others' places."""
     for part in at[:-1]:
+        inside = part in data if isinstance(data, dict) else isinstance(part, int) and part < len(data)
+        if not inside:
+            return
         data = data[part]
-    if isinstance(data, list) and group_at(Settings, at):
+    if isinstance(data, dict):
+        data.pop(at[-1], None)
+    elif group_at(Settings, at):
         data[int(at[-1])] = {}
     else:
-        del data[at[-1]]
+        del data[int(at[-1])]
 
 
 def _rests_on(finding: Finding, damaged: list[Location]) -> bool:

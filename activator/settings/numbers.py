@@ -17,7 +17,7 @@ INT32 = 2**31 - 1
 
 @dataclass(frozen=True)
 class Duration(Rule):
-    """Seconds from a Go duration between `low` and `high` seconds; `above` excludes `low`; `whole` = whole seconds."""
+    """Seconds from a Go duration, `low` to `high` (without `low` if `above`); `whole` = whole seconds."""
 
     low: float = 0.0
     high: float = math.inf
@@ -43,7 +43,7 @@ class Duration(Rule):
             raise RefusedError("must be a duration such as 10s, 1m30s or 0s")
         if self.whole and seconds % 1:
             raise RefusedError("must be whole seconds")
-        return _within(self, seconds)
+        return float(_within(self, seconds))
 
     def write(self, value: float) -> str:
         """Return a Go duration."""
@@ -138,7 +138,7 @@ class Number(Rule):
         if not isinstance(value, (int, float)) or isinstance(value, bool) or not _finite(value):
             raise RefusedError("must be a number")
         number = float(value)
-        return number if number == self.other else _within(self, number)
+        return number if number == self.other else float(_within(self, number))
 
     def schema(self) -> Mapping[str, object]:
         """Return the JSON Schema."""
@@ -149,8 +149,10 @@ class Number(Rule):
 
 
 def _within(rule: Duration | Size | Whole | Number, value: float) -> Any:
-    if value < rule.low or value > rule.high or (rule.above and value == rule.low):
-        raise RefusedError("is out of range")
+    if value < rule.low or (rule.above and value == rule.low):
+        raise RefusedError("is too small")
+    if value > rule.high:
+        raise RefusedError("is too large")
     return value
 
 

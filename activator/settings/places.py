@@ -39,14 +39,10 @@ class Listen(Rule):
 
     def read(self, value: object) -> Address:
         """Return host and port."""
-        text = (
-            text_of(value, "must be host:port") if not isinstance(value, int) or value is True else f":{value}"
-        )
+        text = text_of(value, "must be host:port") if not isinstance(value, int) or value is True else f":{value}"
         found = _ADDRESS.fullmatch(text)
         if isinstance(value, int) or found is None or int(found[2]) > 65535:
-            raise RefusedError(
-                "is no address to listen on", f"127.0.0.1{text}" if isinstance(value, int) else ""
-            )
+            raise RefusedError("is no address to listen on", f"127.0.0.1{text}" if isinstance(value, int) else "")
         host = found[1].strip("[]")
         if found[1].startswith("[") and not is_ipv6(host):
             raise RefusedError("is no address to listen on")
@@ -99,5 +95,3 @@ def is_ipv6(text: str) -> bool:
         return bool(ipaddress.IPv6Address(text))
     except ValueError:
         return False
-
-

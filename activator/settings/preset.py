@@ -1,4 +1,4 @@
-"""Published sets of autoscaling keys, chosen by name. They are files, so that anyone can read where the numbers come from."""
+"""Published sets of autoscaling keys, chosen by name: files, so that anyone can read where the numbers come from."""
 
 from __future__ import annotations
 

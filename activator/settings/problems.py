@@ -15,7 +15,7 @@ _LONGEST_VALUE = 60
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A problem before it is tied to a file. It is worth telling only if none of `needs` is damaged itself."""
+    """A problem before it is tied to a file; worth telling only if none of `needs` is damaged itself."""
 
     at: Location
     message: str
@@ -29,7 +29,7 @@ class Finding:
 class Problem:
     """One thing to put right: where, what, and what would be allowed.
 
-    `path` is as in `services[0].hosts`, `line` counts from 1, `subject` is the name of the service or revision it lies in.
+    `path` is as in `services[0].hosts`, `line` counts from 1, `subject` names the service or revision it lies in.
     """
 
     file: str
@@ -82,14 +82,10 @@ def shown(value: object) -> str:
 
 def _text(value: object) -> str:
     if isinstance(value, str):
-        return ascii(value[: 2 * _LONGEST_VALUE]) if not value.isprintable() else repr(value)
-    return (
-        f"{value:g}" if isinstance(value, float) else f"{value:d}" if _small(value) else "a very large number"
-    )
-
-
-def _small(value: object) -> bool:
-    return isinstance(value, int) and value.bit_length() < 128
+        return repr(value) if value.isprintable() else ascii(value[: 2 * _LONGEST_VALUE])
+    if isinstance(value, int):
+        return str(value) if value.bit_length() < 128 else "a very large number"
+    return repr(value).removesuffix(".0")
 
 
 def _key(part: str) -> str:

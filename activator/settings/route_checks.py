@@ -1,6 +1,6 @@
 """Hosts and paths lead to one service each: what two services claim is an error, not a question of order.
 
-Prefixes may lie within each other (the longest wins). A tag's host, `tag-host`, must not be anyone's host either.
+Prefixes may lie within each other (the longest wins). A tag's host, `tag-host`, must be nobody else's host.
 """
 
 from __future__ import annotations
@@ -80,9 +80,7 @@ def _hosts(settings: Settings) -> Iterator[Claim]:
 
 def _tagged_hosts(settings: Settings) -> Iterator[Claim]:
     for index, service in enumerate(settings.services):
-        numbers = {
-            share.tag: number for number, share in reversed(tuple(enumerate(service.traffic))) if share.tag
-        }
+        numbers = {share.tag: number for number, share in reversed(tuple(enumerate(service.traffic))) if share.tag}
         for tag, number in numbers.items():
             for host in dict.fromkeys(service.hosts):
                 for prefix in dict.fromkeys(service.paths or ("/",)):

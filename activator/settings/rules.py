@@ -1,22 +1,19 @@
-"""What a single value may be. A rule reads a value, says what is allowed, writes it back and describes itself to editors.
+"""What a single value may be: a rule reads it, says what is allowed, writes it back and describes itself to editors.
 
-Rules are the metadata of pydantic fields: `stable_window: Annotated[float, Duration(6, 3600, whole=True)]`. Numbers and
-flags may be quoted, as they are in a ConfigMap or an annotation.
+Rules are the metadata of pydantic fields: `stable_window: Annotated[float, Duration(6, 3600, whole=True)]`.
+Numbers and flags may be quoted, as they are in a ConfigMap or an annotation.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from pydantic_core import PydanticCustomError, core_schema
 
-from activator.settings import durations
-
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 
@@ -28,7 +25,7 @@ class RefusedError(ValueError):
 
     def __init__(self, message: str, suggestion: str = "") -> None:
         super().__init__(message)
-        self.suggestion = suggestion
+        self.suggestion = suggestion if suggestion.isprintable() else ""
 
 
 @dataclass(frozen=True)
@@ -52,7 +49,7 @@ class Rule:
         """Return the JSON Schema of what a file may have."""
         raise NotImplementedError
 
-    def validate(self, value: object, info: core_schema.ValidationInfo) -> Any:
+    def validate(self, value: object, info: core_schema.ValidationInfo) -> Any:  # noqa: ARG002
         """Return what `read` returns, with its refusal as pydantic wants it."""
         try:
             return self.read(value)
@@ -60,9 +57,7 @@ class Rule:
             notes = {"message": str(error), "allowed": self.allowed, "suggestion": error.suggestion}
             raise PydanticCustomError("rule", "{message}", notes) from None
 
-    def __get_pydantic_core_schema__(
-        self, source: object, handler: GetCoreSchemaHandler
-    ) -> core_schema.CoreSchema:
+    def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
         write = core_schema.plain_serializer_function_ser_schema(self._write)
         return core_schema.with_info_plain_validator_function(self.validate, serialization=write)
 
@@ -127,10 +122,9 @@ class Choice(Rule):
 
 
 def text_of(value: object, message: str) -> str:
+    """Return a text that the system can take. RefusedError with `message` otherwise."""
     if not isinstance(value, str):
-        raise RefusedError(
-            f"{message} (in quotes, if it is one)" if isinstance(value, (bool, int, float)) else message
-        )
-    if "\0" in value or not value.isascii() and any("\ud800" <= char <= "\udfff" for char in value):
+        raise RefusedError(f"{message} (in quotes, if it is one)" if isinstance(value, (bool, int, float)) else message)
+    if "\0" in value or any("\ud800" <= char <= "\udfff" for char in value):
         raise RefusedError(f"{message}, without zero bytes and lone surrogates")
     return value

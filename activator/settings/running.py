@@ -1,18 +1,19 @@
-"""The keys about requests (clocks and bounds at the edge) and about processes (how a replica is run and probed)."""
+"""The keys about requests (clocks and bounds at the edge) and processes (how a replica is run and probed)."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
 from activator.settings.group import Group
-from activator.settings.rules import Choice, Duration, Size, Whole
+from activator.settings.numbers import Duration, Size, Whole
+from activator.settings.rules import Choice
 from activator.settings.texts import Target
 
 MiB = 1 << 20
 
 
 class Requests(Group):
-    """Clocks and bounds of requests. The clocks are separate: waiting for a replica never uses up the others."""
+    """Clocks and bounds of requests. The clocks are separate: waiting for a replica uses up no other."""
 
     container_concurrency: Annotated[int, Whole(0)] = 0
     """Requests at a time per replica, a hard limit; 0 = none."""
@@ -27,12 +28,13 @@ class Requests(Group):
     queue_depth: Annotated[int, Whole(1)] = 1000
     """Requests that may wait per revision; more are refused."""
     queue_bytes: Annotated[int, Size(0)] = 64 * MiB
-    """Bytes of waiting requests' bodies that are kept per revision."""
+    """Bytes of body that the waiting requests of a revision may keep in memory; more are refused."""
     max_request_bytes: Annotated[int, Size(0)] = 1024 * MiB
-    """Largest body of a request."""
+    """Largest body of a request; 0 = no limit."""
     on_disconnect: Annotated[str, Choice(("auto", "cancel", "finish"))] = "auto"
-    """What to do when a client leaves: close the replica's connection, or await the answer and keep the slot until then.
-    auto = finish with a container-concurrency, else cancel."""
+    """What to do when a client leaves: close the replica's connection, or await the answer and keep its slot; auto =
+    finish with a container-concurrency, else cancel.
+    """
 
 
 class Process(Group):

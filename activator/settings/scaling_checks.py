@@ -1,4 +1,4 @@
-"""Autoscaling keys that must fit together once all layers lie over each other (Knative's rules, for each revision).
+"""Autoscaling keys that must fit together once all layers lie over each other: Knative's rules, per revision.
 
 A finding points at the nearest layer that wrote one of the keys; what several revisions inherit is told once.
 """
@@ -20,7 +20,7 @@ Clash = tuple[tuple[str, ...], str, str]
 
 
 def check_scaling(settings: Settings) -> Iterator[Finding]:
-    """Yield keys that contradict each other, in the file's defaults and in what each revision ends up with."""
+    """Yield keys that contradict each other, in the file's defaults and in what each revision ends with."""
     told: set[tuple[Location, str]] = set()
     for layers in _stacks(settings):
         for finding in (*(found for layer in layers for found in _said_twice(*layer)), *_clashes_of(layers)):
@@ -36,32 +36,25 @@ def clashes(keys: Autoscaling) -> Iterator[Clash]:
         yield (
             ("max-scale", "min-scale"),
             f"max-scale {high} is less than min-scale {low}",
-            f"0 or {low} or more",
+            f"max-scale 0, or {low} or more",
         )
     if limit and not 1 <= high <= limit:
         message = f"max-scale {high or '0 (unlimited)'} is beyond max-scale-limit {limit}"
-        yield ("max-scale", "max-scale-limit"), message, f"1 to {limit}"
+        yield ("max-scale", "max-scale-limit"), message, f"max-scale 1 to {limit}"
     if keys.initial_scale == 0 and not keys.allow_zero_initial_scale:
         message = "initial-scale is 0 although allow-zero-initial-scale is false"
-        yield ("initial-scale", "allow-zero-initial-scale"), message, "1 or more"
+        yield ("initial-scale", "allow-zero-initial-scale"), message, "initial-scale 1 or more"
     yield from _activation(keys)
-    fraction = concurrency_fraction(keys)
-    if fraction * keys.container_concurrency_target_default < TARGET_MIN:
+    if keys.concurrency_fraction * keys.container_concurrency_target_default < TARGET_MIN:
         message = "container-concurrency-target-percentage of container-concurrency-target-default is less than 0.01"
         yield ("container-concurrency-target-percentage", "container-concurrency-target-default"), message, ""
-
-
-def concurrency_fraction(keys: Autoscaling) -> float:
-    """Return container-concurrency-target-percentage as a fraction; up to 1 it is one already."""
-    percentage = keys.container_concurrency_target_percentage
-    return percentage / 100 if percentage > 1 else percentage
 
 
 def _activation(keys: Autoscaling) -> Iterator[Clash]:
     start = keys.activation_scale
     if start is None:
         return
-    allowed = f"{max(2, keys.min_scale)} to {keys.max_scale or 'any'}"
+    allowed = f"min-scale ({keys.min_scale}) to max-scale ({keys.max_scale or 'unlimited'})"
     if start < keys.min_scale:
         message = f"activation-scale {start} is less than min-scale {keys.min_scale}"
         yield ("activation-scale", "min-scale"), message, allowed
@@ -89,13 +82,13 @@ def _clashes_of(layers: tuple[Layer, ...]) -> Iterator[Finding]:
 def _sources(layers: tuple[Layer, ...], key: str) -> Iterator[Location]:
     for at, layer in reversed(layers):
         yield (*at, key)
-        if layer.keys()[key] in layer.model_fields_set:
+        if layer.fields_by_key()[key] in layer.model_fields_set:
             return
 
 
 def _blamed(layers: tuple[Layer, ...], keys: tuple[str, ...]) -> Location:
     for at, layer in reversed(layers):
-        fields = layer.keys()
+        fields = layer.fields_by_key()
         for key in keys:
             if fields[key] in layer.model_fields_set:
                 return (*at, key)

@@ -1,4 +1,4 @@
-"""The whole configuration file as types. What a single value may be is said here; what must fit together is in `checks`.
+"""The whole configuration file as types: what a single value may be. What must fit together is in `checks`.
 
 Keys that must be written have an empty default, so that the rest of a file that lacks them can still be checked.
 """
@@ -11,10 +11,13 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from activator.settings.autoscaling import Autoscaling, AutoscalingOverrides
+from activator.settings.commands import Command, EnvName, EnvText
 from activator.settings.group import Group
-from activator.settings.rules import Choice, Duration, Flag, Whole
+from activator.settings.numbers import Duration, Whole
+from activator.settings.places import Address, File, Listen
+from activator.settings.rules import Choice, Flag
 from activator.settings.running import Process, Requests
-from activator.settings.texts import Address, Command, EnvName, EnvText, File, Host, Label, Listen, Prefix
+from activator.settings.texts import Host, Label, Prefix
 
 DEFAULT_PRESET = "gpu-120s"
 
@@ -78,6 +81,12 @@ class Service(Group):
     """The versions of the service."""
     traffic: tuple[Traffic, ...] = ()
     """Who gets which part; may be left out for a single revision."""
+
+    def shares(self) -> tuple[Traffic, ...]:
+        """Return who gets which part: all of it for the only revision where nothing is written."""
+        if self.traffic or not self.revisions:
+            return self.traffic
+        return (Traffic.model_validate({"revision": self.revisions[0].name, "percent": 100}),)
 
 
 class Settings(Group):

@@ -49,21 +49,27 @@ def default_of(field: FieldInfo) -> Any:
 def _complete(schema: dict[str, Any], group: type[Group]) -> None:
     if group.required:
         schema["required"] = list(group.required)
-    for key, name in group.keys().items():
+    for key, name in group.fields_by_key().items():
         field = schema["properties"][key]
-        field |= _flattened(field.pop("anyOf", []))
-        field.pop("title", None)
         field.pop("default", None)
-        default = default_of(group.model_fields[name])
-        if default is not None and group is not AutoscalingOverrides:
-            field["default"] = default
-        if allowed := field.pop("x-allowed", ""):
-            field["description"] = f"{field['description']} Allowed: {allowed}."
+        field.pop("title", None)
+        _describe(field)
+        _say_default(field, group, group.model_fields[name])
 
 
-def _flattened(options: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return a schema for `X or null` without the choice; an empty key is a key not written."""
-    real = [option for option in options if option != {"type": "null"}]
-    if len(real) != 1 or real == options:
-        return {"anyOf": options} if options else {}
-    return {**real[0], "type": [real[0]["type"], "null"]} if "type" in real[0] else real[0]
+def _describe(node: Any) -> None:
+    """Put ranges in words, which rules leave as `x-allowed`, into descriptions, all the way down."""
+    if not isinstance(node, dict):
+        return
+    if allowed := node.pop("x-allowed", ""):
+        node["description"] = f"{node.get('description', '')} Allowed: {allowed}.".strip()
+    for part in node.values():
+        _describe(part)
+
+
+def _say_default(field: dict[str, Any], group: type[Group], info: FieldInfo) -> None:
+    default = default_of(info)
+    if default is not None and group is not AutoscalingOverrides:
+        field["default"] = default
+    if info.default is None and "type" in field:
+        field["type"] = [field["type"], "null"]

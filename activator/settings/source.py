@@ -1,7 +1,7 @@
 """From bytes to plain data, with the line of every key. It reads the safe half of YAML and says so about the rest.
 
-What is written is what is meant: `no`, `on`, `1:30`, `012` and dates stay text (YAML 1.2), a key written twice is an error,
-and so are aliases, tags and anything nested too deep, which only serve to make a small file huge.
+What is written is what is meant: `no`, `on`, `1:30`, `012` and dates stay text (YAML 1.2). A key written twice is an
+error, and so are aliases, tags and deep nesting, which only serve to make a small file huge.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 20
 
+_FLOAT = r"[-+]?(?:\.[0-9]+|[0-9]+\.[0-9]*|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]+)?"
 _PREFIX = "tag:yaml.org,2002:"
 _SCALARS: dict[str, Callable[[str], Any]] = {
     "str": str,
@@ -34,7 +35,8 @@ _SCALARS: dict[str, Callable[[str], Any]] = {
 @dataclass(slots=True)
 class Source:
     """A file's data as dicts, lists and scalars; `lines` counts from 1; `findings` are what YAML
-    allows but we do not, `damaged` the places whose value was lost by it."""
+    allows but we do not, `damaged` the places whose value was lost by it.
+    """
 
     file: str
     data: Any = None
@@ -52,13 +54,11 @@ class Source:
         """Return the name of the service or revision that `at` lies in, "" outside of one."""
         name, data = "", self.data
         for part in at:
-            inside = (
-                isinstance(data, list) if isinstance(part, int) else isinstance(data, dict) and part in data
-            )
+            inside = isinstance(data, list) if isinstance(part, int) else isinstance(data, dict) and part in data
             if not inside:
                 break
             data = data[part]
-            if isinstance(data, dict) and isinstance(data.get("name"), str):
+            if isinstance(part, int) and isinstance(data, dict) and isinstance(data.get("name"), str):
                 name = data["name"]
         return name
 
@@ -108,7 +108,7 @@ def parse(text: str, file: str) -> Source:
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML's parser without aliases, with a bound on depth and with the scalars of YAML 1.2's core schema."""
+    """PyYAML's parser without aliases, with a bound on depth and the scalars of YAML 1.2's core schema."""
 
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012
 
@@ -118,7 +118,7 @@ class _Loader(yaml.SafeLoader):
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         """Compose one node; refuse what could blow up."""
-        event: Any = self.peek_event()
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
         if isinstance(event, yaml.AliasEvent):
             raise _refused("aliases (*name) are not supported", event)
         if self.depth >= MAX_DEPTH:
@@ -133,11 +133,7 @@ class _Loader(yaml.SafeLoader):
 for _name, _pattern, _first in (
     ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
     ("int", r"[-+]?(?:0|[1-9][0-9]*)", "-+0123456789"),
-    (
-        "float",
-        r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?(?:[eE][-+]?[0-9]+)?|\.inf|\.Inf)|\.nan|\.NaN",
-        "-+0123456789.",
-    ),
+    ("float", rf"{_FLOAT}|[-+]?\.(?:inf|Inf)|\.(?:nan|NaN)", "-+0123456789."),
     ("null", r"~|null|Null|NULL|", ("~", "n", "N", "")),
 ):
     _Loader.add_implicit_resolver(_PREFIX + _name, re.compile(f"(?:{_pattern})\\Z"), list(_first))

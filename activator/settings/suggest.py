@@ -1,15 +1,17 @@
-"""The key that was meant. People come with Knative's annotations, its older camelCase names, and typing errors."""
+"""The key that was meant: people come with Knative's annotations, its older camelCase names, and typing errors."""
 
 from __future__ import annotations
 
 import re
 from difflib import get_close_matches
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 from activator.settings.autoscaling import AutoscalingOverrides
 from activator.settings.group import Group
-from activator.settings.problems import Location
 from activator.settings.running import Process, Requests
+
+if TYPE_CHECKING:
+    from activator.settings.problems import Location
 
 LONGEST = 64
 
@@ -22,6 +24,7 @@ GROUPS: dict[str, type[Group]] = {
 ELSEWHERE = {
     "activate-scale": "activation-scale",
     "args": "command",
+    "class": "pod-autoscaler-class",
     "cmd": "command",
     "cwd": "directory",
     "working-dir": "directory",
@@ -40,6 +43,7 @@ ELSEWHERE = {
     "target-concurrency": "target",
     "tick-interval": "tick",
     "timeout-seconds": "total-timeout",
+    "weight": "percent",
     "window": "stable-window",
 }
 
@@ -49,22 +53,24 @@ def group_at(root: type[Group], location: Location) -> type[Group] | None:
     group: type[Group] | None = root
     for part in location:
         if isinstance(part, str):
-            field = group.model_fields.get(group.keys().get(part, "")) if group else None
+            field = group.model_fields.get(group.fields_by_key().get(part, "")) if group else None
             group = _group_in(field.annotation) if field else None
     return group
 
 
 def nearest(group: type[Group], key: str) -> str:
-    """Return the key of `group` that `key` stands for, with its group in front where it belongs elsewhere; "" if unknown."""
+    """Return the key that was meant by `key` in `group`, with the name of another group if it belongs there, or ""."""
     if len(key) > LONGEST:
         return ""
     plain = _plain(key)
-    own = group.keys()
-    for name in (plain, ELSEWHERE.get(plain, "")):
+    own = group.fields_by_key()
+    names = (plain, ELSEWHERE.get(plain, ""))
+    for name in names:
         if name in own:
             return name
+    for name in names:
         for other, keys in GROUPS.items():
-            if name in keys.keys() and keys is not group:
+            if keys is not group and name in keys.fields_by_key():
                 return f"{other}.{name}" if other in own else f"{name} under {other}"
     return "".join(get_close_matches(plain, own, 1, 0.6))
 

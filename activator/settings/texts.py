@@ -1,27 +1,22 @@
-"""What names, hosts, paths, addresses and commands may be. Stricter than most tools: they end up in file names, metric labels
-and routing tables, and a mistake there shows only much later."""
+"""What names, hosts and paths may be. Stricter than most tools: they end up in file names, metric labels and routing
+tables, where a mistake shows only much later.
+"""
 
 from __future__ import annotations
 
-import ipaddress
 import re
-import shlex
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
-from activator.settings.rules import RefusedError, Rule
+from activator.settings.places import is_ipv6
+from activator.settings.rules import RefusedError, Rule, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pydantic_core import core_schema
-
 LABEL = r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?"
 _LABEL = re.compile(LABEL)
 _HOST = re.compile(r"[a-z0-9_](?:[-a-z0-9_]{0,61}[a-z0-9_])?(?:\.[a-z0-9_](?:[-a-z0-9_]{0,61}[a-z0-9_])?)*")
-_ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\[\]:/@\s]*):([0-9]{1,5})")
-_ENV = re.compile(r"[^=\0]+")
 _LONGEST_HOST = 253
 
 
@@ -48,7 +43,7 @@ class Label(Rule):
 
 @dataclass(frozen=True)
 class Host(Rule):
-    """A host name as it comes in the Host header, without port; read in lower case, without a final dot (RFC 3986 3.2.2)."""
+    """A host name as it comes in the Host header, without port; lower case, no final dot (RFC 3986 3.2.2)."""
 
     @property
     def allowed(self) -> str:
@@ -90,11 +85,7 @@ class Prefix(Rule):
             raise RefusedError("must begin with /", f"/{text}" if text else "/")
         prefix = text.rstrip("/") if text != "/" and not text.endswith("//") else text
         segments = prefix.split("/")[1:]
-        if (
-            not text.isprintable()
-            or set(text) & set("?#%*\\")
-            or (prefix != "/" and set(segments) & {"", ".", ".."})
-        ):
+        if not text.isprintable() or set(text) & set("?#%*\\") or (prefix != "/" and set(segments) & {"", ".", ".."}):
             raise RefusedError("is no path prefix")
         return prefix
 
@@ -116,9 +107,7 @@ class Target(Rule):
         """Return the target."""
         text = text_of(value, "must be a path")
         if not text.startswith("/"):
-            raise RefusedError(
-                "must begin with /", f"/{text}" if text.isascii() and text.isprintable() else ""
-            )
+            raise RefusedError("must begin with /", f"/{text}" if text.isascii() and text.isprintable() else "")
         if not text.isascii() or not text.isprintable() or set(text) & set(" #"):
             raise RefusedError("is no path that can be asked for")
         return text
@@ -138,5 +127,3 @@ def _punycode(host: str) -> str:
         return host.encode("idna").decode("ascii") if len(host) <= _LONGEST_HOST else ""
     except UnicodeError:
         return ""
-
-

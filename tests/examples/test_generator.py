@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from itertools import pairwise
@@ -9,8 +10,9 @@ import aiohttp
 import openai
 import pytest
 import pytest_asyncio
-from example_process import running
 from openai.types.chat import ChatCompletion
+
+from tests.examples.example_process import Example, running
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -81,8 +83,8 @@ async def test_answers_keep_to_the_subject(client: openai.AsyncOpenAI, subject: 
 
 
 async def test_a_streamed_answer_is_the_whole_answer_in_pieces(client: openai.AsyncOpenAI) -> None:
-    whole = await ask(client, "What is a class?", seed=5)
-    pieces = [chunk async for chunk in await streamed(client, "What is a class?", seed=5)]
+    whole = await ask(client, "What is a class?", seed=5, max_tokens=1000)
+    pieces = [chunk async for chunk in await streamed(client, "What is a class?", seed=5, max_tokens=1000)]
 
     assert "".join(chunk.choices[0].delta.content or "" for chunk in pieces) == text(whole)
     assert pieces[0].choices[0].delta.role == "assistant"
@@ -93,7 +95,7 @@ async def test_a_streamed_answer_is_the_whole_answer_in_pieces(client: openai.As
 
 
 async def test_an_answer_ends_with_a_paragraph_or_at_max_tokens(client: openai.AsyncOpenAI) -> None:
-    full = await ask(client, "What is a class?", seed=1)
+    full = await ask(client, "What is a class?", seed=1, max_tokens=1000)
     short = await ask(client, "What is a class?", seed=1, max_tokens=7)
     newer_name = await ask(client, "What is a class?", max_completion_tokens=3)
 
@@ -111,7 +113,7 @@ async def test_an_answer_ends_with_a_paragraph_or_at_max_tokens(client: openai.A
 async def test_an_answer_told_to_go_on_never_falls_into_a_loop(client: openai.AsyncOpenAI, temperature: int) -> None:
     options: dict[str, Any] = {"max_tokens": 2000, "temperature": temperature, "extra_body": {"ignore_eos": True}}
 
-    endless = await ask(client, "What is a class?", **options)
+    endless = await ask(client, "tuple slices", **options)
 
     assert endless.usage is not None
     assert endless.usage.completion_tokens == 2000
@@ -140,6 +142,7 @@ async def test_a_stream_is_server_sent_events_that_end_with_done(url: str) -> No
     assert all(event.startswith("data: ") for event in events)
     last = json.loads(events[-1].removeprefix("data: "))
     assert (last["object"], last["choices"][0]["finish_reason"]) == ("chat.completion.chunk", "length")
+    assert "usage" not in last
 
 
 async def test_the_model_says_what_it_is(client: openai.AsyncOpenAI) -> None:
@@ -163,11 +166,10 @@ async def test_an_unknown_model_is_not_found(client: openai.AsyncOpenAI) -> None
 
 
 async def test_messages_may_come_in_parts(client: openai.AsyncOpenAI) -> None:
-    parts: Any = [
-        {"role": "user", "content": [{"type": "text", "text": "What is "}, {"type": "text", "text": "this?"}]}
-    ]
+    parts = [{"type": "text", "text": "What is "}, {"type": "text", "text": "this?"}]
+    messages: Any = [{"role": "user", "content": parts}]
 
-    answer = await client.chat.completions.create(model=MODEL, messages=parts, seed=1)
+    answer = await client.chat.completions.create(model=MODEL, messages=messages, seed=1)
 
     assert text(answer) == text(await ask(client, "What is this?", seed=1))
 
@@ -216,16 +218,30 @@ async def test_tokens_arrive_while_they_are_made_and_sigterm_does_not_cut_them_o
     assert reasons[-1] == "length"
 
 
-async def test_a_client_that_leaves_ends_its_answer() -> None:
-    async with running("generator.py", "--tokens-per-second", "50") as example, connect(example.url) as client:
-        await leave_early(client)
+@pytest.mark.parametrize("stream", [True, False])
+async def test_a_client_that_leaves_ends_its_answer(stream: bool) -> None:
+    body = {"model": MODEL, "messages": [{"role": "user", "content": "a"}], "max_tokens": 5000, "ignore_eos": True}
+    async with running("generator.py", "--tokens-per-second", "50") as example:
+        await leave_early(example, json.dumps({**body, "stream": stream}))
         example.terminate()
         said = await example.said()
 
     assert f"POST {CHAT} 499" in said[0]
 
 
-async def leave_early(client: openai.AsyncOpenAI) -> None:
-    stream = await streamed(client, "What is a class?", max_tokens=5000, extra_body={"ignore_eos": True})
-    await anext(aiter(stream))
-    await stream.close()
+async def leave_early(example: Example, body: str) -> None:
+    _, writer = await asyncio.open_connection("127.0.0.1", example.port)
+    writer.write(f"POST {CHAT} HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode())
+    await asyncio.sleep(0.2)
+    writer.close()
+    await writer.wait_closed()
+
+
+async def test_what_the_model_said_itself_does_not_steer_it(client: openai.AsyncOpenAI) -> None:
+    user: Any = {"role": "user", "content": "What is a class?"}
+    assistant: Any = {"role": "assistant", "content": "An exception."}
+
+    alone = await client.chat.completions.create(model=MODEL, messages=[user], seed=1)
+    after_an_answer = await client.chat.completions.create(model=MODEL, messages=[user, assistant], seed=1)
+
+    assert text(alone) == text(after_an_answer)

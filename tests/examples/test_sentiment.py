@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import pytest
 import pytest_asyncio
-from example_process import Example, free_port, running, spawn
+
+from tests.examples.example_process import Example, free_port, running, spawn
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -23,7 +23,6 @@ def main() -> None:
     with socket.create_server((os.environ["HOST"], int(os.environ["PORT"]))) as server:
         stamp("listening")
         stamp("begun", begun)
-        print("listening", flush=True)
         while True:
             connection, _ = server.accept()
             with connection:

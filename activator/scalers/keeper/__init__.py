@@ -6,11 +6,11 @@ direct children only, and a process group can be left. What no descendant can le
 the subreaper and the log writer of that one model; the keeper is the subreaper of all wardens. Whoever
 dies, someone above is left who reaches all that is below:
 
-    edge --socket--> keeper --pipe--> warden --PDEATHSIG--> model, and whatever it forks
+    edge --socket--> keeper --socket--> warden ----> model, and whatever it forks
 
 The edge's end of the socket closes when it dies, by SIGKILL too: the keeper kills everything and exits.
-When the keeper dies the wardens' pipes close: each kills its model and exits. When a warden dies the kernel
-kills the model, and the keeper what the model forked. Forking from here is also fast, for there is no big
+When the keeper dies each warden kills its model and exits. When a warden dies the keeper inherits its
+model, and kills it. Forking from here is also fast, for there is no big
 heap to copy.
 
 It runs as `main.main(FD)` in an isolated interpreter: standard library only, one thread. FD is a

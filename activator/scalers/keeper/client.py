@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import socket
 import subprocess
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 PATIENCE = 5.0
+LONGEST = 1 << 17  # a packet must fit into the socket's buffer whole
 SOURCES = Path(activator.__file__).parent.parent
 SCRIPT = """
 import sys
@@ -62,6 +64,8 @@ class KeeperClient:
         cannot be sent.
         """
         packet = json.dumps(message).encode()
+        if len(packet) > LONGEST:
+            raise OSError(errno.EMSGSIZE, "the command and its environment are too long")
         connection = self._socket or self._spawn()
         if self._unsent:
             self._unsent.append(packet)
@@ -121,9 +125,7 @@ class KeeperClient:
             self._hear(message)
 
     def _end(self) -> None:
-        """The keeper and all wardens are gone. A keeper that never worked is not replaced before it is
-        needed.
-        """
+        """The keeper and all wardens are gone. A keeper that never worked is not replaced before it is needed."""
         worked = self._greeted.is_set()
         self._part()
         if self._closing:
@@ -153,4 +155,6 @@ class KeeperClient:
                 self._unsent.popleft()
         except BlockingIOError:
             return
+        except ConnectionError:
+            self._unsent.clear()
         asyncio.get_running_loop().remove_writer(self._socket)

@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from activator.scalers.keeper.family import (
     adopt_orphans,
-    be_told_of_parents_death,
     descendants,
     end_family,
     group_of,
     send_signal,
 )
 from activator.scalers.keeper.log import Log
-from activator.scalers.keeper.wires import CHUNK, drain, tell, wake_on_signals
+from activator.scalers.keeper.wires import CHUNK, drain, hear, tell, wake_on_signals
 
 if TYPE_CHECKING:
     import socket
@@ -34,10 +33,10 @@ class Warden:
     SIGKILL.
     """
 
-    def __init__(self, order: dict[str, Any], edge: socket.socket, commands: int) -> None:
+    def __init__(self, order: dict[str, Any], edge: socket.socket, keeper: socket.socket) -> None:
         self._order = order
         self._edge = edge
-        self._commands = commands
+        self._keeper = keeper
         self._log = Log(order["log"], order["log_bytes"])
         self._tail = b""
         self._model: subprocess.Popen[bytes]  # kept: when it is collected it reaps its process unseen
@@ -72,13 +71,6 @@ class Warden:
             self._tell_exit()
 
     def _execute(self, inlet: int) -> subprocess.Popen[bytes]:
-        warden = os.getpid()
-
-        def die_with_warden() -> None:
-            be_told_of_parents_death(signal.SIGKILL)
-            if os.getppid() != warden:
-                os._exit(1)
-
         return subprocess.Popen(  # noqa: S603 - to run what the configuration names is its job
             self._order["command"],
             stdin=subprocess.DEVNULL,
@@ -87,7 +79,6 @@ class Warden:
             cwd=self._order["directory"],
             env={**os.environ, **self._order["env"]},
             start_new_session=True,
-            preexec_fn=die_with_warden,  # noqa: PLW1509 - there is one thread only
         )
 
     def _watch(self, wake: int) -> bool:
@@ -96,7 +87,7 @@ class Warden:
         False = the keeper died, and nobody is left to tell.
         """
         with selectors.PollSelector() as selector:
-            for descriptor in (wake, self._commands, self._output):
+            for descriptor in (wake, self._keeper.fileno(), self._output):
                 selector.register(descriptor, selectors.EVENT_READ)
             while not self._finished():
                 for key, _ in selector.select(self._patience()):
@@ -106,7 +97,7 @@ class Warden:
                     elif key.fd == self._output:
                         if not self._read():
                             selector.unregister(self._output)
-                    elif os.read(self._commands, 1):
+                    elif hear(self._keeper):
                         self._ask_to_end()
                     else:
                         return False

@@ -22,6 +22,14 @@ def tell(edge: socket.socket, **message: object) -> None:
         return
 
 
+def hear(line: socket.socket) -> bytes:
+    """Return the next packet; empty when the other side is gone."""
+    try:
+        return line.recv(PACKET)
+    except OSError:
+        return b""
+
+
 def wake_on_signals() -> int:
     """Return a descriptor that becomes readable when a child ends, or whenever this process is told to stop.
 

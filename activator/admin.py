@@ -1,0 +1,182 @@
+"""The admin listener: health, metrics, services, decisions with their reasons, usage. It is never the data port.
+
+Times are given as ISO 8601 in UTC; what is unknown is null.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from activator.metrics import Metrics
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from activator.insight import Insight, RevisionView
+    from activator.revision import Record
+
+
+class Admin:
+    """Serves what `insight` tells. `wall` is the Unix time."""
+
+    def __init__(self, insight: Insight, wall: Callable[[], float]) -> None:
+        self._insight = insight
+        self._wall = wall
+        self._registry = CollectorRegistry()
+        self._registry.register(Metrics(insight))
+        self._runner: web.AppRunner | None = None
+
+    async def open(self, host: str, port: int) -> int:
+        """Listen, and return the port. OSError when the address is in use."""
+        app = web.Application(middlewares=[_errors])
+        app.add_routes(
+            [
+                web.get("/healthz", self._healthz),
+                web.get("/readyz", self._readyz),
+                web.get("/metrics", self._metrics),
+                web.get("/v1/services", self._services),
+                web.get("/v1/services/{name}", self._service),
+                web.get("/v1/services/{name}/decisions", self._decisions),
+                web.get("/v1/usage", self._usage),
+            ]
+        )
+        self._runner = web.AppRunner(app, access_log=None)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, host, port)
+        await site.start()
+        bound: int = self._runner.addresses[0][1]
+        return bound
+
+    async def close(self) -> None:
+        """Stop listening."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _healthz(self, _: web.Request) -> web.Response:
+        return web.json_response({"status": "ok"})
+
+    async def _readyz(self, _: web.Request) -> web.Response:
+        ready = self._insight.ready
+        return web.json_response({"status": "ready" if ready else "not ready"}, status=200 if ready else 503)
+
+    async def _metrics(self, _: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    async def _services(self, _: web.Request) -> web.Response:
+        names = sorted({view.service for view in self._insight.revisions()})
+        return web.json_response({"services": [self._describe(name) for name in names]})
+
+    async def _service(self, request: web.Request) -> web.Response:
+        return web.json_response(self._describe(self._known(request)))
+
+    async def _decisions(self, request: web.Request) -> web.Response:
+        name = self._known(request)
+        limit = _limit(request)
+        records = self._insight.records(name)[-limit:] if limit else []
+        decisions = [self._decision(revision, record) for revision, record in records]
+        return web.json_response({"service": name, "decisions": decisions})
+
+    async def _usage(self, _: web.Request) -> web.Response:
+        return web.json_response({"usage": self._insight.usage()})
+
+    def _known(self, request: web.Request) -> str:
+        name = request.match_info["name"]
+        known = sorted({view.service for view in self._insight.revisions()})
+        if name not in known:
+            raise web.HTTPNotFound(text=f"There is no service {name!r}. Known: {', '.join(known) or 'none'}.")
+        return name
+
+    def _describe(self, name: str) -> dict[str, Any]:
+        views = self._insight.revisions(name)
+        hosts = [host for service in self._insight.services if service.name == name for host in service.hosts]
+        return {"name": name, "hosts": hosts, "revisions": [self._revision(view) for view in views]}
+
+    def _revision(self, view: RevisionView) -> dict[str, Any]:
+        outcome = view.record.outcome if view.record else None
+        stats = view.stats
+        return {
+            "name": view.revision,
+            "percent": view.percent,
+            "tag": view.tag,
+            "phase": view.start.phase,
+            "message": view.start.message,
+            "desired": view.replicas.desired,
+            "replicas": [
+                {
+                    "name": replica.name,
+                    "phase": replica.phase,
+                    "since": self._time(replica.since),
+                    "address": f"{replica.host}:{replica.port}" if replica.port else None,
+                    "in_flight": stats.busy.get(replica.name, 0),
+                    "message": replica.message,
+                }
+                for replica in view.replicas.replicas
+            ],
+            "held": stats.held,
+            "open": stats.open,
+            "stable": view.stable,
+            "panic": view.panic,
+            "target": view.target,
+            "metric": view.metric,
+            "panicking": view.panicking,
+            "idle_since": self._time(stats.idle_since),
+            "zero_at": self._time(outcome.zero_at) if outcome else None,
+            "start_failures": view.replicas.failures,
+            "last_failure": view.replicas.last_failure,
+            "last_cold_start_seconds": view.last_cold_start,
+            "why": view.record.sentence if view.record else None,
+        }
+
+    def _decision(self, revision: str, record: Record) -> dict[str, Any]:
+        decision = record.outcome.decision
+        return {
+            "at": self._time(record.at),
+            "revision": revision,
+            "replicas": record.outcome.replicas,
+            "why": record.sentence,
+            "poked": record.poked,
+            "valid": decision.valid,
+            "ready": decision.ready,
+            "target": decision.target,
+            "metric": decision.metric,
+            "stable": decision.stable,
+            "panic": decision.panic,
+            "want_stable": decision.want_stable,
+            "want_panic": decision.want_panic,
+            "desired": decision.desired,
+            "panicking": decision.panicking,
+            "excess_burst_capacity": decision.excess_burst_capacity,
+            "binding": record.outcome.rules[-1].name if record.outcome.rules else decision.binding,
+            "clamps": [clamp._asdict() for clamp in (*decision.clamps, *record.outcome.rules)],
+            "idle_since": self._time(record.outcome.idle_since),
+            "zero_at": self._time(record.outcome.zero_at),
+        }
+
+    def _time(self, at: float | None) -> str | None:
+        if at is None:
+            return None
+        wall = self._wall() - self._insight.clock() + at
+        return datetime.fromtimestamp(wall, UTC).isoformat(timespec="milliseconds")
+
+
+def _limit(request: web.Request) -> int:
+    text = request.query.get("limit", "1000")
+    if not text.isascii() or not text.isdigit() or int(text) > 1000:
+        raise web.HTTPBadRequest(text=f"limit={text!r} is not a whole number from 0 to 1000.")
+    return int(text)
+
+
+@web.middleware
+async def _errors(request: web.Request, handler: Any) -> web.StreamResponse:
+    """Answer errors in JSON with a reason, too."""
+    try:
+        response: web.StreamResponse = await handler(request)
+    except web.HTTPException as error:
+        reason = (error.reason or "error").lower().replace(" ", "_")
+        return web.json_response({"reason": reason, "message": error.text}, status=error.status)
+    return response

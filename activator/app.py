@@ -1,0 +1,256 @@
+"""The composition root: puts router, loop, scaler and listeners together, and takes them down in order.
+
+Only this module knows all parts, and only here a scaler has a name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import time
+from typing import TYPE_CHECKING
+
+from activator import logs, state
+from activator.admin import Admin
+from activator.catalog.file import build
+from activator.insight import Insight
+from activator.loop import Loop
+from activator.scalers.base import Phase
+from activator.scalers.memory import MemoryScaler
+from activator.scalers.process import ProcessScaler
+from activator.settings.load import load
+from activator.settings.problems import SettingsError
+from activator.usage import FILE as USAGE
+from activator.usage import Ledger
+from router.listener import Listener
+from router.proxy import Proxy
+from router.tasks import Tasks
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from pathlib import Path
+
+    from activator.revision import Record, Revision
+    from activator.scalers.base import ReplicaSet
+    from activator.settings.places import Address
+    from activator.settings.schema import Settings
+    from router.errors import EdgeError
+    from router.exchange import Exchange
+
+SWEEP_SECONDS = 0.25
+SAVE_SECONDS = 5.0
+WATCH_SECONDS = 1.0
+FIXED = ("listen", "admin", "scaler", "state_dir", "log_dir")
+
+
+class Edge:
+    """A running edge, from one configuration file. Times are of the monotonic clock."""
+
+    def __init__(self, path: Path, settings: Settings) -> None:
+        self._path = path
+        self._settings = settings
+        self._log = logs.logger("edge")
+        self._tasks = Tasks(self._failed)
+        self._stopping = asyncio.Event()
+        clock = time.monotonic
+        self._proxy = Proxy(self, clock)
+        self._scaler: ProcessScaler | MemoryScaler = (
+            ProcessScaler(self._proxy, clock=clock, log_dir=settings.log_dir)
+            if settings.scaler == "process"
+            else MemoryScaler(self._proxy, clock=clock)
+        )
+        self._loop = Loop(self._proxy, self._scaler, clock)
+        self._ledger = Ledger()
+        self._listener = Listener(self._proxy.serve, clock, self._refused)
+        parts = (self._proxy, self._loop, self._scaler, self._ledger)
+        self._insight = Insight(parts, clock, lambda: len(self._listener.connections))
+        self._admin = Admin(self._insight, time.time)
+        self._proxy.on_defect = self._defect
+        self._loop.on_change = self._changed
+        self._loop.on_period = self._period
+        self._phases: dict[str, dict[str, tuple[str, str]]] = {}
+        self._scaler.subscribe(self._saw)
+
+    def wake(self, revision: str) -> None:
+        """Pass the router's call for capacity on to the loop."""
+        self._loop.wake(revision)
+
+    async def run(self) -> None:
+        """Serve until SIGTERM or SIGINT. OSError when an address is in use or a directory cannot be written."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop)
+        loop.add_signal_handler(signal.SIGHUP, self.reload)
+        try:
+            await self._start()
+            await self._stopping.wait()
+        finally:
+            await self._end()
+
+    def reload(self) -> None:
+        """Read the file again and serve by it; when it has errors, say so and go on as before."""
+        try:
+            settings = load(self._path)
+            self._apply(settings)
+        except SettingsError as error:
+            self._insight.reload_failures += 1
+            self._insight.config_valid = False
+            self._log.error("configuration refused", problems=[str(problem) for problem in error.problems])
+            return
+        self._insight.reloads += 1
+        self._insight.config_valid = True
+        fixed = [key for key in FIXED if getattr(settings, key) != getattr(self._settings, key)]
+        if fixed:
+            self._log.warning("these keys need a restart", keys=[key.replace("_", "-") for key in fixed])
+        self._log.info("configuration taken over", file=str(self._path), services=len(settings.services))
+
+    async def _start(self) -> None:
+        settings = self._settings
+        if isinstance(self._scaler, ProcessScaler):
+            await self._scaler.start()
+        self._restore_usage()
+        self._apply(settings)
+        listen, admin = settings.listen, settings.admin
+        port = await _open(self._listener.open, listen, "listen")
+        admin_port = await _open(self._admin.open, admin, "admin")
+        self._restore()
+        self._tasks.spawn(self._loop.run(), "loop")
+        self._tasks.spawn(self._sweep(), "sweep")
+        self._tasks.spawn(self._keep_state(), "state")
+        self._tasks.spawn(self._watch(), "watch")
+        self._insight.ready = True
+        self._log.info("serving", listen=f"{listen.host}:{port}", admin=f"{admin.host}:{admin_port}")
+
+    async def _end(self) -> None:
+        self._insight.ready = False
+        self._log.info("draining", seconds=self._settings.drain_timeout)
+        await self._listener.drain(self._settings.drain_timeout)
+        self._save()
+        await self._tasks.close()
+        await self._scaler.close(drain=0)
+        self._proxy.pool.close()
+        await self._admin.close()
+        self._log.info("stopped")
+
+    def _stop(self) -> None:
+        self._stopping.set()
+
+    def _apply(self, settings: Settings) -> None:
+        """Serve by `settings` from this loop turn on."""
+        catalog = build(settings)
+        self._proxy.on_end = self._ended if settings.access_log else None
+        self._insight.services = catalog.table.services
+        self._proxy.replace_table(catalog.table)
+        self._loop.configure(catalog.plans)
+
+    def _restore_usage(self) -> None:
+        try:
+            data = state.read_json(self._settings.state_dir / USAGE)
+            self._ledger.rows.update(Ledger.load(data).rows)
+        except (state.StateError, ValueError) as error:
+            self._log.error("usage of earlier runs cannot be read", error=str(error))
+
+    def _restore(self) -> None:
+        try:
+            saved = state.load(self._settings.state_dir, time.time())
+        except state.StateError as error:
+            self._log.error("saved state cannot be read", error=str(error))
+            return
+        for problem in self._loop.restore(saved.revisions, saved.age):
+            self._log.warning("saved state not used", problem=problem)
+        if saved.revisions:
+            self._log.info("state restored", revisions=len(saved.revisions), seconds_ago=round(saved.age, 1))
+
+    def _save(self) -> None:
+        directory = self._settings.state_dir
+        try:
+            state.save(directory, self._loop.dump(), time.time())
+            state.write_json(directory / USAGE, self._ledger.dump())
+        except OSError as error:
+            self._log.error("state cannot be saved", error=str(error))
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS)
+            self._proxy.sweep()
+            self._listener.sweep(time.monotonic())
+
+    async def _keep_state(self) -> None:
+        while True:
+            await asyncio.sleep(SAVE_SECONDS)
+            self._save()
+
+    async def _watch(self) -> None:
+        """Reload when the file changes."""
+        known = _stamp(self._path)
+        while True:
+            await asyncio.sleep(WATCH_SECONDS)
+            now = _stamp(self._path)
+            if now != known:
+                known = now
+                self.reload()
+
+    def _period(self, now: float, seconds: float) -> None:
+        """Add the last period to the usage ledger."""
+        del now
+        wall = time.time()
+        for view in self._insight.revisions():
+            placed = [replica for replica in view.replicas.replicas if replica.phase is not Phase.PENDING]
+            idle = sum(r.phase is Phase.READY and r.name not in view.stats.busy for r in placed)
+            self._ledger.add((view.service, view.revision), (len(placed), idle), seconds, wall)
+
+    def _changed(self, revision: Revision, before: ReplicaSet, record: Record) -> None:
+        self._log.info(
+            "scale",
+            service=revision.plan.service,
+            revision=revision.plan.name,
+            replicas=record.outcome.replicas,
+            before=before.desired,
+            why=record.sentence,
+        )
+
+    def _saw(self, replicas: ReplicaSet) -> None:
+        """Follow the phases of replicas: for the cold-start metrics, and one log line per change."""
+        self._insight.cold_starts.see(replicas, time.monotonic())
+        current = {replica.name: (str(replica.phase), replica.message) for replica in replicas.replicas}
+        known = self._phases.get(replicas.revision, {})
+        for name in known.keys() | current.keys():
+            if known.get(name, ("",))[0] != current.get(name, ("",))[0]:
+                self._log.info(
+                    "replica",
+                    revision=replicas.revision,
+                    replica=name,
+                    phase=current[name][0] if name in current else "gone",
+                    message=(current[name][1] if name in current else replicas.last_failure) or None,
+                )
+        self._phases[replicas.revision] = current
+
+    def _ended(self, exchange: Exchange) -> None:
+        logs.access(self._log, exchange, time.monotonic())
+
+    def _refused(self, refusal: EdgeError) -> None:
+        self._proxy.counters.refusals[refusal.reason] += 1
+
+    def _defect(self, error: Exception) -> None:
+        self._insight.defects += 1
+        self._log.error("defect", exc_info=error)
+
+    def _failed(self, task: str, error: BaseException) -> None:
+        self._insight.defects += 1
+        self._log.error("a background task died, the edge stops", task=task, exc_info=error)
+        self._stop()
+
+
+async def _open(listen: Callable[[str, int], Awaitable[int]], address: Address, key: str) -> int:
+    try:
+        return await listen(address.host, address.port)
+    except OSError as error:
+        raise OSError(f"{key}: cannot listen on {address}: {error.strerror or error}") from error
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    with contextlib.suppress(OSError):
+        found = path.stat()
+        return found.st_mtime_ns, found.st_size, found.st_ino
+    return None

@@ -1,0 +1,1 @@
+"""Where services come from, and what is known of each of their revisions."""

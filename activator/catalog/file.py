@@ -1,0 +1,62 @@
+"""The catalog in the configuration file: its services, with every key resolved through the layers above it."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from activator.catalog import plan
+from activator.catalog.model import Catalog, RevisionPlan
+from activator.settings.autoscaling import Autoscaling
+from activator.settings.running import Process, Requests
+from router import table
+
+if TYPE_CHECKING:
+    from activator.settings import schema
+
+
+def build(settings: schema.Settings) -> Catalog:
+    """Return the catalog of settings that were loaded without a problem."""
+    plans = {
+        revision.name: _plan(settings, service, revision)
+        for service in settings.services
+        for revision in service.revisions
+    }
+    return Catalog(
+        table.Table(tuple(_service(settings, service) for service in settings.services)), MappingProxyType(plans)
+    )
+
+
+def _service(settings: schema.Settings, service: schema.Service) -> table.Service:
+    revisions = {
+        revision.name: table.Revision(
+            revision.name, service.name, plan.limits_of(_requests(settings, service, revision))
+        )
+        for revision in service.revisions
+    }
+    return table.Service(
+        name=service.name,
+        hosts=service.hosts,
+        shares=tuple(table.Share(revisions[share.revision], share.percent, share.tag) for share in service.shares()),
+        paths=service.paths,
+        show_revision=service.show_revision,
+        tag_header=service.tag_header,
+    )
+
+
+def _plan(settings: schema.Settings, service: schema.Service, revision: schema.Revision) -> RevisionPlan:
+    keys = Autoscaling.merged(settings.autoscaling, service.autoscaling, revision.autoscaling)
+    process = Process.merged(settings.process, service.process, revision.process)
+    concurrency = _requests(settings, service, revision).container_concurrency
+    percent = sum(share.percent for share in service.shares() if share.revision == revision.name)
+    return RevisionPlan(
+        name=revision.name,
+        service=service.name,
+        spec=plan.spec_of(keys, concurrency, reachable=percent > 0),
+        bounds=plan.bounds_of(keys),
+        replica=plan.replica_of(revision, process),
+    )
+
+
+def _requests(settings: schema.Settings, service: schema.Service, revision: schema.Revision) -> Requests:
+    return Requests.merged(settings.requests, service.requests, revision.requests)

@@ -1,0 +1,102 @@
+"""What the commands ask of a running edge, and how they show it."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from typing import Any
+from urllib.error import HTTPError, URLError
+from urllib.parse import quote
+from urllib.request import urlopen
+
+from rich.console import Console
+from rich.table import Table
+
+DEFAULT = "127.0.0.1:9090"
+TIMEOUT = 5.0
+
+
+class AdminError(Exception):
+    """The admin listener cannot be asked; the message says why and what to do."""
+
+
+def get(admin: str, path: str) -> Any:
+    """Return the JSON that the edge's admin listener gives for `path`."""
+    address = admin if "://" in admin else f"http://{admin}"
+    try:
+        with urlopen(f"{address}{path}", timeout=TIMEOUT) as response:  # noqa: S310 - the operator's own address
+            return json.load(response)
+    except HTTPError as error:
+        raise AdminError(_told(error)) from error
+    except (URLError, OSError, ValueError) as error:
+        reason = getattr(error, "reason", error)
+        raise AdminError(
+            f"no edge answers on {admin} ({reason}); is it running, and is --admin its admin address?"
+        ) from error
+
+
+def quoted(name: str) -> str:
+    """Return `name` as a path segment."""
+    return quote(name, safe="")
+
+
+def status_table(data: dict[str, Any]) -> None:
+    """Print all services as a table."""
+    columns = ("SERVICE", "REVISION", "SHARE", "PHASE", "READY", "DESIRED", "HELD", "OPEN", "IDLE SINCE", "ZERO AT")
+    table = _table(columns, right={"SHARE", "READY", "DESIRED", "HELD", "OPEN"})
+    for service in data["services"]:
+        for revision in service["revisions"]:
+            ready = sum(replica["phase"] == "ready" for replica in revision["replicas"])
+            share = f"{revision['percent']} %" + (f" ({revision['tag']})" if revision["tag"] else "")
+            cells = (service["name"], revision["name"], share, revision["phase"], ready, revision["desired"])
+            clocks = (_clock(revision["idle_since"]), _clock(revision["zero_at"]))
+            table.add_row(*map(str, (*cells, revision["held"], revision["open"], *clocks)))
+    Console().print(table)
+
+
+def decisions_text(data: dict[str, Any]) -> None:
+    """Print decisions, oldest first, a sentence each."""
+    console = Console(highlight=False, soft_wrap=True)
+    if not data["decisions"]:
+        console.print("Nothing was decided yet.")
+    for each in data["decisions"]:
+        poked = " (at once)" if each["poked"] else ""
+        console.print(f"{_clock(each['at'])}  {each['revision']}  -> {each['replicas']}{poked}  {each['why']}")
+
+
+def usage_table(data: dict[str, Any]) -> None:
+    """Print the usage ledger as a table."""
+    columns = ("DAY (UTC)", "SERVICE", "REVISION", "REPLICA-MINUTES", "IDLE")
+    table = _table(columns, right={"REPLICA-MINUTES", "IDLE"})
+    for row in data["usage"]:
+        minutes = (f"{row['replica_minutes']:.2f}", f"{row['idle_replica_minutes']:.2f}")
+        table.add_row(row["day"], row["service"], row["revision"], *minutes)
+    Console().print(table)
+
+
+def usage_csv(data: dict[str, Any]) -> None:
+    """Print the usage ledger as CSV."""
+    columns = ("day", "service", "revision", "replica_minutes", "idle_replica_minutes")
+    writer = csv.DictWriter(sys.stdout, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(data["usage"])
+
+
+def _table(columns: tuple[str, ...], right: set[str]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for column in columns:
+        table.add_column(column, justify="right" if column in right else "left", no_wrap=True)
+    return table
+
+
+def _clock(moment: str | None) -> str:
+    return moment[11:19] if moment else "-"
+
+
+def _told(error: HTTPError) -> str:
+    try:
+        message: str = json.load(error)["message"]
+    except (ValueError, KeyError, TypeError):
+        return f"the edge answered {error.code} {error.reason}"
+    return message

@@ -1,0 +1,147 @@
+"""What can be told of a running edge: one view per revision, from which the admin API and the metrics are written."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from activator.coldstarts import PHASES, ColdStarts
+from activator.lifecycle import present
+from router.counters import RevisionCounters
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from activator.loop import Loop
+    from activator.revision import Record, Revision
+    from activator.scalers.base import ReplicaSet, Scaler
+    from activator.usage import Ledger, Row
+    from router.counters import Histogram
+    from router.ports import Clock, RevisionStats, StartStatus
+    from router.proxy import Proxy
+    from router.table import Service
+
+
+@dataclass(frozen=True, slots=True)
+class RevisionView:
+    """One revision as it is now. Times are clock seconds."""
+
+    service: str
+    revision: str
+    percent: int
+    tag: str | None
+    replicas: ReplicaSet
+    start: StartStatus
+    stats: RevisionStats
+    record: Record | None
+    statuses: Mapping[int, int]
+    reasons: Mapping[str, int]
+    durations: Histogram
+    holds: Histogram
+    cold_starts: Mapping[str, Histogram]
+    last_cold_start: float | None
+    usage: Row
+    pokes: int
+    metric: str
+    target: float
+
+    @property
+    def wanted(self) -> int:
+        """What the last decision wanted, before bounds."""
+        return self.record.outcome.decision.desired if self.record else 0
+
+    @property
+    def stable(self) -> float:
+        """The stable average at the last decision."""
+        return self.record.outcome.decision.stable if self.record else 0.0
+
+    @property
+    def panic(self) -> float:
+        """The panic average at the last decision."""
+        return self.record.outcome.decision.panic if self.record else 0.0
+
+    @property
+    def excess(self) -> int:
+        """The excess burst capacity at the last decision."""
+        return self.record.outcome.decision.excess_burst_capacity if self.record else 0
+
+    @property
+    def panicking(self) -> bool:
+        """Whether the last decision was in panic mode."""
+        return self.record is not None and self.record.outcome.decision.panicking
+
+
+class Insight:
+    """Reads all parts of a running edge; changes none."""
+
+    def __init__(self, parts: tuple[Proxy, Loop, Scaler, Ledger], clock: Clock, connections: Callable[[], int]) -> None:
+        self.proxy, self.loop, self.scaler, self.ledger = parts
+        self.clock = clock
+        self.connections = connections
+        self.cold_starts = ColdStarts()
+        self.services: tuple[Service, ...] = ()
+        self.reloads = 0
+        self.reload_failures = 0
+        self.config_valid = True
+        self.config_error = ""
+        self.defects = 0
+        self.ready = False
+
+    def refusals(self) -> Counter[str]:
+        """Return the edge's own answers by reason, over all revisions and what never reached one."""
+        total = Counter(self.proxy.counters.refusals)
+        for counters in self.proxy.counters.revisions.values():
+            total.update(counters.reasons)
+        return total
+
+    def revisions(self, service: str | None = None) -> list[RevisionView]:
+        """Return a view of every revision, or of one service's."""
+        names = [name for name, revision in self.loop.revisions.items() if service in {None, revision.plan.service}]
+        return [self._view(name) for name in names]
+
+    def records(self, service: str) -> list[tuple[str, Record]]:
+        """Return the kept records of a service with their revisions, oldest first, the last 1,000."""
+        revisions = [revision for revision in self.loop.revisions.values() if revision.plan.service == service]
+        records = [(revision.plan.name, record) for revision in revisions for record in revision.records]
+        return sorted(records, key=lambda pair: pair[1].at)[-1000:]
+
+    def usage(self) -> list[dict[str, Any]]:
+        """Return the ledger's rows."""
+        return self.ledger.table()
+
+    def _view(self, name: str) -> RevisionView:
+        revision = self.loop.revisions[name]
+        counters = self.proxy.counters.revisions.get(name) or RevisionCounters(
+            name, revision.plan.service, self.clock()
+        )
+        replicas = self.scaler.replicas(name)
+        share = self._share(revision)
+        cold = self.cold_starts.histograms
+        return RevisionView(
+            service=revision.plan.service,
+            revision=name,
+            percent=share[0],
+            tag=share[1],
+            replicas=replicas,
+            start=present(revision.plan.bounds, revision.life, replicas, self.clock()).start,
+            stats=self.proxy.look(name),
+            record=revision.records[-1] if revision.records else None,
+            statuses=counters.statuses,
+            reasons=counters.reasons,
+            durations=counters.durations,
+            holds=counters.holds,
+            cold_starts={phase: cold[name, phase] for phase in PHASES if (name, phase) in cold},
+            last_cold_start=self.cold_starts.last.get(name),
+            usage=self.ledger.total(name),
+            pokes=self.loop.pokes[name],
+            metric=revision.plan.spec.metric,
+            target=revision.plan.spec.target,
+        )
+
+    def _share(self, revision: Revision) -> tuple[int, str | None]:
+        for service in self.services:
+            for share in service.shares:
+                if share.revision.name == revision.plan.name:
+                    return share.percent, share.tag
+        return 0, None

@@ -1,0 +1,191 @@
+"""From what the decision wants to how many replicas there shall be: bounds, first start, idle period, failing starts.
+
+Knative's rules are in pkg/reconciler/autoscaling/kpa/scaler.go; where this project decides otherwise (the idle period
+is meant literally, a start that goes on is never given up for silence) SEMANTICS says so. All of it is pure: time is an
+argument, and each rule that changed the number is told.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from activator.kpa.decision import Clamp
+from activator.scalers.base import Phase
+from router.ports import Endpoint, Replicas, StartStatus
+
+if TYPE_CHECKING:
+    from activator.kpa.decision import Decision
+    from activator.kpa.spec import Bounds, Spec
+    from activator.scalers.base import ReplicaSet
+    from router.ports import RevisionStats
+
+MIN_SCALE = "min-scale"
+MAX_SCALE = "max-scale"
+INITIAL_SCALE = "initial-scale"
+SCALE_TO_ZERO_OFF = "enable-scale-to-zero"
+OPEN_REQUESTS = "open requests"
+STARTING = "starting"
+IDLE_PERIOD = "idle period"
+NO_TRAFFIC = "no traffic assigned"
+START_FAILS = "start fails"
+DEADLINE = "progress-deadline"
+
+FIRST_RETRY = 10.0
+LAST_RETRY = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """What is remembered of a revision between decisions. Times are clock seconds.
+
+    `initialized` = it has once had its initial scale; `awake_since` = when its first replica became ready after it was
+    at zero (None at zero); `overdue` counts starts in a row that passed the progress deadline, the next one not before
+    `retry_at`.
+    """
+
+    initialized: bool = False
+    awake_since: float | None = None
+    overdue: int = 0
+    retry_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How many replicas there shall be, by which decision and rules, and when the last one goes if nothing comes."""
+
+    decision: Decision
+    replicas: int
+    rules: tuple[Clamp, ...] = ()
+    idle_since: float | None = None
+    zero_at: float | None = None
+
+
+def settle(
+    plan: tuple[Spec, Bounds], life: Life, decision: Decision, seen: tuple[ReplicaSet, RevisionStats], now: float
+) -> tuple[Life, Outcome]:
+    """Return the next state and how many replicas of the revision there shall be at `now`."""
+    spec, bounds = plan
+    replicas, stats = seen
+    life = _grow(life, bounds, replicas)
+    wanted = decision.desired if decision.valid else replicas.desired
+    number, rules = _bounded(spec, bounds, life, wanted)
+    outcome = Outcome(decision, number, rules, stats.idle_since)
+    if number and not spec.reachable and not stats.open:
+        outcome = _ruled(outcome, NO_TRAFFIC, 0)
+    if outcome.replicas == 0:
+        outcome = _to_zero(plan, life, outcome, seen, now)
+    if outcome.replicas and _overdue(bounds, replicas, now):
+        life = replace(life, overdue=life.overdue + 1, retry_at=now + _retry_delay(life.overdue))
+        outcome = _ruled(outcome, DEADLINE, 0)
+    if outcome.replicas and not stats.open and bounds.min_scale == 0 and failing(bounds, life, replicas, now):
+        outcome = _ruled(outcome, START_FAILS, 0)
+    return (life if outcome.replicas else replace(life, awake_since=None)), outcome
+
+
+def failing(bounds: Bounds, life: Life, replicas: ReplicaSet, now: float) -> bool:
+    """Tell whether starts keep failing: those who wait are told, and the next start waits for a new request."""
+    if replicas.count(Phase.READY) or replicas.count(Phase.STARTING) or replicas.count(Phase.PENDING):
+        return False
+    if life.retry_at is not None and now < life.retry_at:
+        return True
+    return replicas.failures >= bounds.start_attempts or replicas.doomed
+
+
+def present(bounds: Bounds, life: Life, replicas: ReplicaSet, now: float) -> Replicas:
+    """Return a revision's replicas as the router sees them: who can be sent requests, and what is known of a start."""
+    ready = [replica for replica in replicas.replicas if replica.phase is Phase.READY]
+    return Replicas(
+        replicas.revision,
+        tuple(Endpoint(replica.name, replica.host, replica.port) for replica in ready),
+        StartStatus(
+            phase=_phase(bounds, life, replicas, now),
+            message=_message(bounds, life, replicas, now),
+            attempts=replicas.failures + life.overdue,
+            retry_at=max((at for at in (replicas.retry_at, life.retry_at) if at is not None), default=None),
+        ),
+    )
+
+
+def _grow(life: Life, bounds: Bounds, replicas: ReplicaSet) -> Life:
+    ready = [replica.since for replica in replicas.replicas if replica.phase is Phase.READY]
+    if not ready:
+        return life
+    awake = min(ready) if life.awake_since is None else life.awake_since
+    initialized = life.initialized or len(ready) >= bounds.initial_scale
+    return Life(initialized=initialized, awake_since=awake)
+
+
+def _bounded(spec: Spec, bounds: Bounds, life: Life, wanted: int) -> tuple[int, tuple[Clamp, ...]]:
+    rules: list[Clamp] = []
+    number = wanted
+    if spec.reachable:
+        number = _apply(rules, MIN_SCALE, number, max(number, bounds.min_scale))
+        if not life.initialized and life.retry_at is None:
+            number = _apply(rules, INITIAL_SCALE, number, max(number, bounds.initial_scale))
+    if bounds.max_scale:
+        number = _apply(rules, MAX_SCALE, number, min(number, bounds.max_scale))
+    return number, tuple(rules)
+
+
+def _apply(rules: list[Clamp], name: str, before: int, after: int) -> int:
+    if after != before:
+        rules.append(Clamp(name, before, after))
+    return after
+
+
+def _to_zero(
+    plan: tuple[Spec, Bounds], life: Life, outcome: Outcome, seen: tuple[ReplicaSet, RevisionStats], now: float
+) -> Outcome:
+    """Decide whether the last replica goes: never while a request is open, nor before the idle period is over."""
+    spec, bounds = plan
+    replicas, stats = seen
+    if stats.open:
+        return _ruled(outcome, OPEN_REQUESTS, 1)
+    if not replicas.desired:
+        return outcome
+    if not spec.reachable and stats.tagged_since is None:
+        return outcome
+    if spec.reachable and not bounds.enable_scale_to_zero:
+        return _ruled(outcome, SCALE_TO_ZERO_OFF, 1)
+    if life.awake_since is None:
+        return _ruled(outcome, STARTING, 1)
+    last = stats.idle_since if spec.reachable else stats.tagged_since
+    zero_at = max(life.awake_since, last or 0.0) + bounds.idle_period
+    if now < zero_at:
+        return replace(_ruled(outcome, IDLE_PERIOD, 1), zero_at=zero_at)
+    return outcome
+
+
+def _ruled(outcome: Outcome, rule: str, number: int) -> Outcome:
+    return replace(outcome, replicas=number, rules=(*outcome.rules, Clamp(rule, outcome.replicas, number)))
+
+
+def _overdue(bounds: Bounds, replicas: ReplicaSet, now: float) -> bool:
+    """Tell whether a start has used up its deadline while nothing is ready; pending time does not count."""
+    started = [replica.since for replica in replicas.replicas if replica.phase is Phase.STARTING]
+    if not started or replicas.count(Phase.READY):
+        return False
+    return now - min(started) > bounds.progress_deadline
+
+
+def _retry_delay(failures: int) -> float:
+    return float(min(FIRST_RETRY * 2**failures, LAST_RETRY))
+
+
+def _phase(bounds: Bounds, life: Life, replicas: ReplicaSet, now: float) -> str:
+    if replicas.count(Phase.READY):
+        return "ready"
+    if failing(bounds, life, replicas, now):
+        return "failing"
+    if not replicas.desired:
+        return "asleep"
+    waiting = replicas.count(Phase.PENDING) and not replicas.count(Phase.STARTING)
+    return "pending" if waiting else "starting"
+
+
+def _message(bounds: Bounds, life: Life, replicas: ReplicaSet, now: float) -> str:
+    if life.retry_at is not None and now < life.retry_at:
+        return f"no replica became ready within {bounds.progress_deadline:g} s"
+    told = next((replica.message for replica in replicas.replicas if replica.message), "")
+    return told or replicas.last_failure

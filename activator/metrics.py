@@ -1,0 +1,161 @@
+"""Prometheus metrics, read from plain counters when they are scraped; nothing here is touched per request.
+
+Knative's names are given twice, as of the OpenCensus era (until 1.18) and as of OpenTelemetry (since 1.19), so that
+existing dashboards and alerts work. What Knative lacks begins with `activator_`. Label values are configured names,
+status codes and fixed sets: no caller can add a series.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+
+from activator.scalers.base import Phase
+from router.counters import SECONDS, Histogram
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from activator.insight import Insight, RevisionView
+
+    Gauge = tuple[str, str, str, Callable[[RevisionView], float]]
+
+OLD = ("namespace_name", "service_name", "configuration_name", "revision_name")
+NEW = ("k8s_namespace_name", "kn_service_name", "kn_configuration_name", "kn_revision_name")
+OURS = ("service", "revision")
+NAMESPACE = "local"
+
+GAUGES: tuple[Gauge, ...] = (
+    ("desired_pods", "pods_desired", "replicas that the decision wants", lambda v: v.wanted),
+    ("requested_pods", "pods_requested", "replicas that were asked for", lambda v: v.replicas.desired),
+    ("actual_pods", "pods_count", "replicas that are ready", lambda v: v.replicas.count(Phase.READY)),
+    ("not_ready_pods", "pods_not_ready_count", "replicas that start", lambda v: v.replicas.count(Phase.STARTING)),
+    ("pending_pods", "pods_pending_count", "replicas that cannot start yet", lambda v: v.replicas.count(Phase.PENDING)),
+    ("terminating_pods", "pods_terminating_count", "replicas that drain", lambda v: v.replicas.count(Phase.DRAINING)),
+    ("excess_burst_capacity", "capacity_excess", "excess burst capacity", lambda v: v.excess),
+    ("panic_mode", "panic_mode", "1 while in panic mode", lambda v: int(v.panicking)),
+)
+AVERAGES: dict[str, tuple[Gauge, ...]] = {
+    "concurrency": (
+        ("stable_request_concurrency", "concurrency_stable", "average over the stable window", lambda v: v.stable),
+        ("panic_request_concurrency", "concurrency_panic", "average over the panic window", lambda v: v.panic),
+        ("target_concurrency_per_pod", "concurrency_target", "target per replica", lambda v: v.target),
+    ),
+    "rps": (
+        ("stable_requests_per_second", "rps_stable", "average over the stable window", lambda v: v.stable),
+        ("panic_requests_per_second", "rps_panic", "average over the panic window", lambda v: v.panic),
+        ("target_requests_per_second", "rps_target", "target per replica", lambda v: v.target),
+    ),
+}
+
+
+class Metrics:
+    """A prometheus_client collector over what the edge knows."""
+
+    def __init__(self, insight: Insight) -> None:
+        self._insight = insight
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield all metrics as they are now."""
+        views = self._insight.revisions()
+        yield from _knative_gauges(views)
+        yield from _knative_requests(views)
+        yield from _ours(views)
+        yield from self._process()
+
+    def _process(self) -> Iterator[Metric]:
+        insight = self._insight
+        refused = CounterMetricFamily("activator_refused", "Answers of the edge itself by reason", labels=["reason"])
+        for reason, count in sorted(insight.refusals().items()):
+            refused.add_metric([reason], count)
+        yield refused
+        yield CounterMetricFamily("activator_config_reloads", "Configurations taken over", value=insight.reloads)
+        yield CounterMetricFamily(
+            "activator_config_reload_failures", "Configurations refused", value=insight.reload_failures
+        )
+        yield GaugeMetricFamily(
+            "activator_config_valid", "0 while the file is refused", value=int(insight.config_valid)
+        )
+        yield GaugeMetricFamily("activator_connections", "Client connections", value=insight.connections())
+        yield CounterMetricFamily("activator_defects", "Errors nobody expected", value=insight.defects)
+
+
+def _knative_gauges(views: list[RevisionView]) -> Iterator[Metric]:
+    for old, new, text, value in GAUGES:
+        yield from _twice(f"autoscaler_{old}", f"kn_revision_{new}", text, [(view, value(view)) for view in views])
+    for metric, gauges in AVERAGES.items():
+        measured = [view for view in views if view.metric == metric]
+        for old, new, text, value in gauges:
+            yield from _twice(f"autoscaler_{old}", f"kn_revision_{new}", text, [(v, value(v)) for v in measured])
+
+
+def _twice(old: str, new: str, text: str, values: Sequence[tuple[RevisionView, float]]) -> Iterator[Metric]:
+    for name, labels in ((old, OLD), (new, NEW)):
+        family = GaugeMetricFamily(name, f"Knative: {text}", labels=labels)
+        for view, value in values:
+            family.add_metric(_labels(view), value)
+        yield family
+
+
+def _knative_requests(views: list[RevisionView]) -> Iterator[Metric]:
+    open_now = [(view, view.stats.open) for view in views]
+    yield from _twice("activator_request_concurrency", "kn_revision_request_concurrency", "open requests", open_now)
+    for name, text, values in (
+        ("kn_revision_request_queued", "requests held", [(view, view.stats.held) for view in views]),
+        ("kn_revision_request_active", "requests running", [(v, sum(v.stats.busy.values())) for v in views]),
+    ):
+        family = GaugeMetricFamily(name, f"Knative: {text}", labels=NEW)
+        for view, value in values:
+            family.add_metric(_labels(view), value)
+        yield family
+    count = CounterMetricFamily(
+        "activator_request_count", "Knative: requests by status", labels=(*OLD, "response_code", "response_code_class")
+    )
+    seconds = HistogramMetricFamily("http_server_request_duration_seconds", "Knative: from head to end", labels=NEW)
+    millis = HistogramMetricFamily("activator_request_latencies", "Knative: from head to end, in ms", labels=OLD)
+    for view in views:
+        for status, number in sorted(view.statuses.items()):
+            count.add_metric([*_labels(view), str(status), f"{status // 100}xx"], number)
+        _add(seconds, _labels(view), view.durations)
+        _add(millis, _labels(view), view.durations, unit=1000)
+    yield from (count, seconds, millis)
+
+
+def _ours(views: list[RevisionView]) -> Iterator[Metric]:
+    held = GaugeMetricFamily("activator_held_requests", "Requests that wait for a slot", labels=OURS)
+    replicas = GaugeMetricFamily("activator_replicas", "Replicas by state", labels=(*OURS, "state"))
+    failures = GaugeMetricFamily("activator_start_failures", "Starts that failed in a row", labels=OURS)
+    running = CounterMetricFamily("activator_replica_seconds", "Time that replicas ran", labels=OURS)
+    idle = CounterMetricFamily("activator_idle_replica_seconds", "Ready without a request", labels=OURS)
+    reasons = CounterMetricFamily("activator_ended", "Not answered by a replica, by reason", labels=(*OURS, "reason"))
+    holds = HistogramMetricFamily("activator_hold_seconds", "From the head to dispatch", labels=OURS)
+    cold = HistogramMetricFamily("activator_cold_start_seconds", "Cold starts by phase", labels=(*OURS, "phase"))
+    pokes = CounterMetricFamily("activator_pokes", "Decisions that did not wait for the tick", labels=OURS)
+    for view in views:
+        labels = [view.service, view.revision]
+        held.add_metric(labels, view.stats.held)
+        for phase in Phase:
+            replicas.add_metric([*labels, phase], view.replicas.count(phase))
+        failures.add_metric(labels, view.replicas.failures)
+        running.add_metric(labels, view.usage.running)
+        idle.add_metric(labels, view.usage.idle)
+        pokes.add_metric(labels, view.pokes)
+        for reason, number in sorted(view.reasons.items()):
+            reasons.add_metric([*labels, reason], number)
+        _add(holds, labels, view.holds)
+        for name, histogram in view.cold_starts.items():
+            _add(cold, [*labels, name], histogram)
+    yield from (held, replicas, failures, running, idle, reasons, holds, cold, pokes)
+
+
+def _labels(view: RevisionView) -> list[str]:
+    return [NAMESPACE, view.service, view.service, view.revision]
+
+
+def _add(family: HistogramMetricFamily, labels: Iterable[str], histogram: Histogram, *, unit: float = 1) -> None:
+    buckets, below = [], 0
+    for bound, count in zip((*SECONDS, float("inf")), histogram.counts, strict=True):
+        below += count
+        buckets.append((f"{bound * unit:g}" if bound != float("inf") else "+Inf", below))
+    family.add_metric(list(labels), buckets, histogram.total * unit)

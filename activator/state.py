@@ -1,0 +1,77 @@
+"""What must survive a restart, in one file that is replaced atomically: windows, panic, life and idle clocks.
+
+Ages are saved, not times, because the clock that decisions use means nothing in another process. Windows and panic
+continue as if no time had passed, since nobody counted meanwhile; idle clocks go on, since nobody came.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+VERSION = 1
+FILE = "revisions.json"
+
+
+class StateError(Exception):
+    """A saved state cannot be used; the message says which file and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """What an earlier run left: its revisions by name, as saved, and how many seconds ago that was."""
+
+    revisions: Mapping[str, Any]
+    age: float
+
+
+def write_json(path: Path, data: Mapping[str, Any]) -> None:
+    """Replace `path` by `data` so that a reader, also one after a crash, sees the old or the new one whole. OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(".new")
+    with draft.open("w") as file:
+        json.dump(data, file)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+
+
+def read_json(path: Path) -> Any:
+    """Return what `path` holds, None when it does not exist. StateError when it cannot be read."""
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise StateError(
+            f"{path}: the saved state cannot be read ({error}); remove the file to start without it"
+        ) from error
+
+
+def save(directory: Path, revisions: Mapping[str, Any], wall: float) -> None:
+    """Save all revisions at `wall` (Unix seconds)."""
+    write_json(directory / FILE, {"version": VERSION, "saved_at": wall, "revisions": dict(revisions)})
+
+
+def load(directory: Path, wall: float) -> Saved:
+    """Return what was saved; nothing when there is none. StateError when it is damaged or of another version."""
+    path = directory / FILE
+    data = read_json(path)
+    if data is None:
+        return Saved({}, 0.0)
+    try:
+        if data["version"] != VERSION:
+            raise StateError(
+                f"{path}: version {data['version']!r} is not {VERSION}; remove the file to start without it"
+            )
+        return Saved(dict(data["revisions"]), max(0.0, wall - float(data["saved_at"])))
+    except (KeyError, TypeError, ValueError) as error:
+        raise StateError(
+            f"{path}: the saved state is damaged ({error!r}); remove the file to start without it"
+        ) from error

@@ -1,0 +1,66 @@
+"""The router's side of a scaler, and someone who watches its snapshots."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from activator.scalers.base import ReplicaSet, Scaler
+
+
+class FakeRouting:
+    """Requests that last until a test ends them."""
+
+    def __init__(self) -> None:
+        self.busy: dict[str, int] = {}
+        self.asked: list[str] = []
+        self._changed = asyncio.Event()
+
+    def in_flight(self, revision: str) -> Mapping[str, int]:
+        return {name: count for name, count in self.busy.items() if name.startswith(revision)}
+
+    async def drained(self, revision: str, replica: str) -> None:
+        self.asked.append(replica)
+        while self.busy.get(replica):
+            self._changed.clear()
+            await self._changed.wait()
+
+    def finish(self, replica: str) -> None:
+        del self.busy[replica]
+        self._changed.set()
+
+
+class Watcher:
+    """Keeps every snapshot, and waits for one."""
+
+    def __init__(self, scaler: Scaler, patience: float = 20.0) -> None:
+        self.seen: list[ReplicaSet] = []
+        self._scaler = scaler
+        self._patience = patience
+        self._changed = asyncio.Event()
+        scaler.subscribe(self._see)
+
+    def of(self, revision: str) -> list[ReplicaSet]:
+        return [snapshot for snapshot in self.seen if snapshot.revision == revision]
+
+    async def until(self, revision: str, holds: Callable[[ReplicaSet], bool]) -> ReplicaSet:
+        """Return the first snapshot from now on, the present one included, for which `holds`."""
+        present = self._scaler.replicas(revision)
+        if holds(present):
+            return present
+        position = len(self.seen)
+        async with asyncio.timeout(self._patience):
+            while True:
+                for snapshot in self.seen[position:]:
+                    if snapshot.revision == revision and holds(snapshot):
+                        return snapshot
+                position = len(self.seen)
+                self._changed.clear()
+                await self._changed.wait()
+
+    def _see(self, snapshot: ReplicaSet) -> None:
+        self.seen.append(snapshot)
+        self._changed.set()
