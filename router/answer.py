@@ -11,8 +11,10 @@ from math import ceil
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from router.errors import EdgeError
-    from router.exchange import Exchange
+    from router.request import Request
 
 REASON_HEADER = "Activator-Reason"
 MAX_RETRY_AFTER = 120.0
@@ -44,24 +46,15 @@ _PHRASES = {
 }
 
 
-def respond(exchange: Exchange, error: EdgeError, now: float) -> bytes:
-    """Return the whole response to `exchange` for `error`."""
-    target = exchange.request.target
+def respond(error: EdgeError, request: Request, facts: Mapping[str, object], *, keep_alive: bool) -> bytes:
+    """Return the whole response to `request` for `error`; `facts` are what else is known, such as the revision."""
+    target = request.target
     openai = target.startswith(_OPENAI) or target.partition(b"?")[0] == b"/v1/models"
-    fields: dict[str, object] = {"reason": error.reason, "message": error.message}
-    if exchange.service is not None:
-        fields["service"] = exchange.service.name
-    if exchange.revision is not None:
-        fields["revision"] = exchange.revision.name
-        fields["waited_seconds"] = round(now - exchange.arrived, 3)
-    fields |= error.detail
+    fields: dict[str, object] = {"reason": error.reason, "message": error.message, **facts, **error.detail}
     if openai:
         kind = "server_error" if error.status >= 500 else "invalid_request_error"
-        fields = {
-            "error": {"message": error.message, "type": kind, "param": None, "code": error.reason},
-            **fields,
-        }
-    return compose(error, fields, keep_alive=exchange.keep_alive, bodyless=exchange.request.method == b"HEAD")
+        fields = {"error": {"message": error.message, "type": kind, "param": None, "code": error.reason}, **fields}
+    return compose(error, fields, keep_alive=keep_alive, bodyless=request.method == b"HEAD")
 
 
 def refuse_head(error: EdgeError) -> bytes:

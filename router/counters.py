@@ -81,18 +81,21 @@ class Counters:
 
     def enter(self, exchange: Exchange) -> None:
         """Begin to count `exchange` for its revision."""
-        self._of(exchange).demand.enter(self._clock(), tagged=exchange.tagged)
+        assert exchange.revision is not None  # noqa: S101 - counted only once it is known
+        exchange.counters = counters = self.revisions[exchange.revision.name]
+        counters.demand.enter(self._clock(), tagged=exchange.tagged)
 
     def leave(self, exchange: Exchange) -> None:
         """Cease to count `exchange` for its revision."""
-        self._of(exchange).demand.leave(self._clock(), tagged=exchange.tagged)
+        if exchange.counters is not None:
+            exchange.counters.demand.leave(self._clock(), tagged=exchange.tagged)
 
     def ended(self, exchange: Exchange) -> None:
         """Count how `exchange` ended."""
-        if exchange.revision is None:
+        counters = exchange.counters
+        if counters is None:
             self.refusals[exchange.reason] += 1
             return
-        counters = self._of(exchange)
         counters.statuses[exchange.status] += 1
         if exchange.reason:
             counters.reasons[exchange.reason] += 1
@@ -109,7 +112,3 @@ class Counters:
                 revision.name, revision.service, now
             )
         self.revisions = keep
-
-    def _of(self, exchange: Exchange) -> RevisionCounters:
-        assert exchange.revision is not None  # noqa: S101 - counted only once it is known
-        return self.revisions[exchange.revision.name]

@@ -7,16 +7,17 @@ is seen by the code that was granted it.
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Protocol
 
 from router.answer import respond
 from router.errors import EdgeError, Reason
 
 if TYPE_CHECKING:
-    from router.http1 import Request
+    import asyncio
+
+    from router.counters import RevisionCounters
+    from router.request import Request
     from router.table import Revision, Service
-    from router.upstream import Upstream
 
 
 class ClientGone(Exception):
@@ -27,6 +28,8 @@ class Client(Protocol):
     """The client's connection, as an exchange uses it. Writing to a client that has left does nothing."""
 
     forwarding: tuple[bytes, bytes]
+    """What is added to a request's head for this client: see `headers.forwarding`."""
+    loop: asyncio.AbstractEventLoop
 
     def write(self, data: bytes) -> None:
         """Send bytes of the response."""
@@ -40,6 +43,22 @@ class Client(Protocol):
     def resume_reading(self) -> None:
         """Read on."""
 
+    def done(self, exchange: Exchange) -> None:
+        """Take note that `exchange` has ended; go on to the next or close."""
+
+
+class Carrier(Protocol):
+    """The connection to a replica, as the client's side uses it."""
+
+    def client_left(self) -> None:
+        """Go on for nobody, or give up."""
+
+    def pause_reading(self) -> None:
+        """Stop reading the response."""
+
+    def resume_reading(self) -> None:
+        """Read on."""
+
 
 class Exchange:
     """A request, its client and its fate. Times are clock seconds, 0.0 = not yet."""
@@ -49,6 +68,7 @@ class Exchange:
         "arrived",
         "body_bytes",
         "client",
+        "counters",
         "dispatched",
         "failure",
         "first_byte",
@@ -72,8 +92,9 @@ class Exchange:
         self.keep_alive = request.keep_alive
         self.service: Service | None = None
         self.revision: Revision | None = None
+        self.counters: RevisionCounters | None = None
         self.tagged = False
-        self.upstream: Upstream | None = None
+        self.upstream: Carrier | None = None
         self.failure: Exception | None = None
         self.responded = False  # a byte of the final response was written
         self.status = 0
@@ -99,7 +120,7 @@ class Exchange:
         """Wait until someone calls `wake` (returns its value) or `fail` (raises its error)."""
         if self.failure is not None:
             raise self.failure
-        self._waiting = asyncio.get_running_loop().create_future()
+        self._waiting = self.client.loop.create_future()
         try:
             return await self._waiting
         finally:
@@ -138,7 +159,11 @@ class Exchange:
             self.keep_alive = False
         self.status = error.status
         self.responded = True
-        self.client.write(respond(self, error, now))
+        facts: dict[str, object] = {}
+        if self.service is not None and self.revision is not None:
+            waited = round(now - self.arrived, 3)
+            facts = {"service": self.service.name, "revision": self.revision.name, "waited_seconds": waited}
+        self.client.write(respond(error, self.request, facts, keep_alive=self.keep_alive))
 
 
 def _too_large(limit: int) -> EdgeError:

@@ -14,7 +14,7 @@ from router.headers import without_nominated
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from router.http1 import Request
+    from router.request import Request
 
 MAX_HEAD = 64 << 10
 MAX_FIELDS = 100
@@ -62,12 +62,12 @@ def _check_framing(request: Request, found: Mapping[bytes, list[bytes]]) -> None
         raise EdgeError(Reason.BAD_REQUEST, "A request that offers to upgrade must not have a body.")
 
 
-def check_size(request: Request) -> None:
-    """Check the head's size and number of fields (RFC 6585 5)."""
+def check_size(request: Request, *, spread: bool) -> None:
+    """Check the head's size and number of fields (RFC 6585 5); one that is not spread over several reads is small."""
     headers = request.headers
     if len(headers) > MAX_FIELDS:
         raise EdgeError(Reason.HEAD_TOO_LARGE, f"The request has more than {MAX_FIELDS} header fields.")
-    if sum(len(name) + len(value) + 4 for _, name, value in headers) + len(request.target) > MAX_HEAD:
+    if spread and sum(len(name) + len(value) + 4 for _, name, value in headers) + len(request.target) > MAX_HEAD:
         raise EdgeError(Reason.HEAD_TOO_LARGE, f"The request's head is larger than {MAX_HEAD} bytes.")
 
 

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 from router.errors import EdgeError, Reason
 
 if TYPE_CHECKING:
-    from router.exchange import Exchange
-    from router.http1 import Header
+    from router.request import Header, Request
 
 VIA = b"1.1 gpu-activator"
 TAG_HEADER = b"knative-serving-tag"
@@ -46,11 +45,11 @@ def forwarding(peer: str) -> tuple[bytes, bytes]:
     )
 
 
-def request_head(exchange: Exchange) -> bytes:
-    """Return the head that goes to the replica. EdgeError (508) when the request has passed here too often."""
-    request = exchange.request
+def request_head(request: Request, forwarded: tuple[bytes, bytes]) -> bytes:
+    """Return the head that goes to the replica; `forwarded` comes from `forwarding`. EdgeError (508) when the request
+    has passed here too often."""
     host = request.host
-    before, after = exchange.client.forwarding
+    before, after = forwarded
     parts = [request.method, b" ", request.target, b" HTTP/1.1\r\nHost: ", host, b"\r\n"]
     hops = 0
     for lower, name, value in request.headers:
@@ -70,28 +69,13 @@ def request_head(exchange: Exchange) -> bytes:
     return b"".join(parts)
 
 
-def response_head(exchange: Exchange, status: int, reason: bytes, headers: list[Header], framing: bytes) -> bytes:
-    """Return the head that goes to the client; `framing` is the line that says how the body is delimited, or empty."""
-    parts = [b"HTTP/1.1 ", _REASONS.get(status) or b"%d %s" % (status, reason), b"\r\n"]
+def response_head(status: int, headers: list[Header], own: bytes) -> bytes:
+    """Return the head that goes to the client; `own` are the lines that the edge adds."""
+    parts = [b"HTTP/1.1 ", _REASONS.get(status) or b"%d " % status, b"\r\n"]
     for lower, name, value in headers:
         if lower not in _RESPONSE_DROPS:
             parts += (name, b": ", value, b"\r\n")
-    parts += (
-        framing,
-        b"Server-Timing: hold;dur=%.1f, upstream;dur=%.1f\r\n"
-        % (
-            (exchange.dispatched - exchange.arrived) * 1000,
-            (exchange.first_byte - exchange.dispatched) * 1000,
-        ),
-    )
-    service = exchange.service
-    if service is not None and service.show_revision and exchange.revision is not None:
-        parts.append(b"Activator-Revision: %s\r\n" % exchange.revision.name.encode())
-    if not exchange.keep_alive:
-        parts.append(b"Connection: close\r\n")
-    elif exchange.request.version == "1.0":
-        parts.append(b"Connection: keep-alive\r\n")
-    parts.append(b"\r\n")
+    parts += (own, b"\r\n")
     return b"".join(parts)
 
 

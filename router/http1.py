@@ -6,60 +6,23 @@ response answers. What it lets through is checked here, so that whatever leaves 
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import httptools
 
 from router.body import Body, Flow
 from router.errors import EdgeError, Reason
 from router.guard import MAX_HEAD, bad_method, check, check_size
+from router.request import Request
+
+if TYPE_CHECKING:
+    from router.request import Header
 
 MAX_TARGET = 8 << 10
 SLICE = 64 << 10
 MAX_CHUNK_EXTENSIONS = 4 << 10
 TINY_CHUNK = 16
 TINY_CHUNKS = 1024
-
-Header = tuple[bytes, bytes, bytes]
-"""A header field: (lower-case name, name as received, value)."""
-
-
-class Request:
-    """The head of a request, and its body as it comes.
-
-    `length` is the declared body length, None when it is chunked; `host` is the authority it is for, from the Host
-    header or from an absolute-form target, which is cut to its origin form (RFC 9112 3.2.2).
-    """
-
-    __slots__ = (
-        "body",
-        "expects_continue",
-        "headers",
-        "host",
-        "keep_alive",
-        "length",
-        "method",
-        "target",
-        "version",
-    )
-
-    def __init__(self, method: bytes, target: bytes, version: str, headers: list[Header], *, keep_alive: bool) -> None:
-        self.method = method
-        self.target = target
-        self.version = version
-        self.headers = headers
-        self.keep_alive = keep_alive
-        self.host = b""
-        self.length: int | None = 0
-        self.expects_continue = False
-        self.body: Body | None = None
-
-    def header(self, name: bytes) -> bytes | None:
-        """Return the first value of `name` (lower case), None when it is absent."""
-        for lower, _, value in self.headers:
-            if lower == name:
-                return value
-        return None
 
 
 class RequestSink(Flow, Protocol):
@@ -145,7 +108,7 @@ class RequestReader:
         )
         self.in_head = False
         try:
-            check_size(request)
+            check_size(request, spread=self._fed > self._at)
             check(request)
         except EdgeError as refusal:
             self._refusal = refusal

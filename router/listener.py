@@ -17,10 +17,10 @@ from router.headers import forwarding
 from router.http1 import SLICE, RequestReader
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine
+    from collections.abc import Callable, Coroutine
 
-    from router.http1 import Request
     from router.ports import Clock
+    from router.request import Request
 
 MAX_PIPELINED = 16
 HEAD_SECONDS = 10.0
@@ -44,11 +44,14 @@ class Connection(asyncio.Protocol):
         "_waiting",
         "active_since",
         "forwarding",
+        "loop",
         "lost",
+        "task",
     )
 
     def __init__(self, edge: Listener) -> None:
         self.lost = False
+        self.loop = edge.loop
         self.forwarding = (b"", b"")
         self.active_since = edge.clock()  # when it began to wait for the client
         self._edge = edge
@@ -130,7 +133,7 @@ class Connection(asyncio.Protocol):
         if not self.lost and not self._transport.is_closing():
             self._transport.resume_reading()
             if self._unread:
-                asyncio.get_running_loop().call_soon(self._read_on)
+                self.loop.call_soon(self._read_on)
 
     def retire(self) -> None:
         """Close now if nothing runs, else after the present response."""
@@ -138,6 +141,15 @@ class Connection(asyncio.Protocol):
             self.finish()
         elif self._current is not None and not self._current.responded:
             self._current.keep_alive = False
+
+    def give_up(self) -> None:
+        """End what runs: there is no more time."""
+        if self._current is not None:
+            self._current.keep_alive = False
+            sent = bool(self._current.dispatched)
+            self._current.fail(
+                EdgeError(Reason.SHUTTING_DOWN, "The edge is shutting down.", retry_after=1.0, sent=sent)
+            )
 
     def check_clocks(self, now: float) -> None:
         """Answer 408 to a head that does not come, close a connection that has been idle for too long."""
@@ -162,7 +174,7 @@ class Connection(asyncio.Protocol):
             self._transport.resume_reading()
         if self._transport.can_write_eof():
             self._transport.write_eof()
-        asyncio.get_running_loop().call_later(LINGER_SECONDS, self._transport.close)
+        self.loop.call_later(LINGER_SECONDS, self._transport.close)
 
     def _feed(self, data: bytes) -> None:
         if self._current is None and not self._reader.mid_request:
@@ -179,17 +191,13 @@ class Connection(asyncio.Protocol):
 
     def _run(self, exchange: Exchange) -> None:
         self._current = exchange
-        self._edge.start(self._serve(exchange))
+        self.task = self.loop.create_task(self._edge.serve(exchange))
+        self._edge.busy.add(self)
 
-    async def _serve(self, exchange: Exchange) -> None:
-        try:
-            await self._edge.serve(exchange)
-        finally:
-            self._advance(exchange)
-
-    def _advance(self, exchange: Exchange) -> None:
+    def done(self, exchange: Exchange) -> None:
         """Go on to the next request after an exchange has ended, or close."""
         self._current = None
+        self._edge.busy.discard(self)
         self.active_since = self._edge.clock()
         if not exchange.keep_alive or self._edge.draining:
             self.finish()
@@ -230,7 +238,7 @@ class Listener:
 
     def __init__(
         self,
-        serve: Callable[[Exchange], Awaitable[None]],
+        serve: Callable[[Exchange], Coroutine[object, object, None]],
         clock: Clock,
         refused: Callable[[EdgeError], None],
     ) -> None:
@@ -239,21 +247,15 @@ class Listener:
         self.refused = refused
         self.draining = False
         self.connections: set[Connection] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self.busy: set[Connection] = set()
+        self.loop = asyncio.get_running_loop()
         self._server: asyncio.Server | None = None
 
     async def open(self, host: str, port: int) -> int:
         """Listen, and return the port. OSError when the address is in use."""
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: Connection(self), host, port, backlog=BACKLOG)
+        self._server = await self.loop.create_server(lambda: Connection(self), host, port, backlog=BACKLOG)
         bound: int = self._server.sockets[0].getsockname()[1]
         return bound
-
-    def start(self, coroutine: Coroutine[object, object, None]) -> None:
-        """Run an exchange."""
-        task = asyncio.get_running_loop().create_task(coroutine)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
     def sweep(self, now: float) -> None:
         """Check the clocks of all connections."""
@@ -261,7 +263,7 @@ class Listener:
             connection.check_clocks(now)
 
     async def drain(self, seconds: float) -> None:
-        """Accept nothing more, let what runs end within `seconds`, then cut the rest."""
+        """Accept nothing more, let what runs end within `seconds`, then answer or cut the rest."""
         self.draining = True
         if self._server is not None:
             self._server.close()
@@ -269,12 +271,14 @@ class Listener:
             connection.retire()
         try:
             async with asyncio.timeout(seconds):
-                while self._tasks:
-                    await asyncio.wait(self._tasks)
+                await self._idle()
         except TimeoutError:
-            for task in self._tasks:
-                task.cancel()
+            for connection in list(self.busy):
+                connection.give_up()
+            await self._idle()
         for connection in list(self.connections):
             connection.finish()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+
+    async def _idle(self) -> None:
+        while self.busy:
+            await asyncio.wait([connection.task for connection in self.busy])

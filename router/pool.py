@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from router.upstream import Upstream
 
 if TYPE_CHECKING:
-    from router.http1 import Request
     from router.ports import Clock, Endpoint
+    from router.request import Request
 
 CONNECT_TIMEOUT = 3.0
 REUSE_SECONDS = 2.0
@@ -46,7 +46,7 @@ class Pool:
         """Open a connection. OSError or TimeoutError when the replica cannot be reached."""
         async with asyncio.timeout(CONNECT_TIMEOUT):
             _, upstream = await asyncio.get_running_loop().create_connection(
-                lambda: Upstream(endpoint, self, self._clock), endpoint.host, endpoint.port
+                lambda: Upstream(endpoint, self.give, self._clock), endpoint.host, endpoint.port
             )
         self.busy.add(upstream)
         return upstream

@@ -59,6 +59,7 @@ class Proxy:
         self.counters.ended(exchange)
         if self.on_end is not None:
             self.on_end(exchange)
+        exchange.client.done(exchange)
 
     def reassign(self, exchange: Exchange) -> None:
         """Choose the revision of a held exchange anew: the one that it waited for has left the table."""

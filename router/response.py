@@ -14,13 +14,14 @@ from router.headers import response_head
 
 if TYPE_CHECKING:
     from router.exchange import Exchange
-    from router.http1 import Header
     from router.ports import Clock
+    from router.request import Header
 
 MAX_INTERIM = 10
 MAX_HEAD = 64 << 10
 SWITCHING = 101
-_BODYLESS = frozenset((204, 304))
+NO_CONTENT = 204
+_BODYLESS = frozenset((NO_CONTENT, 304))
 _CHUNKED = b"Transfer-Encoding: chunked\r\n"
 
 
@@ -29,7 +30,10 @@ class BadResponse(Exception):
 
 
 class ResponseReader:
-    """Parses the response to one exchange. `complete` = nothing more may come; `reusable` = the connection is clean."""
+    """Parses the responses on one connection, each begun for its exchange.
+
+    `complete` = the response is whole and nothing more may come; `clean` = another may follow on this connection.
+    """
 
     __slots__ = (
         "_chunked",
@@ -40,22 +44,26 @@ class ResponseReader:
         "_interim",
         "_out",
         "_parser",
-        "_phrase",
         "_seen",
+        "_to_head",
         "_until_close",
+        "clean",
         "complete",
-        "reusable",
     )
 
-    def __init__(self, exchange: Exchange, clock: Clock) -> None:
-        self.complete = False
-        self.reusable = False
-        self._exchange = exchange
+    def __init__(self, clock: Clock) -> None:
+        self.complete = True
+        self.clean = True
         self._clock = clock
         self._parser = httptools.HttpResponseParser(self)
         self._headers: list[Header] = []
-        self._phrase = b""
         self._out: list[bytes] = []
+
+    def begin(self, exchange: Exchange) -> None:
+        """Expect the response to `exchange`."""
+        self.complete = False
+        self._exchange = exchange
+        self._to_head = exchange.request.method == b"HEAD"
         self._seen = 0  # bytes of heads
         self._interim = 0
         self._head = False  # the final head is complete
@@ -64,31 +72,25 @@ class ResponseReader:
 
     def feed(self, data: bytes) -> bytes:
         """Parse what came from the replica and return what goes to the client."""
-        bad: Exception | None = None
-        if not self._head:
-            self._seen += len(data)
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            bad = BadResponse("it switched protocols unasked")
-        except httptools.HttpParserCallbackError as error:
-            if not isinstance(error.__context__, BadResponse):
-                raise
-            bad = error.__context__
         except httptools.HttpParserError as error:
-            bad = BadResponse(f"it is not valid HTTP/1.1 ({error})")
-        if not self._head and self._seen > MAX_HEAD:
-            bad = bad or BadResponse(f"its head is larger than {MAX_HEAD} bytes")
-        if bad is not None and not self.complete:
-            raise bad
-        if self.complete and (bad is not None or (self._answers_head() and not data.endswith(b"\r\n\r\n"))):
-            self.reusable = False
+            self.clean = False
+            if not self.complete:
+                raise _bad(error) from error
+        if not self._head:
+            self._seen += len(data)
+            if self._seen > MAX_HEAD:
+                raise BadResponse(f"its head is larger than {MAX_HEAD} bytes")
+        elif self._to_head:
+            self.clean = False  # the parser waits for a body that does not come
         out = b"".join(self._out)
         self._out.clear()
         return out
 
     def end(self) -> bytes:
         """Take note that the replica has closed its side; return what still goes to the client."""
+        self.clean = False
         if not (self._head and self._until_close):
             raise BadResponse("it closed the connection before the response was complete")
         self.complete = True
@@ -96,13 +98,9 @@ class ResponseReader:
 
     def on_message_begin(self) -> None:
         if self.complete:
-            self.reusable = False
+            self.clean = False
             raise BadResponse("it sent more than one response")
         self._headers = []
-        self._phrase = b""
-
-    def on_status(self, phrase: bytes) -> None:
-        self._phrase += phrase
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self._head:  # later ones are trailers, which are dropped (RFC 9110 6.5.1)
@@ -117,15 +115,13 @@ class ResponseReader:
         exchange = self._exchange
         exchange.status = status
         exchange.first_byte = self._clock()
-        self.reusable = self._parser.should_keep_alive()
+        self.clean = self._parser.should_keep_alive()
         framing = self._frame(status)
-        self._out.append(response_head(exchange, status, self._phrase, self._headers, framing))
-        if self._answers_head():
-            self.complete = True
+        self._out.append(response_head(status, self._headers, self._own_lines(framing)))
+        self.complete = self._to_head
 
     def on_body(self, data: bytes) -> None:
         if self.complete:
-            self.reusable = False
             return
         self._exchange.body_bytes += len(data)
         if self._chunked:
@@ -139,17 +135,13 @@ class ResponseReader:
             if self._chunked:
                 self._out.append(b"0\r\n\r\n")
 
-    def _answers_head(self) -> bool:
-        return self._head and self._exchange.request.method == b"HEAD"
-
     def _pass_interim(self, status: int) -> None:
         """Pass 102 and 103 on to clients that know them; 100 was answered by the edge (RFC 9110 15.2)."""
         self._interim += 1
         if status == SWITCHING or self._interim > MAX_INTERIM:
             raise BadResponse("it switched protocols unasked" if status == SWITCHING else "it sent too many 1xx")
         if status > SWITCHING and self._exchange.request.version == "1.1":
-            fields = [b"%s: %s\r\n" % (name, value) for _, name, value in self._headers]
-            self._out.append(b"HTTP/1.1 %d %s\r\n%s\r\n" % (status, self._phrase, b"".join(fields)))
+            self._out.append(response_head(status, self._headers, b""))
 
     def _frame(self, status: int) -> bytes:
         """Decide how the body is delimited towards the client and return the line that says so (RFC 9112 6.3)."""
@@ -161,14 +153,34 @@ class ResponseReader:
                 encoding = value
         if encoding is not None and (encoding.lower() != b"chunked" or length is not None):
             raise BadResponse("its framing is ambiguous")
-        if status in _BODYLESS or self._answers_head():
-            return b"Content-Length: %s\r\n" % length if length is not None and status != 204 else b""
         if length is not None:
-            return b"Content-Length: %s\r\n" % length
+            return b"Content-Length: %s\r\n" % length if status != NO_CONTENT else b""
+        if self._to_head or status in _BODYLESS:
+            return b""
         self._until_close = encoding is None
-        self.reusable = self.reusable and not self._until_close
+        self.clean = self.clean and not self._until_close
         if self._exchange.request.version == "1.1":
             self._chunked = True
             return _CHUNKED
         self._exchange.keep_alive = False
         return b""
+
+    def _own_lines(self, framing: bytes) -> bytes:
+        exchange = self._exchange
+        own = framing + b"Server-Timing: hold;dur=%.1f, upstream;dur=%.1f\r\n" % (
+            (exchange.dispatched - exchange.arrived) * 1000,
+            (exchange.first_byte - exchange.dispatched) * 1000,
+        )
+        if exchange.service is not None and exchange.service.show_revision and exchange.revision is not None:
+            own += b"Activator-Revision: %s\r\n" % exchange.revision.name.encode()
+        if not exchange.keep_alive:
+            return own + b"Connection: close\r\n"
+        return own + b"Connection: keep-alive\r\n" if exchange.request.version == "1.0" else own
+
+
+def _bad(error: httptools.HttpParserError) -> BadResponse:
+    if isinstance(error.__context__, BadResponse):
+        return error.__context__
+    if isinstance(error, httptools.HttpParserUpgrade):
+        return BadResponse("it switched protocols unasked")
+    return BadResponse(f"it is not valid HTTP/1.1 ({error})")

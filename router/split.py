@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from router.headers import TAG_HEADER
 
 if TYPE_CHECKING:
-    from router.http1 import Request
     from router.match import Route
+    from router.request import Request
     from router.table import Revision, Service, Share
 
 

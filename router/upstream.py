@@ -17,18 +17,19 @@ from router.response import BadResponse, ResponseReader
 from router.table import OnDisconnect
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from router.exchange import Exchange
-    from router.pool import Pool
     from router.ports import Clock, Endpoint
 
 
 class Upstream(asyncio.Protocol):
-    """A connection to `endpoint`, opened by `pool`. It carries one exchange at a time."""
+    """A connection to `endpoint`. It carries one exchange at a time, and after each gives itself back by `give`."""
 
     __slots__ = (
         "_clock",
         "_exchange",
-        "_pool",
+        "_give",
         "_reader",
         "_transport",
         "endpoint",
@@ -37,15 +38,15 @@ class Upstream(asyncio.Protocol):
         "usable",
     )
 
-    def __init__(self, endpoint: Endpoint, pool: Pool, clock: Clock) -> None:
+    def __init__(self, endpoint: Endpoint, give: Callable[[Upstream], None], clock: Clock) -> None:
         self.endpoint = endpoint
         self.idle_since = 0.0
         self.last_byte = 0.0
         self.usable = True
-        self._pool = pool
+        self._give = give
         self._clock = clock
         self._exchange: Exchange | None = None
-        self._reader: ResponseReader | None = None
+        self._reader = ResponseReader(clock)
 
     async def carry(self, exchange: Exchange) -> None:
         """Send the request and pass on the response; return after its last byte. EdgeError when the replica breaks or
@@ -62,8 +63,8 @@ class Upstream(asyncio.Protocol):
                 body.discard()
                 exchange.keep_alive = False
                 self.usable = False
-            exchange.upstream = self._exchange = self._reader = None
-            self._pool.give(self)
+            exchange.upstream = self._exchange = None
+            self._give(self)
 
     def check_clocks(self, now: float) -> None:
         """End the exchange if it has used up one of its clocks."""
@@ -110,7 +111,7 @@ class Upstream(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         reader, exchange = self._reader, self._exchange
-        if reader is None or exchange is None:
+        if exchange is None or reader.complete:
             self.close()  # nobody asked for these bytes
             return
         self.last_byte = self._clock()
@@ -122,17 +123,14 @@ class Upstream(asyncio.Protocol):
         if out:
             exchange.responded = exchange.responded or exchange.status != 0
             exchange.client.write(out)
-        if reader.complete:
-            self.usable = self.usable and reader.reusable
-            self._reader = None
-            exchange.wake()
+        self._wake_if_complete(exchange)
 
     def eof_received(self) -> bool:
         self._ended()
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if exc is not None and self._reader is not None:
+        if exc is not None and not self._reader.complete:
             self._broke("The connection to the model was reset.")
         else:
             self._ended()
@@ -160,10 +158,10 @@ class Upstream(asyncio.Protocol):
             self._transport.write(b"0\r\n\r\n")
 
     def _send(self, exchange: Exchange) -> None:
-        head = request_head(exchange)
+        head = request_head(exchange.request, exchange.client.forwarding)
         self._exchange = exchange
         exchange.upstream = self
-        self._reader = ResponseReader(exchange, self._clock)
+        self._reader.begin(exchange)
         exchange.dispatched = self.last_byte = self._clock()
         if self._transport.is_closing():
             self._ended()
@@ -173,16 +171,20 @@ class Upstream(asyncio.Protocol):
             exchange.request.body.attach(self)
 
     def _ended(self) -> None:
-        reader, exchange = self._reader, self._exchange
+        exchange = self._exchange
         self.usable = False
-        if reader is None or exchange is None:
+        if exchange is None or self._reader.complete:
             return
-        self._reader = None
         try:
-            exchange.client.write(reader.end())
+            exchange.client.write(self._reader.end())
         except BadResponse as error:
             self._broke(f"The model's response was not usable: {error}.")
         else:
+            exchange.wake()
+
+    def _wake_if_complete(self, exchange: Exchange) -> None:
+        if self._reader.complete:
+            self.usable = self.usable and self._reader.clean
             exchange.wake()
 
     def _broke(self, message: str) -> None:

@@ -36,6 +36,13 @@ class Window:
     def __init__(self, window: float) -> None:
         self._clear(window)
 
+    def _clear(self, window: float) -> None:
+        self.window = window
+        self._buckets = [0.0] * ceil(window)
+        self._total = 0.0
+        self._first = _NEVER
+        self._last = _NEVER
+
     def record(self, now: float, value: float) -> None:
         """Add `value` to the second of `now`. What is a window older than the newest record is ignored."""
         second = floor(now)
@@ -108,12 +115,6 @@ class Window:
                 self._total -= buckets[index]
                 buckets[index] = 0.0
         self._last = second
-
-    def _clear(self, window: float) -> None:
-        self.window = window
-        self._buckets = [0.0] * ceil(window)
-        self._total = 0.0
-        self._first = self._last = _NEVER
 
     def _fill(self, newest: Iterable[float], last: int) -> None:
         for age, value in enumerate(newest):

@@ -21,11 +21,13 @@ from activator.settings.source import Source, read
 from activator.settings.suggest import group_at, nearest
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from pydantic_core import ErrorDetails
 
 MOST_PROBLEMS = 100
+UNKNOWN = "unknown key"
 SECRET = {"env", "command"}
 MESSAGES = {
     "model_type": "must be a mapping of keys",
@@ -47,19 +49,18 @@ def settings_of(source: Source, base: Path) -> Settings:
         raise SettingsError([Problem(source.file, "", message, 1, value=shown(source.data))])
     data = deepcopy(source.data)
     findings = [*source.findings, *_lay_over_preset(data)]
-    damaged = list(source.damaged)
     _put_logs_into_state(data)
     settings, refused = _validated(data, base)
+    told = [_finding(each) for each in refused[:MOST_PROBLEMS]]
     if settings is None:
-        findings += [_finding(each) for each in refused[:MOST_PROBLEMS]]
-        damaged += [at for each in refused for at in _damage(each)]
         for at in reversed(dict.fromkeys(map(_location, refused))):
             _cut(data, at)
         settings, _ = _validated(data, base)
     if settings is not None:
-        findings += [finding for finding in check(settings) if not _rests_on(finding, damaged)]
-    if settings is None or findings:
-        raise SettingsError(_told(source, findings))
+        meant = [(*finding.at[:-1], finding.suggestion) for finding in told if finding.message == UNKNOWN]
+        findings += _sound(check(settings), {*source.damaged, *map(_location, refused), *meant})
+    if settings is None or told or findings:
+        raise SettingsError(_problems(source, [*told, *findings], len(refused) - len(told)))
     return settings
 
 
@@ -98,15 +99,10 @@ def _location(error: ErrorDetails) -> Location:
 def _finding(error: ErrorDetails) -> Finding:
     at, notes = _location(error), error.get("ctx", {})
     if error["type"] == "extra_forbidden":
-        return Finding(at, "unknown key", suggestion=_meant(at))
+        return Finding(at, UNKNOWN, suggestion=_meant(at))
     value = "" if SECRET & set(at) else shown(error["input"])
     message = notes.get("message") or MESSAGES.get(error["type"], error["msg"])
     return Finding(at, message, value, notes.get("allowed", ""), notes.get("suggestion", ""))
-
-
-def _damage(error: ErrorDetails) -> tuple[Location, ...]:
-    at = _location(error)
-    return (at, (*at[:-1], _meant(at))) if error["type"] == "extra_forbidden" else (at,)
 
 
 def _meant(at: Location) -> str:
@@ -129,19 +125,18 @@ def _cut(data: Any, at: Location) -> None:
         del data[int(at[-1])]
 
 
-def _rests_on(finding: Finding, damaged: list[Location]) -> bool:
-    for place in (finding.at, *finding.needs):
-        for hole in damaged:
-            shared = min(len(place), len(hole))
-            if place[:shared] == hole[:shared]:
-                return True
-    return False
+def _sound(findings: Iterable[Finding], damaged: set[Location]) -> list[Finding]:
+    """Return the findings that rest on nothing damaged: neither a part of it, nor something around it."""
+    around = {hole[:length] for hole in damaged for length in range(len(hole))}
+
+    def is_damaged(at: Location) -> bool:
+        return at in around or any(at[:length] in damaged for length in range(len(at) + 1))
+
+    return [finding for finding in findings if not any(map(is_damaged, (finding.at, *finding.needs)))]
 
 
-def _told(source: Source, findings: list[Finding]) -> list[Problem]:
-    problems = sorted(map(source.problem, findings), key=lambda problem: problem.line or 0)
-    more = len(problems) - MOST_PROBLEMS
-    if more > 0:
-        last = Problem(source.file, "", f"... and {more} or more problems like these")
-        return [*problems[:MOST_PROBLEMS], last]
-    return problems
+def _problems(source: Source, findings: list[Finding], hidden: int) -> list[Problem]:
+    found = sorted(map(source.problem, findings), key=lambda problem: problem.line or 0)
+    hidden += len(found[MOST_PROBLEMS:])
+    more = [Problem(source.file, "", f"... and {hidden} more problems")] if hidden else []
+    return found[:MOST_PROBLEMS] + more

@@ -12,6 +12,7 @@ import pytest
 
 from activator.scalers.keeper.client import LONGEST, KeeperClient
 from activator.scalers.keeper.family import descendants
+from tests.activator.scalers.processes import parent
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -97,9 +98,9 @@ async def test_signals_are_not_ignored_in_a_model(ear: Ear) -> None:
 
 
 async def test_no_descriptor_leaks_into_a_model(ear: Ear) -> None:
-    ear.client.send(order("a", "/bin/sh", "-c", "ls /proc/$$/fd | tr '\\n' ' '"))
+    ear.client.send(order("a", "/bin/ls", "/proc/self/fd"))
     await ear.next("started")
-    assert (await ear.next("exited"))["tail"] == "0 1 2 "
+    assert (await ear.next("exited"))["tail"] == "0\n1\n2\n3\n"  # 3 is the directory it reads
 
 
 async def test_a_dead_keeper_is_told_of_and_replaced(ear: Ear) -> None:
@@ -128,6 +129,15 @@ async def test_closing_ends_the_keeper_and_all_below(ear: Ear) -> None:
     pid = (await ear.next("started"))["pid"]
     await ear.client.close()
     assert ear.client.pid is None
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+async def test_closing_ends_a_model_whose_warden_cannot(ear: Ear) -> None:
+    ear.client.send(order("a", "/bin/sleep", "1000"))
+    pid = (await ear.next("started"))["pid"]
+    os.kill(parent(pid), signal.SIGSTOP)
+    await ear.client.close()
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
 

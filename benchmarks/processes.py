@@ -1,0 +1,78 @@
+"""Processes under measurement: started on one core, timed by the kernel, ended with the benchmark.
+
+CPU time is what the kernel charged to a process and its descendants, all threads, user and system (/proc/PID/stat,
+steps of 10 ms). Work that the kernel does for a loopback connection is charged to whoever sends.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import time
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+TICKS = os.sysconf("SC_CLK_TCK")
+START_SECONDS = 20.0
+END_SECONDS = 10.0
+ROOT = Path(__file__).parent.parent
+
+
+def cores() -> tuple[int, int]:
+    """Return the core for what is measured and the core for the rest; they are the same on a machine with one."""
+    allowed = sorted(os.sched_getaffinity(0))
+    return allowed[0], allowed[-1]
+
+
+def pinned(core: int, command: Sequence[str]) -> list[str]:
+    """Return `command`, to be run on one core."""
+    return ["taskset", "-c", str(core), *command]
+
+
+@contextmanager
+def running(command: Sequence[str], log: Path) -> Iterator[int]:
+    """Run `command` while the context lasts, its output in `log`; give its process id."""
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=output)
+        try:
+            yield process.pid
+        finally:
+            process.terminate()
+            try:
+                process.wait(END_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
+
+
+def wait_for_port(port: int, log: Path) -> None:
+    """Return when `port` accepts connections. RuntimeError, with the end of the log, when it does not."""
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            return
+        time.sleep(0.02)
+    raise RuntimeError(f"Nothing listens on port {port}. {log.stem} said: {log.read_text()[-500:] or 'nothing'}")
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return the CPU time used so far by a process and its descendants that live."""
+    user, system = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / TICKS + sum(map(cpu_seconds, _children(pid)))
+
+
+def _children(pid: int) -> list[int]:
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return [int(child) for task in tasks for child in (task / "children").read_text().split()]

@@ -1,0 +1,148 @@
+"""An edge as a process: started by its command, with a directory of its own, and watched until nothing is left."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+from uuid import uuid4
+
+import yaml
+
+from tests.activator.scalers.processes import marked
+from tests.journeys.services import MODELS
+
+if TYPE_CHECKING:
+    from tests.journeys.services import Keys
+
+ACTIVATOR = str(Path(sys.executable).with_name("activator"))
+PATIENCE = 20.0
+
+
+class Stamp(NamedTuple):
+    """A line of the models' log: what happened, to which request on which replica, when (ns), beside how many."""
+
+    event: str
+    process: int
+    replica: str
+    request: str
+    at: int
+    running: int
+
+
+class Daemon:
+    """`activator serve` on the configuration in `home`; it may be started again after its end."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.file = home / "activator.yaml"
+        self.mark = uuid4().hex
+        self.config: Keys = {}
+        self.listen = self.admin = ""
+        self._stamps = home / "stamps.log"
+        self._starts = 0
+        self._read = 0
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def said(self) -> str:
+        """What the present run wrote to its standard error."""
+        return self._output.read_text()
+
+    @property
+    def _output(self) -> Path:
+        return self.home / f"edge-{self._starts}.log"
+
+    def write(self, config: Keys) -> None:
+        """Replace the configuration file."""
+        self.config = config
+        self.write_text(yaml.safe_dump(config, sort_keys=False))
+
+    def write_text(self, text: str) -> None:
+        draft = self.file.with_suffix(".new")
+        draft.write_text(text)
+        draft.replace(self.file)
+
+    def start(self) -> None:
+        """Start, and return once it serves."""
+        self._starts += 1
+        with self._output.open("wb") as output:
+            self._process = subprocess.Popen(
+                [ACTIVATOR, "serve", "--config", str(self.file)],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                cwd=self.home,
+                env={**os.environ, **self._environment()},
+            )
+        self._await_serving()
+
+    def logs(self, event: str) -> list[dict[str, Any]]:
+        """Return the log lines of the present run that tell of `event`."""
+        lines = [json.loads(line) for line in self.said.splitlines() if line.startswith("{")]
+        return [line for line in lines if line["event"] == event]
+
+    def stamps(self, revision: str, event: str) -> list[Stamp]:
+        """Return what the models of a revision logged, over all runs."""
+        stamps = []
+        for line in self._stamps.read_text().splitlines() if self._stamps.exists() else ():
+            name, process, replica, request, at, running = line.split()
+            if name == event and replica.rpartition("-")[0] == revision:
+                stamps.append(Stamp(name, int(process), replica, request, int(at), int(running)))
+        return stamps
+
+    def processes(self) -> list[int]:
+        """Return all processes that came from this edge, itself included."""
+        return marked(self.mark)
+
+    def signal(self, number: int) -> None:
+        os.kill(self.pid, number)
+
+    def ended(self) -> int:
+        """Wait for its end and return its exit code."""
+        assert self._process is not None
+        return self._process.wait(PATIENCE)
+
+    def stop(self) -> None:
+        """End it as an operator would. It must end well, with nothing left behind and nothing to be ashamed of."""
+        if self._process is None or self._process.returncode is not None:
+            return
+        try:
+            self.signal(signal.SIGTERM)
+            assert self.ended() == 0, self.said
+            assert self.processes() == []
+        finally:
+            self._process.kill()
+            self._process.wait()
+        self.check_words()
+
+    def check_words(self) -> None:
+        """Assert that what was said since the last check has no traceback and tells of no defect."""
+        text = self.said[self._read :]
+        self._read += len(text)
+        for shame in ("Traceback", '"defect"', "a background task died", "Warning:"):
+            assert shame not in text, text
+
+    def _environment(self) -> dict[str, str]:
+        model = {"PYTHON": sys.executable, "MODEL": str(MODELS / "stamping.py"), "STAMPS": str(self._stamps)}
+        return {"MARK": self.mark, **model}
+
+    def _await_serving(self) -> None:
+        assert self._process is not None
+        self._read = 0
+        deadline = time.monotonic() + PATIENCE
+        while not (serving := self.logs("serving")):
+            assert self._process.poll() is None, self.said
+            assert time.monotonic() < deadline, self.said
+            time.sleep(0.01)
+        self.listen, self.admin = serving[0]["listen"], serving[0]["admin"]
