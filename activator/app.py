@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import signal
 import time
 from typing import TYPE_CHECKING
@@ -119,6 +120,8 @@ class Edge:
         self._tasks.spawn(self._sweep(), "sweep")
         self._tasks.spawn(self._keep_state(), "state")
         self._tasks.spawn(self._watch(), "watch")
+        gc.collect()
+        gc.freeze()  # what is there now stays: the collector need not look at it again
         self._insight.ready = True
         self._log.info("serving", listen=f"{listen.host}:{port}", admin=f"{admin.host}:{admin_port}")
 

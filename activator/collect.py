@@ -7,8 +7,9 @@ decision depends on these habits, so they are kept.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
+from activator.kpa import checks
 from activator.kpa.spec import Metric
 from activator.kpa.window import Windows
 
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 class Collector:
     """One revision's windows, fed from the router's counters. `now` is in clock seconds."""
 
-    def __init__(self, spec: Spec, windows: Windows | None = None) -> None:
-        self.windows = windows or Windows(spec)
+    def __init__(self, spec: Spec) -> None:
+        self.windows = Windows(spec)
         self._metric = spec.metric
         self._advance = 0  # reported ahead of the period's end
         self._silent = True
@@ -53,3 +54,18 @@ class Collector:
     def averages(self, now: float) -> tuple[float, float]:
         """Return the stable and the panic average; silence is zero, because nothing but the router counts."""
         return self.windows.averages(now) or (0.0, 0.0)
+
+    def dump(self, now: float) -> dict[str, object]:
+        """Return what must survive a restart, in JSON's types."""
+        return {"metric": str(self._metric), "silent": self._silent, "windows": self.windows.dump(now)}
+
+    @classmethod
+    def load(cls, spec: Spec, data: object, now: float) -> Self:
+        """Return what `dump` gave, as if no time had passed since; empty when `spec` measures something else now.
+        ValueError if `data` is not like that."""
+        fields = checks.mapping(data, "collector")
+        collector = cls(spec)
+        if checks.field(fields, "metric", "collector") == spec.metric:
+            collector.windows = Windows.load(spec, checks.field(fields, "windows", "collector"), now)
+            collector._silent = checks.truth(checks.field(fields, "silent", "collector"), "collector.silent")
+        return collector

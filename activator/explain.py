@@ -15,6 +15,7 @@ from activator.lifecycle import (
     OPEN_REQUESTS,
     SCALE_TO_ZERO_OFF,
     START_FAILS,
+    START_WAITS,
     STARTING,
 )
 

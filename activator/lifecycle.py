@@ -29,6 +29,7 @@ STARTING = "starting"
 IDLE_PERIOD = "idle period"
 NO_TRAFFIC = "no traffic assigned"
 START_FAILS = "start fails"
+START_WAITS = "start waits"
 DEADLINE = "progress-deadline"
 
 FIRST_RETRY = 10.0
@@ -40,8 +41,8 @@ class Life:
     """What is remembered of a revision between decisions. Times are clock seconds.
 
     `initialized` = it has once had its initial scale; `awake_since` = when its first replica became ready after it was
-    at zero (None at zero); `overdue` counts starts in a row that passed the progress deadline, the next one not before
-    `retry_at`.
+    at zero (None at zero); `overdue` counts starts in a row that passed the progress deadline; after failed starts the
+    next one is not before `retry_at`.
     """
 
     initialized: bool = False
@@ -78,8 +79,12 @@ def settle(
     if outcome.replicas and _overdue(bounds, replicas, now):
         life = replace(life, overdue=life.overdue + 1, retry_at=now + _retry_delay(life.overdue))
         outcome = _ruled(outcome, DEADLINE, 0)
-    if outcome.replicas and not stats.open and bounds.min_scale == 0 and failing(bounds, life, replicas, now):
-        outcome = _ruled(outcome, START_FAILS, 0)
+    if outcome.replicas and failing(bounds, life, replicas, now):
+        if _backing_off(life, now):
+            outcome = _ruled(outcome, START_WAITS, 0)
+        elif not stats.open and bounds.min_scale == 0:
+            life = replace(life, retry_at=replicas.retry_at or life.retry_at)
+            outcome = _ruled(outcome, START_FAILS, 0)
     return (life if outcome.replicas else replace(life, awake_since=None)), outcome
 
 
@@ -87,9 +92,7 @@ def failing(bounds: Bounds, life: Life, replicas: ReplicaSet, now: float) -> boo
     """Tell whether starts keep failing: those who wait are told, and the next start waits for a new request."""
     if replicas.count(Phase.READY) or replicas.count(Phase.STARTING) or replicas.count(Phase.PENDING):
         return False
-    if life.retry_at is not None and now < life.retry_at:
-        return True
-    return replicas.failures >= bounds.start_attempts or replicas.doomed
+    return _backing_off(life, now) or replicas.failures >= bounds.start_attempts or replicas.doomed
 
 
 def present(bounds: Bounds, life: Life, replicas: ReplicaSet, now: float) -> Replicas:
@@ -112,7 +115,8 @@ def _grow(life: Life, bounds: Bounds, replicas: ReplicaSet) -> Life:
     if not ready:
         return life
     awake = min(ready) if life.awake_since is None else life.awake_since
-    initialized = life.initialized or len(ready) >= bounds.initial_scale
+    enough = min(bounds.initial_scale, bounds.max_scale) if bounds.max_scale else bounds.initial_scale
+    initialized = life.initialized or len(ready) >= enough
     return Life(initialized=initialized, awake_since=awake)
 
 
@@ -169,6 +173,10 @@ def _overdue(bounds: Bounds, replicas: ReplicaSet, now: float) -> bool:
     return now - min(started) > bounds.progress_deadline
 
 
+def _backing_off(life: Life, now: float) -> bool:
+    return life.retry_at is not None and now < life.retry_at
+
+
 def _retry_delay(failures: int) -> float:
     return float(min(FIRST_RETRY * 2**failures, LAST_RETRY))
 
@@ -185,7 +193,7 @@ def _phase(bounds: Bounds, life: Life, replicas: ReplicaSet, now: float) -> str:
 
 
 def _message(bounds: Bounds, life: Life, replicas: ReplicaSet, now: float) -> str:
-    if life.retry_at is not None and now < life.retry_at:
+    if life.overdue and _backing_off(life, now):
         return f"no replica became ready within {bounds.progress_deadline:g} s"
     told = next((replica.message for replica in replicas.replicas if replica.message), "")
     return told or replicas.last_failure

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from activator.lifecycle import present
-from activator.revision import Revision, idle_clocks
+from activator.revision import Revision
 from activator.scalers.base import Phase
 
 if TYPE_CHECKING:
@@ -45,17 +46,18 @@ class Traffic(Protocol):
 
 
 class Loop:
-    """Controls all revisions of a catalog. `on_change` is told of every change of a number, with its reason."""
+    """Controls all revisions of a catalog. `on_change` is told of every change of a number, with its reason;
+    `on_period` of the seconds that have passed, whenever they were counted."""
 
     def __init__(self, traffic: Traffic, scaler: Scaler, clock: Clock) -> None:
         self.revisions: dict[str, Revision] = {}
         self.on_change: Callable[[Revision, ReplicaSet, Record], None] | None = None
-        self.on_period: Callable[[float, float], None] | None = None
+        self.on_period: Callable[[float], None] | None = None
         self.pokes: Counter[str] = Counter()
         self._traffic = traffic
         self._scaler = scaler
         self._clock = clock
-        scaler.subscribe(self._replicas_changed)
+        scaler.subscribe(self._tell_router)
 
     def configure(self, plans: Mapping[str, RevisionPlan]) -> None:
         """Replace the plans whole. The scaler ends the replicas of a revision that is no longer named."""
@@ -76,15 +78,17 @@ class Loop:
         """Continue from a state saved `away` seconds ago; return what could not be used, in sentences."""
         problems = []
         now = self._clock()
-        for name, data in saved.items():
-            if name not in self.revisions:
+        for name in self.revisions:
+            if name not in saved:
                 continue
+            ready = self._scaler.replicas(name).count(Phase.READY)
             try:
-                self.revisions[name].load(data, away, now)
-                self._traffic.restore(name, *idle_clocks(data, away, now))
-                self._scaler.scale(name, int(data["desired"]))
-            except (KeyError, TypeError, ValueError) as error:
-                problems.append(f"The saved state of {name} cannot be used, it starts afresh: {error}")
+                memory = self.revisions[name].load(saved[name], ready, away, now)
+            except ValueError as error:
+                problems.append(f"The saved state of {name} cannot be used, it starts afresh: {error}.")
+                continue
+            self._traffic.restore(name, memory.idle_since, memory.tagged_since)
+            self._decide(name, memory.desired)
         return problems
 
     def dump(self) -> dict[str, Any]:
@@ -97,20 +101,19 @@ class Loop:
 
     async def run(self) -> None:
         """Count and decide until cancelled."""
-        last = self._clock()
-        for name in self.revisions:
-            self.step(name)
+        counted = self._clock()
         while True:
-            await asyncio.sleep(self._until_next(last))
             now = self._clock()
-            if now - last >= PERIOD:
-                self._count(now)
+            if now - counted >= PERIOD:
+                seconds = (now - counted) // PERIOD * PERIOD
+                counted += seconds
+                self._count(counted)
                 if self.on_period is not None:
-                    self.on_period(now, now - last)
-                last = now
+                    self.on_period(seconds)
             for name, revision in self.revisions.items():
-                if now >= revision.due or self._may_leave(name, revision):
+                if now >= revision.due or self._has_become_quiet(name, revision):
                     self.step(name)
+            await asyncio.sleep(self._until_next(counted))
 
     def wake(self, revision: str) -> None:
         """Decide at once for a revision that has no replica and none starting: a request is held for it."""
@@ -123,31 +126,34 @@ class Loop:
 
     def step(self, name: str, *, poked: bool = False) -> None:
         """Decide for one revision and ask the scaler for what was decided."""
+        self._decide(name, self._scaler.replicas(name).desired, poked=poked)
+
+    def _decide(self, name: str, desired: int, *, poked: bool = False) -> None:
+        """Decide for a revision of which `desired` replicas were last asked for, maybe in an earlier run."""
         revision = self.revisions[name]
         before = self._scaler.replicas(name)
-        record = revision.step(before, self._traffic.look(name), self._clock(), poked=poked)
+        seen = replace(before, desired=desired)
+        record = revision.step(seen, self._traffic.look(name), self._clock(), poked=poked)
         if record.outcome.replicas != before.desired:
             if self.on_change is not None:
                 self.on_change(revision, before, record)
             self._scaler.scale(name, record.outcome.replicas)
         self._tell_router(self._scaler.replicas(name))
 
-    def _until_next(self, last: float) -> float:
-        due = min((revision.due for revision in self.revisions.values()), default=last + PERIOD)
-        return max(0.001, min(due, last + PERIOD) - self._clock())
+    def _until_next(self, counted: float) -> float:
+        period_ends = counted + PERIOD
+        due = min((revision.due for revision in self.revisions.values()), default=period_ends)
+        return max(0.001, min(due, period_ends) - self._clock())
 
     def _count(self, now: float) -> None:
         for name, stats in self._traffic.collect().items():
             if name in self.revisions:
                 self.revisions[name].collector.record(stats, now)
 
-    def _may_leave(self, name: str, revision: Revision) -> bool:
-        """Tell whether a revision without assigned traffic has replicas that nobody uses; it does not wait for its
-        tick."""
-        return not revision.plan.spec.reachable and self._scaler.replicas(name).desired > 0
-
-    def _replicas_changed(self, replicas: ReplicaSet) -> None:
-        self._tell_router(replicas)
+    def _has_become_quiet(self, name: str, revision: Revision) -> bool:
+        """Tell whether the last request of a revision without assigned traffic has ended since its last decision; its
+        replicas do not wait for the tick."""
+        return revision.busy and not revision.plan.spec.reachable and not self._traffic.look(name).open
 
     def _tell_router(self, replicas: ReplicaSet) -> None:
         revision = self.revisions.get(replicas.revision)

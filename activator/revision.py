@@ -7,13 +7,13 @@ hands in the time and carries the outcome out.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from activator.collect import Collector
 from activator.explain import tell
+from activator.kpa import checks
 from activator.kpa.decide import Observation, State, decide, initial_state
-from activator.kpa.window import Windows
 from activator.lifecycle import Life, Outcome, settle
 from activator.scalers.base import Phase
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from router.ports import RevisionStats
 
 KEPT = 1000
+LONGEST = 1e9
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,21 +38,41 @@ class Record:
     poked: bool
 
 
+class Memory(NamedTuple):
+    """What a saved revision tells of others: the replicas asked for, and when the last request, and the last by tag,
+    ended (clock seconds)."""
+
+    desired: int
+    idle_since: float | None
+    tagged_since: float | None
+
+
 class Revision:
-    """A revision from the autoscaler's side. All times are clock seconds."""
+    """A revision from the autoscaler's side. All times are clock seconds.
+
+    A decision is `due` every tick, at once after a change of plan, and at the moment in which the idle period ends.
+    `busy` = requests were open at the last decision.
+    """
 
     def __init__(self, plan: RevisionPlan, ready: int, now: float) -> None:
         self.plan = plan
         self.life = Life()
         self.collector = Collector(plan.spec)
         self.records: deque[Record] = deque(maxlen=KEPT)
-        self.due = now + plan.spec.tick
+        self.due = now
+        self.busy = False
         self._state = initial_state(plan.spec, ready, now)
 
     def configure(self, plan: RevisionPlan, now: float) -> None:
-        """Follow a changed plan; what was measured stays."""
+        """Follow a changed plan, and decide by it soon; what was measured stays. A changed way to run replicas is a new
+        chance for starts that failed."""
+        if plan == self.plan:
+            return
         self.collector.configure(plan.spec, now)
-        self.due = min(self.due, now + plan.spec.tick)
+        self._state = State.load(plan.spec, self._state.dump(self.plan.spec, now), now)
+        if plan.replica != self.plan.replica:
+            self.life = replace(self.life, overdue=0, retry_at=None)
+        self.due = now
         self.plan = plan
 
     def step(self, replicas: ReplicaSet, stats: RevisionStats, now: float, *, poked: bool = False) -> Record:
@@ -62,8 +83,11 @@ class Revision:
         self.life, outcome = settle((spec, self.plan.bounds), self.life, decision, (replicas, stats), now)
         record = Record(now, outcome, tell(outcome, now), poked)
         self.records.append(record)
+        self.busy = stats.open > 0
         if not poked:
             self.due = now + spec.tick
+        if outcome.zero_at is not None:
+            self.due = min(self.due, outcome.zero_at)
         return record
 
     def dump(self, replicas: ReplicaSet, stats: RevisionStats, now: float) -> dict[str, Any]:
@@ -71,7 +95,7 @@ class Revision:
         life = self.life
         return {
             "desired": replicas.desired,
-            "windows": self.collector.windows.dump(now),
+            "collector": self.collector.dump(now),
             "decision": self._state.dump(self.plan.spec, now),
             "initialized": life.initialized,
             "awake_age": _age(life.awake_since, now),
@@ -79,25 +103,34 @@ class Revision:
             "tagged_age": 0.0 if stats.tagged_open else _age(stats.tagged_since, now),
         }
 
-    def load(self, data: Mapping[str, Any], away: float, now: float) -> None:
-        """Continue from what `dump` gave `away` seconds ago. Windows and panic go on as if no time had passed, unless
-        the whole stable window has. ValueError when `data` is not like that."""
-        try:
-            spec = self.plan.spec
-            if away <= spec.stable_window:
-                self.collector.windows = Windows.load(spec, data["windows"], now)
-                self._state = State.load(spec, data["decision"], now)
-            awake = data["awake_age"]
-            self.life = Life(bool(data["initialized"]), None if awake is None else now - away - float(awake))
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"not a saved revision: {error!r}") from error
+    def load(self, data: object, ready: int, away: float, now: float) -> Memory:
+        """Continue from what `dump` gave `away` seconds ago. ValueError, and no change, when `data` is not like that.
+
+        Windows and panic go on as if no time had passed, unless the whole stable window has. Where fewer replicas are
+        `ready` than there were, panic holds the number: the rates start from what is ready, and would take away from a
+        busy service what it has not got back yet.
+        """
+        fields = checks.mapping(data, "revision")
+        spec = self.plan.spec
+        desired = checks.whole(checks.field(fields, "desired", "revision"), "revision.desired", 0)
+        initialized = checks.truth(checks.field(fields, "initialized", "revision"), "revision.initialized")
+        awake, idle, tagged = (_since(fields, key, now - away) for key in ("awake_age", "idle_age", "tagged_age"))
+        collector = Collector.load(spec, checks.field(fields, "collector", "revision"), now)
+        state = State.load(spec, checks.field(fields, "decision", "revision"), now)
+        self.life = Life(initialized, awake)
+        if away <= spec.stable_window:
+            self.collector = collector
+            self._state = state if desired <= max(1, ready) else _holding(state, desired, now)
+        return Memory(desired, idle, tagged)
 
 
-def idle_clocks(data: Mapping[str, Any], away: float, now: float) -> tuple[float | None, float | None]:
-    """Return when the last request, and the last by tag, of a saved revision ended (clock seconds)."""
-    ages = (data.get("idle_age"), data.get("tagged_age"))
-    idle, tagged = (None if age is None else now - away - float(age) for age in ages)
-    return idle, tagged
+def _holding(state: State, desired: int, now: float) -> State:
+    return State(now, max(desired, state.max_panic), state.maxima)
+
+
+def _since(fields: Mapping[str, object], key: str, saved_at: float) -> float | None:
+    age = checks.field(fields, key, "revision")
+    return None if age is None else saved_at - checks.number(age, f"revision.{key}", 0, LONGEST)
 
 
 def _age(since: float | None, now: float) -> float | None:

@@ -15,6 +15,7 @@ from router.queue import SUSPECT_SECONDS, Queue
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from router.body import Body
     from router.exchange import Exchange
     from router.pool import Pool
     from router.ports import Clock, Replicas, Waker
@@ -59,17 +60,19 @@ class Admission:
         ticket = next(self._tickets)
         body = exchange.request.body
         if body is not None and not body.ready:
-            await self._receive(exchange)
+            await self._receive(exchange, body)
         while exchange.failure is None:
-            revision = exchange.revision
-            assert revision is not None  # noqa: S101 - the path resolves before it admits
-            queue = self.queues[revision.name]
+            queue = self.queues[exchange.revision.name]
             slots = queue.take()
             if slots is None:
                 slots = await queue.hold(exchange, ticket, self._clock())
             if slots is None:
                 self._resolve(exchange)
-            elif (upstream := await self._connect(exchange, queue, slots)) is not None:
+                continue
+            upstream = self._pool.take(slots.endpoint, exchange.request)
+            if upstream is None:
+                upstream = await self._connect(exchange, queue, slots)
+            if upstream is not None:
                 return Admitted(queue, slots, upstream)
         raise exchange.failure
 
@@ -95,10 +98,8 @@ class Admission:
             del self.queues[name]
             self._retired.discard(name)
 
-    async def _receive(self, exchange: Exchange) -> None:
+    async def _receive(self, exchange: Exchange, body: Body) -> None:
         """Wait for a body that is still being uploaded; it must not occupy a replica meanwhile."""
-        body = exchange.request.body
-        assert body is not None and exchange.revision is not None  # noqa: S101, PT018
         queue = self.queues[exchange.revision.name]
         if not queue.replicas.endpoints:
             queue.expect(exchange, self._clock())
@@ -110,9 +111,6 @@ class Admission:
     async def _connect(self, exchange: Exchange, queue: Queue, slots: Slots) -> Upstream | None:
         """Return a connection for a slot that was taken. None when the replica cannot be connected: the slot is given
         back and the replica left alone for a moment."""
-        upstream = self._pool.take(slots.endpoint, exchange.request)
-        if upstream is not None:
-            return upstream
         try:
             upstream = await self._pool.connect(slots.endpoint)
         except (OSError, TimeoutError):

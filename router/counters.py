@@ -51,22 +51,6 @@ class RevisionCounters:
         self.holds = Histogram()
 
 
-class Counting:
-    """Counts an exchange as demand of its revision while the context lasts."""
-
-    __slots__ = ("_counters", "_exchange")
-
-    def __init__(self, counters: Counters, exchange: Exchange) -> None:
-        self._counters = counters
-        self._exchange = exchange
-
-    def __enter__(self) -> None:
-        self._counters.enter(self._exchange)
-
-    def __exit__(self, *_: object) -> None:
-        self._counters.leave(self._exchange)
-
-
 class Counters:
     """The counters of all revisions in the table. `refusals` are answers given before a revision was known."""
 
@@ -75,23 +59,19 @@ class Counters:
         self.refusals: Counter[str] = Counter()
         self._clock = clock
 
-    def count(self, exchange: Exchange) -> Counting:
-        """Count `exchange` as demand, from now until the context ends."""
-        return Counting(self, exchange)
-
-    def enter(self, exchange: Exchange) -> None:
-        """Begin to count `exchange` for its revision."""
-        assert exchange.revision is not None  # noqa: S101 - counted only once it is known
+    def enter(self, exchange: Exchange, now: float) -> None:
+        """Count `exchange` as demand of its revision from `now` on."""
         exchange.counters = counters = self.revisions[exchange.revision.name]
-        counters.demand.enter(self._clock(), tagged=exchange.tagged)
+        counters.demand.enter(now, tagged=exchange.tagged)
 
-    def leave(self, exchange: Exchange) -> None:
-        """Cease to count `exchange` for its revision."""
-        if exchange.counters is not None:
-            exchange.counters.demand.leave(self._clock(), tagged=exchange.tagged)
+    def leave(self, exchange: Exchange, now: float) -> None:
+        """Cease to count `exchange` as demand."""
+        counters = exchange.counters
+        if counters is not None:
+            counters.demand.leave(now, tagged=exchange.tagged)
 
-    def ended(self, exchange: Exchange) -> None:
-        """Count how `exchange` ended."""
+    def ended(self, exchange: Exchange, now: float) -> None:
+        """Count how `exchange` ended at `now`."""
         counters = exchange.counters
         if counters is None:
             self.refusals[exchange.reason] += 1
@@ -99,7 +79,7 @@ class Counters:
         counters.statuses[exchange.status] += 1
         if exchange.reason:
             counters.reasons[exchange.reason] += 1
-        counters.durations.observe(self._clock() - exchange.arrived)
+        counters.durations.observe(now - exchange.arrived)
         if exchange.dispatched:
             counters.holds.observe(exchange.dispatched - exchange.arrived)
 

@@ -11,13 +11,17 @@ from typing import TYPE_CHECKING, Protocol
 
 from router.answer import respond
 from router.errors import EdgeError, Reason
+from router.table import Revision, Service
 
 if TYPE_CHECKING:
     import asyncio
 
     from router.counters import RevisionCounters
     from router.request import Request
-    from router.table import Revision, Service
+
+
+NONE = Revision("", "")
+NOWHERE = Service("", (), ())
 
 
 class ClientGone(Exception):
@@ -61,7 +65,8 @@ class Carrier(Protocol):
 
 
 class Exchange:
-    """A request, its client and its fate. Times are clock seconds, 0.0 = not yet."""
+    """A request, its client and its fate. Times are clock seconds, 0.0 = not yet; `service` and `revision` are NOWHERE
+    and NONE until they are known."""
 
     __slots__ = (
         "_waiting",
@@ -90,8 +95,8 @@ class Exchange:
         self.dispatched = 0.0
         self.first_byte = 0.0
         self.keep_alive = request.keep_alive
-        self.service: Service | None = None
-        self.revision: Revision | None = None
+        self.service = NOWHERE
+        self.revision = NONE
         self.counters: RevisionCounters | None = None
         self.tagged = False
         self.upstream: Carrier | None = None
@@ -160,7 +165,7 @@ class Exchange:
         self.status = error.status
         self.responded = True
         facts: dict[str, object] = {}
-        if self.service is not None and self.revision is not None:
+        if self.revision is not NONE:
             waited = round(now - self.arrived, 3)
             facts = {"service": self.service.name, "revision": self.revision.name, "waited_seconds": waited}
         self.client.write(respond(error, self.request, facts, keep_alive=self.keep_alive))

@@ -6,6 +6,7 @@ Everything refused here is refused before a byte goes upstream, and the connecti
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from router.errors import EdgeError, Reason
@@ -97,9 +98,14 @@ def _check_encoding(request: Request, encodings: list[bytes]) -> None:
 def _check_host(request: Request, hosts: list[bytes]) -> None:
     if len(hosts) > 1 or (not hosts and request.version == "1.1"):
         raise EdgeError(Reason.BAD_REQUEST, "A request needs exactly one Host header.")
-    if hosts and not _HOST.fullmatch(hosts[0]):
+    if hosts and not _is_host(hosts[0]):
         raise EdgeError(Reason.BAD_REQUEST, "The Host header is not a host name with an optional port.")
     request.host = hosts[0] if hosts else b""
+
+
+@lru_cache(maxsize=1024)
+def _is_host(value: bytes) -> bool:
+    return _HOST.fullmatch(value) is not None
 
 
 def _check_target(request: Request) -> None:
@@ -108,7 +114,7 @@ def _check_target(request: Request) -> None:
         if target == b"*" and request.method == b"OPTIONS":
             return
         absolute = _ABSOLUTE.fullmatch(target)
-        if absolute is None or not _HOST.fullmatch(absolute[1]):
+        if absolute is None or not _is_host(absolute[1]):
             raise EdgeError(Reason.BAD_REQUEST, "The request target must be a path, or an absolute http URL.")
         request.host = absolute[1]
         request.target = target = absolute[2] if absolute[2].startswith(b"/") else b"/" + absolute[2]

@@ -24,7 +24,7 @@ HOP_BY_HOP = frozenset(
 _INTERNAL = frozenset((TAG_HEADER, b"knative-serving-revision", b"knative-serving-namespace", b"k-network-probe"))
 _FORWARDING = frozenset(b"x-forwarded-for x-forwarded-proto x-forwarded-host forwarded".split())
 _REQUEST_DROPS = HOP_BY_HOP | _INTERNAL | _FORWARDING | {b"host", b"expect", b"proxy-authorization"}
-_RESPONSE_DROPS = HOP_BY_HOP | {
+RESPONSE_DROPS = HOP_BY_HOP | {
     b"content-length",
     b"proxy-authenticate",
     b"activator-reason",
@@ -69,14 +69,9 @@ def request_head(request: Request, forwarded: tuple[bytes, bytes]) -> bytes:
     return b"".join(parts)
 
 
-def response_head(status: int, headers: list[Header], own: bytes) -> bytes:
-    """Return the head that goes to the client; `own` are the lines that the edge adds."""
-    parts = [b"HTTP/1.1 ", _REASONS.get(status) or b"%d " % status, b"\r\n"]
-    for lower, name, value in headers:
-        if lower not in _RESPONSE_DROPS:
-            parts += (name, b": ", value, b"\r\n")
-    parts += (own, b"\r\n")
-    return b"".join(parts)
+def response_head(status: int, lines: list[bytes]) -> bytes:
+    """Return the head that goes to the client, of pieces of lines; what is in RESPONSE_DROPS is not among them."""
+    return b"".join((b"HTTP/1.1 ", _REASONS.get(status) or b"%d " % status, b"\r\n", *lines, b"\r\n"))
 
 
 def without_nominated(headers: list[Header], connection: bytes, protected: frozenset[bytes]) -> list[Header]:

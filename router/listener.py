@@ -11,6 +11,7 @@ from collections import deque
 from typing import TYPE_CHECKING, cast
 
 from router.answer import refuse_head
+from router.drive import Drive
 from router.errors import EdgeError, Reason
 from router.exchange import Exchange
 from router.headers import forwarding
@@ -46,7 +47,6 @@ class Connection(asyncio.Protocol):
         "forwarding",
         "loop",
         "lost",
-        "task",
     )
 
     def __init__(self, edge: Listener) -> None:
@@ -75,8 +75,13 @@ class Connection(asyncio.Protocol):
         if len(data) > SLICE or self._unread:
             self._unread += data
             self._read_on()
-        else:
-            self._feed(data)
+            return
+        if self._current is None and not self._reader.mid_request:
+            self.active_since = self._edge.clock()
+        try:
+            self._reader.feed(data)
+        except EdgeError as refusal:
+            self._refuse(refusal)
 
     def eof_received(self) -> bool:
         if self._current is None:
@@ -176,28 +181,23 @@ class Connection(asyncio.Protocol):
             self._transport.write_eof()
         self.loop.call_later(LINGER_SECONDS, self._transport.close)
 
-    def _feed(self, data: bytes) -> None:
-        if self._current is None and not self._reader.mid_request:
-            self.active_since = self._edge.clock()
-        try:
-            self._reader.feed(data)
-        except EdgeError as refusal:
-            self._refuse(refusal)
-
     def _read_on(self) -> None:
         while self._unread and not self._paused and not self._closing:
             piece, self._unread = self._unread[:SLICE], self._unread[SLICE:]
-            self._feed(piece)
+            try:
+                self._reader.feed(piece)
+            except EdgeError as refusal:
+                self._refuse(refusal)
 
     def _run(self, exchange: Exchange) -> None:
         self._current = exchange
-        self.task = self.loop.create_task(self._edge.serve(exchange))
         self._edge.busy.add(self)
+        Drive(self._edge.serve(exchange))
 
     def done(self, exchange: Exchange) -> None:
         """Go on to the next request after an exchange has ended, or close."""
         self._current = None
-        self._edge.busy.discard(self)
+        self._edge.idle(self)
         self.active_since = self._edge.clock()
         if not exchange.keep_alive or self._edge.draining:
             self.finish()
@@ -238,7 +238,7 @@ class Listener:
 
     def __init__(
         self,
-        serve: Callable[[Exchange], Coroutine[object, object, None]],
+        serve: Callable[[Exchange], Coroutine[asyncio.Future[object], None, None]],
         clock: Clock,
         refused: Callable[[EdgeError], None],
     ) -> None:
@@ -248,6 +248,7 @@ class Listener:
         self.draining = False
         self.connections: set[Connection] = set()
         self.busy: set[Connection] = set()
+        self._all_idle = asyncio.Event()
         self.loop = asyncio.get_running_loop()
         self._server: asyncio.Server | None = None
 
@@ -269,16 +270,20 @@ class Listener:
             self._server.close()
         for connection in list(self.connections):
             connection.retire()
+        if not self.busy:
+            self._all_idle.set()
         try:
             async with asyncio.timeout(seconds):
-                await self._idle()
+                await self._all_idle.wait()
         except TimeoutError:
             for connection in list(self.busy):
                 connection.give_up()
-            await self._idle()
+            await self._all_idle.wait()
         for connection in list(self.connections):
             connection.finish()
 
-    async def _idle(self) -> None:
-        while self.busy:
-            await asyncio.wait([connection.task for connection in self.busy])
+    def idle(self, connection: Connection) -> None:
+        """Take note that a connection's exchange has ended."""
+        self.busy.discard(connection)
+        if self.draining and not self.busy:
+            self._all_idle.set()

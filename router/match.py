@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 from posixpath import normpath
 from typing import TYPE_CHECKING
 from urllib.parse import unquote_to_bytes
@@ -17,11 +18,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Where a host (and a path below `prefix`) leads; `share` is set for a tag's own host."""
+    """Where a host (and a path below `prefix`) leads; `share` is set for a tag's own host. `tags` are those that a
+    header may choose."""
 
     service: Service
     prefix: bytes = b"/"
     share: Share | None = None
+    tags: Mapping[bytes, Share] = field(default_factory=dict)
 
 
 def compile_routes(table: Table) -> Mapping[bytes, tuple[Route, ...]]:
@@ -29,19 +32,19 @@ def compile_routes(table: Table) -> Mapping[bytes, tuple[Route, ...]]:
     routes: dict[bytes, list[Route]] = {}
     for service in table.services:
         prefixes = [path.encode() for path in service.paths] or [b"/"]
+        tagged_shares = {share.tag.encode(): share for share in service.shares if share.tag}
+        tags = tagged_shares if service.tag_header else {}
         for host in service.hosts:
             for prefix in prefixes:
-                routes.setdefault(host.encode(), []).append(Route(service, prefix))
-                for share in service.shares:
-                    if share.tag:
-                        tagged = f"{share.tag}-{host}".encode()
-                        routes.setdefault(tagged, []).append(Route(service, prefix, share))
+                routes.setdefault(host.encode(), []).append(Route(service, prefix, None, tags))
+                for tag, share in tagged_shares.items():
+                    routes.setdefault(tag + b"-" + host.encode(), []).append(Route(service, prefix, share))
     return {host: tuple(sorted(found, key=lambda route: -len(route.prefix))) for host, found in routes.items()}
 
 
 def match(routes: Mapping[bytes, tuple[Route, ...]], host: bytes, target: bytes) -> Route:
     """Return the route for a Host value and a request target; EdgeError (404) when there is none."""
-    found = routes.get(host) or routes.get(normal_host(host))
+    found = routes.get(normal_host(host))
     if found is None:
         raise EdgeError(
             Reason.UNKNOWN_HOST,
@@ -58,6 +61,7 @@ def match(routes: Mapping[bytes, tuple[Route, ...]], host: bytes, target: bytes)
     )
 
 
+@lru_cache(maxsize=1024)
 def normal_host(host: bytes) -> bytes:
     """Return a Host value as it is looked up: lower case, without port and trailing dot (RFC 3986 3.2.2)."""
     if host.startswith(b"["):

@@ -33,6 +33,8 @@ class Pool:
     def take(self, endpoint: Endpoint, request: Request) -> Upstream | None:
         """Return an idle connection that may carry `request`, None when a new one is needed."""
         idle = self._idle.get(endpoint)
+        if not idle:
+            return None
         oldest = self._clock() - (REUSE_SECONDS if request.method in _SAFE else REUSE_UNSAFE_SECONDS)
         while idle:
             upstream = idle.pop()
@@ -42,14 +44,9 @@ class Pool:
             upstream.close()
         return None
 
-    async def connect(self, endpoint: Endpoint) -> Upstream:
+    def connect(self, endpoint: Endpoint) -> asyncio.Task[Upstream]:
         """Open a connection. OSError or TimeoutError when the replica cannot be reached."""
-        async with asyncio.timeout(CONNECT_TIMEOUT):
-            _, upstream = await asyncio.get_running_loop().create_connection(
-                lambda: Upstream(endpoint, self.give, self._clock), endpoint.host, endpoint.port
-            )
-        self.busy.add(upstream)
-        return upstream
+        return asyncio.get_running_loop().create_task(self._connect(endpoint))
 
     def give(self, upstream: Upstream) -> None:
         """Take a connection back: to be reused if it is clean, else to be closed."""
@@ -77,3 +74,11 @@ class Pool:
         for upstream in [*self.busy, *(upstream for idle in self._idle.values() for upstream in idle)]:
             upstream.close()
         self._idle.clear()
+
+    async def _connect(self, endpoint: Endpoint) -> Upstream:
+        async with asyncio.timeout(CONNECT_TIMEOUT):
+            _, upstream = await asyncio.get_running_loop().create_connection(
+                lambda: Upstream(endpoint, self.give, self._clock), endpoint.host, endpoint.port
+            )
+        self.busy.add(upstream)
+        return upstream

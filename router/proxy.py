@@ -47,8 +47,12 @@ class Proxy:
         try:
             route = match(self._routes, exchange.request.host, exchange.request.target)
             exchange.assign(route.service, *split(route, exchange.request, self._draw()))
-            with self.counters.count(exchange), await self.admission.admit(exchange) as upstream:
-                await upstream.carry(exchange)
+            self.counters.enter(exchange, exchange.arrived)
+            try:
+                with await self.admission.admit(exchange) as upstream:
+                    await upstream.carry(exchange)
+            finally:
+                self.counters.leave(exchange, self._clock())
         except EdgeError as error:
             exchange.refuse(error, self._clock())
         except ClientGone:
@@ -56,19 +60,17 @@ class Proxy:
         except Exception as error:
             self._report(error)
             exchange.refuse(EdgeError(Reason.INTERNAL, "The edge has a defect; its log tells more."), self._clock())
-        self.counters.ended(exchange)
-        if self.on_end is not None:
-            self.on_end(exchange)
-        exchange.client.done(exchange)
+        finally:
+            self._end(exchange)
 
     def reassign(self, exchange: Exchange) -> None:
         """Choose the revision of a held exchange anew: the one that it waited for has left the table."""
-        self.counters.leave(exchange)
-        try:
-            route = match(self._routes, exchange.request.host, exchange.request.target)
-            exchange.assign(route.service, *split(route, exchange.request, self._draw()))
-        finally:
-            self.counters.enter(exchange)
+        now = self._clock()
+        self.counters.leave(exchange, now)
+        exchange.counters = None
+        route = match(self._routes, exchange.request.host, exchange.request.target)
+        exchange.assign(route.service, *split(route, exchange.request, self._draw()))
+        self.counters.enter(exchange, now)
 
     def replace_table(self, table: Table) -> None:
         """Serve by a new table from now on; what runs goes on."""
@@ -130,6 +132,12 @@ class Proxy:
             tagged_since=demand.tagged_since,
             busy=queue.in_flight(),
         )
+
+    def _end(self, exchange: Exchange) -> None:
+        self.counters.ended(exchange, self._clock())
+        if self.on_end is not None:
+            self.on_end(exchange)
+        exchange.client.done(exchange)
 
     def _report(self, error: Exception) -> None:
         if self.on_defect is not None:

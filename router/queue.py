@@ -110,7 +110,7 @@ class Queue:
     def release(self, slots: Slots) -> None:
         """Give a slot back and send on the next in the queue."""
         slots.leave()
-        if not slots.running:
+        if self._leaving and not slots.running:
             self._leaving.pop(slots.endpoint, None)
         if self._waiting:
             self._grant()

@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING
 
 import httptools
 
-from router.headers import response_head
+from router.headers import RESPONSE_DROPS, response_head
 
 if TYPE_CHECKING:
     from router.exchange import Exchange
     from router.ports import Clock
-    from router.request import Header
 
 MAX_INTERIM = 10
 MAX_HEAD = 64 << 10
 SWITCHING = 101
 NO_CONTENT = 204
 _BODYLESS = frozenset((NO_CONTENT, 304))
+_TIMING = b"Server-Timing: hold;dur=%.1f, upstream;dur=%.1f\r\n"
 _CHUNKED = b"Transfer-Encoding: chunked\r\n"
 
 
@@ -38,10 +38,12 @@ class ResponseReader:
     __slots__ = (
         "_chunked",
         "_clock",
+        "_encoding",
         "_exchange",
         "_head",
-        "_headers",
         "_interim",
+        "_length",
+        "_lines",
         "_out",
         "_parser",
         "_seen",
@@ -56,7 +58,9 @@ class ResponseReader:
         self.clean = True
         self._clock = clock
         self._parser = httptools.HttpResponseParser(self)
-        self._headers: list[Header] = []
+        self._lines: list[bytes] = []
+        self._length: bytes | None = None
+        self._encoding: bytes | None = None
         self._out: list[bytes] = []
 
     def begin(self, exchange: Exchange) -> None:
@@ -100,11 +104,19 @@ class ResponseReader:
         if self.complete:
             self.clean = False
             raise BadResponse("it sent more than one response")
-        self._headers = []
+        self._lines = []
+        self._length = self._encoding = None
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if not self._head:  # later ones are trailers, which are dropped (RFC 9110 6.5.1)
-            self._headers.append((name.lower(), name, value))
+        if self._head:
+            return  # a trailer, which is dropped (RFC 9110 6.5.1)
+        lower = name.lower()
+        if lower not in RESPONSE_DROPS:
+            self._lines += (name, b": ", value, b"\r\n")
+        elif lower == b"content-length":
+            self._length = value
+        elif lower == b"transfer-encoding":
+            self._encoding = value
 
     def on_headers_complete(self) -> None:
         status = self._parser.get_status_code()
@@ -116,8 +128,9 @@ class ResponseReader:
         exchange.status = status
         exchange.first_byte = self._clock()
         self.clean = self._parser.should_keep_alive()
-        framing = self._frame(status)
-        self._out.append(response_head(status, self._headers, self._own_lines(framing)))
+        self._lines.append(self._frame(status))
+        self._add_own_lines(exchange)
+        self._out.append(response_head(status, self._lines))
         self.complete = self._to_head
 
     def on_body(self, data: bytes) -> None:
@@ -141,16 +154,11 @@ class ResponseReader:
         if status == SWITCHING or self._interim > MAX_INTERIM:
             raise BadResponse("it switched protocols unasked" if status == SWITCHING else "it sent too many 1xx")
         if status > SWITCHING and self._exchange.request.version == "1.1":
-            self._out.append(response_head(status, self._headers, b""))
+            self._out.append(response_head(status, self._lines))
 
     def _frame(self, status: int) -> bytes:
         """Decide how the body is delimited towards the client and return the line that says so (RFC 9112 6.3)."""
-        length = encoding = None
-        for lower, _, value in self._headers:
-            if lower == b"content-length":
-                length = value
-            elif lower == b"transfer-encoding":
-                encoding = value
+        length, encoding = self._length, self._encoding
         if encoding is not None and (encoding.lower() != b"chunked" or length is not None):
             raise BadResponse("its framing is ambiguous")
         if length is not None:
@@ -165,17 +173,17 @@ class ResponseReader:
         self._exchange.keep_alive = False
         return b""
 
-    def _own_lines(self, framing: bytes) -> bytes:
-        exchange = self._exchange
-        own = framing + b"Server-Timing: hold;dur=%.1f, upstream;dur=%.1f\r\n" % (
-            (exchange.dispatched - exchange.arrived) * 1000,
-            (exchange.first_byte - exchange.dispatched) * 1000,
-        )
-        if exchange.service is not None and exchange.service.show_revision and exchange.revision is not None:
-            own += b"Activator-Revision: %s\r\n" % exchange.revision.name.encode()
+    def _add_own_lines(self, exchange: Exchange) -> None:
+        """Add the header fields that the edge writes itself."""
+        lines = self._lines
+        hold = (exchange.dispatched - exchange.arrived) * 1000
+        lines.append(_TIMING % (hold, (exchange.first_byte - exchange.dispatched) * 1000))
+        if exchange.service.show_revision:
+            lines.append(b"Activator-Revision: %s\r\n" % exchange.revision.name.encode())
         if not exchange.keep_alive:
-            return own + b"Connection: close\r\n"
-        return own + b"Connection: keep-alive\r\n" if exchange.request.version == "1.0" else own
+            lines.append(b"Connection: close\r\n")
+        elif exchange.request.version == "1.0":
+            lines.append(b"Connection: keep-alive\r\n")
 
 
 def _bad(error: httptools.HttpParserError) -> BadResponse:

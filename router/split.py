@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 def split(route: Route, request: Request, draw: float) -> tuple[Revision, bool]:
     """Return the revision for a request, and whether a tag named it: the host's tag, a tag in the header where the
     service allows it and has it, else the share that `draw` (uniform in [0, 1)) falls on."""
-    share = route.share or (by_header(route.service, request) if route.service.tag_header else None)
+    share = route.share
+    if share is None and route.tags:
+        share = route.tags.get(request.header(TAG_HEADER) or b"")
     if share is not None:
         return share.revision, True
     return by_draw(route.service, draw).revision, False
@@ -32,12 +34,3 @@ def by_draw(service: Service, draw: float) -> Share:
         if mark < 0:
             return share
     return next(share for share in reversed(service.shares) if share.percent)
-
-
-def by_header(service: Service, request: Request) -> Share | None:
-    """Return the share whose tag the request's header names, None when there is none."""
-    tags = [share for share in service.shares if share.tag]
-    if not tags:
-        return None
-    tag = request.header(TAG_HEADER)
-    return next((share for share in tags if share.tag and share.tag.encode() == tag), None)

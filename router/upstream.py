@@ -69,7 +69,7 @@ class Upstream(asyncio.Protocol):
     def check_clocks(self, now: float) -> None:
         """End the exchange if it has used up one of its clocks."""
         exchange = self._exchange
-        if exchange is None or exchange.revision is None:
+        if exchange is None:
             return
         limits = exchange.revision.limits
         if limits.total and now - exchange.dispatched > limits.total:
@@ -83,7 +83,7 @@ class Upstream(asyncio.Protocol):
     def client_left(self) -> None:
         """Go on for nobody, or give up: as the revision says, and always when the request was not sent whole."""
         exchange = self._exchange
-        if exchange is None or exchange.revision is None:
+        if exchange is None:
             return
         body = exchange.request.body
         if exchange.revision.limits.on_disconnect is OnDisconnect.CANCEL or (body is not None and not body.complete):
@@ -123,7 +123,9 @@ class Upstream(asyncio.Protocol):
         if out:
             exchange.responded = exchange.responded or exchange.status != 0
             exchange.client.write(out)
-        self._wake_if_complete(exchange)
+        if self._is_complete():
+            self.usable = self.usable and reader.clean
+            exchange.wake()
 
     def eof_received(self) -> bool:
         self._ended()
@@ -182,10 +184,8 @@ class Upstream(asyncio.Protocol):
         else:
             exchange.wake()
 
-    def _wake_if_complete(self, exchange: Exchange) -> None:
-        if self._reader.complete:
-            self.usable = self.usable and self._reader.clean
-            exchange.wake()
+    def _is_complete(self) -> bool:
+        return self._reader.complete
 
     def _broke(self, message: str) -> None:
         self.usable = False

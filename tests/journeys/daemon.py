@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import uuid4
 
-import yaml
-
 from tests.activator.scalers.processes import marked
 from tests.journeys.services import MODELS
 
@@ -64,9 +62,9 @@ class Daemon:
         return self.home / f"edge-{self._starts}.log"
 
     def write(self, config: Keys) -> None:
-        """Replace the configuration file."""
+        """Replace the configuration file. JSON is YAML, too."""
         self.config = config
-        self.write_text(yaml.safe_dump(config, sort_keys=False))
+        self.write_text(json.dumps(config, indent=1))
 
     def write_text(self, text: str) -> None:
         draft = self.file.with_suffix(".new")

@@ -1,0 +1,167 @@
+"""CPU per proxied request, of this router beside its peers, in one run on one machine.
+
+Each proxy has one core to itself; the model and wrk share the other one. The proxies take turns, several rounds of a
+few seconds, so that whatever else happens on the machine meets all of them. The least CPU of a proxy's rounds is the
+figure to compare: noise only adds. Run `python -m benchmarks.proxies` (--quick for a first impression).
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import tempfile
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.load import SCENARIOS, Scenario, Wrk
+from benchmarks.peers import PEERS, Absent, Place, nginx_model, python_model
+from benchmarks.processes import cores, cpu_seconds, free_port, pinned, running, wait_for_port
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+WARM_SECONDS = 1
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much is measured."""
+
+    rounds: int = 5
+    seconds: int = 3
+
+
+QUICK = Plan(rounds=2, seconds=1)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One proxy's round."""
+
+    requests: int
+    seconds: float
+    cpu_seconds: float
+    errors: int
+    p99_ms: float
+
+
+@dataclass(frozen=True)
+class Started:
+    """A proxy that listens."""
+
+    pid: int
+    port: int
+
+
+def measure(plan: Plan, tell: Callable[[str], None] = print) -> dict[str, Any]:
+    """Return every scenario's figures by peer, and what was skipped and why. Absent without wrk."""
+    skipped: dict[str, str] = {}
+    with tempfile.TemporaryDirectory(prefix="benchmark-") as directory:
+        Path(directory).chmod(0o755)  # nginx, started by root, serves as another user
+        results = {
+            scenario.name: _scenario(scenario, plan, Path(directory), skipped, tell) for scenario in SCENARIOS
+        }
+    return {"scenarios": results, "skipped": skipped, "rounds": plan.rounds, "seconds": plan.seconds}
+
+
+def summarize(samples: list[Sample], scenario: Scenario) -> dict[str, Any]:
+    """Return the figures of one peer: CPU microseconds per request, or MB per CPU second where bodies are large."""
+    costs = [sample.cpu_seconds / sample.requests * 1e6 for sample in samples]
+    rates = [sample.requests / sample.seconds for sample in samples]
+    figures = {
+        "cpu_us_min": min(costs),
+        "cpu_us_median": median(costs),
+        "requests_per_second_max": max(rates),
+        "requests_per_second_median": median(rates),
+        "core_used": median(sample.cpu_seconds / sample.seconds for sample in samples),
+        "p99_ms_min": min(sample.p99_ms for sample in samples),
+    }
+    if scenario.moved:
+        figures |= {"mb_per_cpu_second_max": scenario.moved / min(costs)}
+        figures |= {"mb_per_cpu_second_median": scenario.moved / median(costs)}
+    rounded: dict[str, Any] = {name: float(f"{value:.4g}") for name, value in figures.items()}
+    return rounded | {"errors": sum(sample.errors for sample in samples), "samples": [asdict(s) for s in samples]}
+
+
+def _scenario(
+    scenario: Scenario, plan: Plan, directory: Path, skipped: dict[str, str], tell: Callable[[str], None]
+) -> dict[str, Any]:
+    other_core = cores()[1]
+    wrk = Wrk(scenario, other_core, directory)
+    with ExitStack() as stack:
+        upstream = _model(scenario, directory, stack)
+        proxies = _proxies(upstream, directory, skipped, stack)
+        for name, proxy in proxies.items():
+            _check(name, proxy.port, scenario)
+            wrk.run(proxy.port, WARM_SECONDS)
+        samples: dict[str, list[Sample]] = {name: [] for name in proxies}
+        for number in range(plan.rounds):
+            tell(f"{scenario.title}: round {number + 1} of {plan.rounds}")
+            for name, proxy in proxies.items():
+                samples[name].append(_round(wrk, proxy, plan.seconds))
+    return {name: summarize(of_one, scenario) for name, of_one in samples.items()}
+
+
+def _round(wrk: Wrk, proxy: Started, seconds: int) -> Sample:
+    before = cpu_seconds(proxy.pid)
+    told = wrk.run(proxy.port, seconds)
+    used = cpu_seconds(proxy.pid) - before
+    return Sample(told.requests, told.seconds, used, told.errors, told.p99_ms)
+
+
+def _model(scenario: Scenario, directory: Path, stack: ExitStack) -> int:
+    """Start the model of a scenario; return its port."""
+    place = Place(directory, free_port(), 0)
+    try:
+        command = python_model(place) if scenario.body > 1 << 20 else nginx_model(place)
+    except Absent:
+        command = python_model(place)
+    log = directory / "model.log"
+    stack.enter_context(running(pinned(cores()[1], command), log))
+    wait_for_port(place.port, log)
+    return place.port
+
+
+def _proxies(upstream: int, directory: Path, skipped: dict[str, str], stack: ExitStack) -> dict[str, Started]:
+    """Start every peer that is here."""
+    started = {}
+    for name, peer in PEERS.items():
+        place = Place(directory, free_port(), upstream)
+        log = directory / f"{name}.log"
+        try:
+            command = peer(place)
+        except Absent as absent:
+            skipped[name] = str(absent)
+            continue
+        pid = stack.enter_context(running(pinned(cores()[0], command), log))
+        wait_for_port(place.port, log)
+        started[name] = Started(pid, place.port)
+    return started
+
+
+def _check(name: str, port: int, scenario: Scenario) -> None:
+    """RuntimeError unless a request of the scenario is answered properly."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        connection.request(scenario.method, scenario.path, bytes(scenario.body), dict(scenario.headers))
+        answer = connection.getresponse()
+        size = len(answer.read())
+    finally:
+        connection.close()
+    if answer.status != 200 or (scenario.moved and not scenario.body and size != scenario.moved):
+        raise RuntimeError(f"{name} answers {scenario.title} with {answer.status} and {size} bytes")
+
+
+def main() -> None:
+    from benchmarks import report  # noqa: PLC0415
+
+    parser = argparse.ArgumentParser(description="CPU per proxied request, beside other proxies")
+    parser.add_argument("--quick", action="store_true", help="two short rounds")
+    report.proxies(measure(QUICK if parser.parse_args().quick else Plan()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,115 @@
+"""Stand-ins for what surrounds the router's parts, and short ways to make requests and tables."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from router.exchange import Exchange
+from router.guard import check
+from router.headers import forwarding
+from router.http1 import Request
+from router.pool import Pool
+from router.ports import Endpoint, Replicas, StartStatus
+from router.table import Limits, Revision, Service, Share, Table
+from router.upstream import Upstream
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+HELLO = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
+
+
+class Clock:
+    """Stands still until a test moves it."""
+
+    def __init__(self, now: float = 1000.0) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Client:
+    """A client's connection that keeps what it is sent."""
+
+    def __init__(self, peer: str = "192.0.2.7") -> None:
+        self.forwarding = forwarding(peer)
+        self.got = b""
+        self.aborted = False
+        self.reading = True
+
+    def write(self, data: bytes) -> None:
+        self.got += data
+
+    def abort(self) -> None:
+        self.aborted = True
+
+    def pause_reading(self) -> None:
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        self.reading = True
+
+
+class Wakes(list[str]):
+    """The revisions for which capacity was asked."""
+
+    def wake(self, revision: str) -> None:
+        self.append(revision)
+
+
+class Connections(Pool):
+    """A pool whose replicas refuse or delay connections as a test says. Nothing is ever sent."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        super().__init__(clock)
+        self.clock = clock
+        self.refused: set[str] = set()
+        self.delay = 0.0
+        self.given = 0
+
+    def take(self, endpoint: Endpoint, request: Request) -> Upstream | None:
+        return None
+
+    async def connect(self, endpoint: Endpoint) -> Upstream:
+        if self.delay:
+            await asyncio.sleep(self.delay)
+        if endpoint.replica in self.refused:
+            raise ConnectionRefusedError
+        return Upstream(endpoint, self, self.clock)
+
+    def give(self, upstream: Upstream) -> None:
+        self.given += 1
+
+
+def request(line: str = "GET / HTTP/1.1", *fields: str, host: str = "a.example") -> Request:
+    """Return the checked head of a request, as the reader would hand it over."""
+    method, target, version = line.split()
+    pairs = [field.split(": ", 1) for field in (f"Host: {host}", *fields)]
+    headers = [(name.lower().encode(), name.encode(), value.encode()) for name, value in pairs]
+    made = Request(method.encode(), target.encode(), version[5:], headers, keep_alive=version == "HTTP/1.1")
+    check(made)
+    return made
+
+
+def exchange(made: Request | None = None, client: Client | None = None, now: float = 1000.0) -> Exchange:
+    return Exchange(made or request(), client or Client(), now)
+
+
+def revision(name: str = "a-1", service: str = "a", **limits: object) -> Revision:
+    return Revision(name, service, Limits(**limits))  # type: ignore[arg-type]
+
+
+def service(*shares: Share, name: str = "a", hosts: tuple[str, ...] = ("a.example",), **more: object) -> Service:
+    return Service(name, hosts, shares or (Share(revision(f"{name}-1", name), 100),), **more)  # type: ignore[arg-type]
+
+
+def table(*services: Service) -> Table:
+    return Table(services or (service(),))
+
+
+def replicas(count: int, of: str = "a-1", phase: str = "ready", **start: object) -> Replicas:
+    """Return a snapshot of `count` replicas, named r1, r2 and so on."""
+    endpoints = tuple(Endpoint(f"r{number}", "192.0.2.1", 8000 + number) for number in range(1, count + 1))
+    return Replicas(of, endpoints, StartStatus(phase, **start))  # type: ignore[arg-type]
