@@ -9,8 +9,9 @@ import asyncio
 import contextlib
 import gc
 import signal
+import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from activator import logs, state
 from activator.admin import Admin
@@ -54,6 +55,7 @@ class Edge:
         self._log = logs.logger("edge")
         self._tasks = Tasks(self._failed)
         self._stopping = asyncio.Event()
+        self._saving = threading.Lock()
         clock = time.monotonic
         self._proxy = Proxy(self, clock)
         self._scaler: ProcessScaler | MemoryScaler = (
@@ -82,17 +84,17 @@ class Edge:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop)
-        loop.add_signal_handler(signal.SIGHUP, self.reload)
+        loop.add_signal_handler(signal.SIGHUP, lambda: self._tasks.spawn(self.reload(), "reload"))
         try:
             await self._start()
             await self._stopping.wait()
         finally:
             await self._end()
 
-    def reload(self) -> None:
+    async def reload(self) -> None:
         """Read the file again and serve by it; when it has errors, say so and go on as before."""
         try:
-            settings = load(self._path)
+            settings = await asyncio.to_thread(load, self._path)
             self._apply(settings)
         except SettingsError as error:
             self._insight.reload_failures += 1
@@ -129,7 +131,7 @@ class Edge:
         self._insight.ready = False
         self._log.info("draining", seconds=self._settings.drain_timeout)
         await self._listener.drain(self._settings.drain_timeout)
-        self._save()
+        self._save(self._loop.dump(), self._ledger.dump())
         await self._tasks.close()
         await self._scaler.close(drain=0)
         self._proxy.pool.close()
@@ -148,28 +150,31 @@ class Edge:
         self._loop.configure(catalog.plans)
 
     def _restore_usage(self) -> None:
+        path = self._settings.state_dir / USAGE
         try:
-            data = state.read_json(self._settings.state_dir / USAGE)
-            self._ledger.rows.update(Ledger.load(data).rows)
+            self._ledger.restore(state.read_json(path))
         except (state.StateError, ValueError) as error:
-            self._log.error("usage of earlier runs cannot be read", error=str(error))
+            kept = str(state.set_aside(path))
+            self._log.error("usage of earlier runs cannot be read, counting starts afresh", error=str(error), kept=kept)
 
     def _restore(self) -> None:
         try:
             saved = state.load(self._settings.state_dir, time.time())
         except state.StateError as error:
-            self._log.error("saved state cannot be read", error=str(error))
+            kept = str(state.set_aside(self._settings.state_dir / state.FILE))
+            self._log.error("saved state cannot be used, all starts afresh", error=str(error), kept=kept)
             return
         for problem in self._loop.restore(saved.revisions, saved.age):
             self._log.warning("saved state not used", problem=problem)
         if saved.revisions:
             self._log.info("state restored", revisions=len(saved.revisions), seconds_ago=round(saved.age, 1))
 
-    def _save(self) -> None:
+    def _save(self, revisions: dict[str, Any], usage: dict[str, Any]) -> None:
         directory = self._settings.state_dir
         try:
-            state.save(directory, self._loop.dump(), time.time())
-            state.write_json(directory / USAGE, self._ledger.dump())
+            with self._saving:
+                state.save(directory, revisions, time.time())
+                state.write_json(directory / USAGE, usage)
         except OSError as error:
             self._log.error("state cannot be saved", error=str(error))
 
@@ -182,7 +187,7 @@ class Edge:
     async def _keep_state(self) -> None:
         while True:
             await asyncio.sleep(SAVE_SECONDS)
-            self._save()
+            await asyncio.to_thread(self._save, self._loop.dump(), self._ledger.dump())
 
     async def _watch(self) -> None:
         """Reload when the file changes."""
@@ -192,16 +197,16 @@ class Edge:
             now = _stamp(self._path)
             if now != known:
                 known = now
-                self.reload()
+                await self.reload()
 
-    def _period(self, now: float, seconds: float) -> None:
-        """Add the last period to the usage ledger."""
-        del now
+    def _period(self, seconds: float) -> None:
+        """Add the last `seconds` to the usage ledger."""
         wall = time.time()
-        for view in self._insight.revisions():
-            placed = [replica for replica in view.replicas.replicas if replica.phase is not Phase.PENDING]
-            idle = sum(r.phase is Phase.READY and r.name not in view.stats.busy for r in placed)
-            self._ledger.add((view.service, view.revision), (len(placed), idle), seconds, wall)
+        for name, revision in self._loop.revisions.items():
+            replicas, busy = self._scaler.replicas(name).replicas, self._proxy.in_flight(name)
+            running = sum(replica.phase is not Phase.PENDING for replica in replicas)
+            idle = sum(replica.phase is Phase.READY and replica.name not in busy for replica in replicas)
+            self._ledger.add((revision.plan.service, name), (running, idle), seconds, wall)
 
     def _changed(self, revision: Revision, before: ReplicaSet, record: Record) -> None:
         self._log.info(

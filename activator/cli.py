@@ -35,10 +35,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 def main() -> None:
     """Run the command line."""
-    try:
-        app()
-    except client.AdminError as error:
-        sys.exit(f"activator: {error}")
+    app()
 
 
 @app.command()
@@ -74,12 +71,12 @@ def schema() -> None:
 @app.command()
 def decide() -> None:
     """Replay load traces through the decision: JSON lines on standard input and output."""
-    for number, line in enumerate(sys.stdin, 1):
+    for number, line in enumerate(sys.stdin.buffer, 1):
         if not line.strip():
             continue
         try:
             result = replay(json.loads(line))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             typer.echo(f"activator: line {number}: {error}", err=True)
             raise typer.Exit(BAD_INPUT) from None
         typer.echo(json.dumps(result, separators=(",", ":")))
@@ -88,7 +85,7 @@ def decide() -> None:
 @app.command()
 def status(admin: AdminOption = client.DEFAULT, as_json: JsonOption = False) -> None:
     """Show all services of a running edge."""
-    data = client.get(admin, "/v1/services")
+    data = _ask(admin, "/v1/services", "services")
     _show(data, client.status_table, as_json=as_json)
 
 
@@ -100,7 +97,7 @@ def explain(
     as_json: JsonOption = False,
 ) -> None:
     """Tell why a service has the replicas it has."""
-    data = client.get(admin, f"/v1/services/{client.quoted(service)}/decisions?limit={last}")
+    data = _ask(admin, f"/v1/services/{client.quoted(service)}/decisions?limit={last}", "decisions")
     _show(data, client.decisions_text, as_json=as_json)
 
 
@@ -111,7 +108,7 @@ def usage(
     as_json: JsonOption = False,
 ) -> None:
     """Show replica-minutes and idle replica-minutes per service, revision and day."""
-    data = client.get(admin, "/v1/usage")
+    data = _ask(admin, "/v1/usage", "usage")
     _show(data, client.usage_csv if csv else client.usage_table, as_json=as_json)
 
 
@@ -122,6 +119,14 @@ def _load(file: Path) -> Settings:
         for problem in error.problems:
             typer.echo(str(problem), err=True)
         raise typer.Exit(BAD_INPUT) from None
+
+
+def _ask(admin: str, path: str, key: str) -> dict[str, Any]:
+    try:
+        return client.get(admin, path, key)
+    except client.AdminError as error:
+        typer.echo(f"activator: {error}", err=True)
+        raise typer.Exit(1) from None
 
 
 def _show(data: Any, render: Any, *, as_json: bool) -> None:

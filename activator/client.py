@@ -5,35 +5,39 @@ from __future__ import annotations
 import csv
 import json
 import sys
+from http.client import HTTPException
 from typing import Any
-from urllib.error import HTTPError, URLError
+from urllib.error import HTTPError
 from urllib.parse import quote
-from urllib.request import urlopen
+from urllib.request import ProxyHandler, build_opener
 
 from rich.console import Console
 from rich.table import Table
 
 DEFAULT = "127.0.0.1:9090"
 TIMEOUT = 5.0
+WIDEST = 1000
+HINT = "is it running, and is --admin its admin address?"
 
 
 class AdminError(Exception):
     """The admin listener cannot be asked; the message says why and what to do."""
 
 
-def get(admin: str, path: str) -> Any:
-    """Return the JSON that the edge's admin listener gives for `path`."""
+def get(admin: str, path: str, key: str) -> dict[str, Any]:
+    """Return the JSON object with `key` that the edge's admin listener gives for `path`. No proxy is asked."""
     address = admin if "://" in admin else f"http://{admin}"
     try:
-        with urlopen(f"{address}{path}", timeout=TIMEOUT) as response:  # noqa: S310 - the operator's own address
-            return json.load(response)
+        with build_opener(ProxyHandler({})).open(f"{address}{path}", timeout=TIMEOUT) as response:
+            data = json.load(response)
     except HTTPError as error:
-        raise AdminError(_told(error)) from error
-    except (URLError, OSError, ValueError) as error:
+        raise AdminError(_told(admin, error)) from error
+    except (OSError, HTTPException, ValueError) as error:
         reason = getattr(error, "reason", error)
-        raise AdminError(
-            f"no edge answers on {admin} ({reason}); is it running, and is --admin its admin address?"
-        ) from error
+        raise AdminError(f"no edge answers on {admin} ({reason}); {HINT}") from error
+    if not isinstance(data, dict) or key not in data:
+        raise AdminError(f"what answers on {admin} is not an edge's admin listener; {HINT}")
+    return data
 
 
 def quoted(name: str) -> str:
@@ -43,16 +47,15 @@ def quoted(name: str) -> str:
 
 def status_table(data: dict[str, Any]) -> None:
     """Print all services as a table."""
-    columns = ("SERVICE", "REVISION", "SHARE", "PHASE", "READY", "DESIRED", "HELD", "OPEN", "IDLE SINCE", "ZERO AT")
-    table = _table(columns, right={"SHARE", "READY", "DESIRED", "HELD", "OPEN"})
+    columns = ("SERVICE", "REVISION", "SHARE", "PHASE", "READY", "HELD", "OPEN", "ZERO AT")
+    table = _table(columns, right={"READY", "HELD", "OPEN"})
     for service in data["services"]:
         for revision in service["revisions"]:
             ready = sum(replica["phase"] == "ready" for replica in revision["replicas"])
             share = f"{revision['percent']} %" + (f" ({revision['tag']})" if revision["tag"] else "")
-            cells = (service["name"], revision["name"], share, revision["phase"], ready, revision["desired"])
-            clocks = (_clock(revision["idle_since"]), _clock(revision["zero_at"]))
-            table.add_row(*map(str, (*cells, revision["held"], revision["open"], *clocks)))
-    Console().print(table)
+            cells = (service["name"], revision["name"], share, revision["phase"], f"{ready}/{revision['desired']}")
+            table.add_row(*cells, str(revision["held"]), str(revision["open"]), _clock(revision["zero_at"]))
+    _print(table)
 
 
 def decisions_text(data: dict[str, Any]) -> None:
@@ -72,7 +75,7 @@ def usage_table(data: dict[str, Any]) -> None:
     for row in data["usage"]:
         minutes = (f"{row['replica_minutes']:.2f}", f"{row['idle_replica_minutes']:.2f}")
         table.add_row(row["day"], row["service"], row["revision"], *minutes)
-    Console().print(table)
+    _print(table)
 
 
 def usage_csv(data: dict[str, Any]) -> None:
@@ -90,13 +93,18 @@ def _table(columns: tuple[str, ...], right: set[str]) -> Table:
     return table
 
 
+def _print(table: Table) -> None:
+    """Print a table, cut to the terminal's width; whole when it goes elsewhere."""
+    Console(width=None if sys.stdout.isatty() else WIDEST).print(table)
+
+
 def _clock(moment: str | None) -> str:
     return moment[11:19] if moment else "-"
 
 
-def _told(error: HTTPError) -> str:
-    try:
-        message: str = json.load(error)["message"]
-    except (ValueError, KeyError, TypeError):
-        return f"the edge answered {error.code} {error.reason}"
-    return message
+def _told(admin: str, error: HTTPError) -> str:
+    with error:
+        try:
+            return str(json.load(error)["message"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return f"{admin} answered {error.code} {error.reason}; {HINT}"

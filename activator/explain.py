@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import ceil
 from typing import TYPE_CHECKING
 
 from activator.kpa.explain import sentence
@@ -23,22 +24,28 @@ if TYPE_CHECKING:
     from activator.lifecycle import Outcome
 
 _CLAUSES = {
-    MIN_SCALE: "min-scale makes it {after}",
-    MAX_SCALE: "max-scale makes it {after}",
-    INITIAL_SCALE: "initial-scale makes it {after} until so many have been ready once",
-    SCALE_TO_ZERO_OFF: "{after} stays because enable-scale-to-zero is off",
-    OPEN_REQUESTS: "{after} stays for the requests that are held or running",
-    STARTING: "{after} stays because it is still starting",
-    IDLE_PERIOD: "{after} stays until it has been idle for the whole idle period, {left} s from now",
-    NO_TRAFFIC: "no traffic is assigned to it, which makes it {after}",
-    START_FAILS: "its starts keep failing and nobody waits, which makes it {after}",
-    DEADLINE: "its start took longer than the progress deadline, which makes it {after}",
+    MIN_SCALE: "min-scale asks for {after}",
+    MAX_SCALE: "max-scale allows {after}",
+    INITIAL_SCALE: "initial-scale asks for {after} until so many have been ready once",
+    SCALE_TO_ZERO_OFF: "the last one stays because enable-scale-to-zero is off",
+    OPEN_REQUESTS: "one is kept for the requests that are held or running",
+    STARTING: "the one that is starting may finish its start",
+    IDLE_PERIOD: "the last one stays until its idle period ends, {left} from now",
+    NO_TRAFFIC: "no traffic is assigned to this revision and no request is open, so it needs none",
+    START_FAILS: "its starts keep failing and nobody waits, so none is started until a request comes",
+    START_WAITS: "its last start failed and the next one is not due yet, so none is started",
+    DEADLINE: "its start took longer than the progress deadline, so it is given up",
 }
 
 
 def tell(outcome: Outcome, now: float) -> str:
     """Return why `outcome` is what it is; `now` is when it was settled."""
-    left = max(0, round(outcome.zero_at - now)) if outcome.zero_at is not None else 0
+    left = _span(outcome.zero_at - now) if outcome.zero_at is not None else ""
     clauses = [_CLAUSES[rule.name].format(after=rule.after, left=left) for rule in outcome.rules]
     why = sentence(outcome.decision)
     return f"{why[:-1]}; {'; '.join(clauses)}." if clauses else why
+
+
+def _span(seconds: float) -> str:
+    """Return `seconds`, rounded up, in a unit that is easy to read."""
+    return f"{ceil(seconds)} s" if seconds <= 120 else f"{ceil(seconds / 60)} min"

@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from activator.loop import Loop
-    from activator.revision import Record, Revision
+    from activator.revision import Record
     from activator.scalers.base import ReplicaSet, Scaler
     from activator.usage import Ledger, Row
     from router.counters import Histogram
     from router.ports import Clock, RevisionStats, StartStatus
     from router.proxy import Proxy
-    from router.table import Service
+    from router.table import Service, Share
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,8 @@ class Insight:
     def revisions(self, service: str | None = None) -> list[RevisionView]:
         """Return a view of every revision, or of one service's."""
         names = [name for name, revision in self.loop.revisions.items() if service in {None, revision.plan.service}]
-        return [self._view(name) for name in names]
+        shares = {share.revision.name: share for service in self.services for share in service.shares}
+        return [self._view(name, shares.get(name)) for name in names]
 
     def records(self, service: str) -> list[tuple[str, Record]]:
         """Return the kept records of a service with their revisions, oldest first, the last 1,000."""
@@ -110,19 +111,18 @@ class Insight:
         """Return the ledger's rows."""
         return self.ledger.table()
 
-    def _view(self, name: str) -> RevisionView:
+    def _view(self, name: str, share: Share | None) -> RevisionView:
         revision = self.loop.revisions[name]
         counters = self.proxy.counters.revisions.get(name) or RevisionCounters(
             name, revision.plan.service, self.clock()
         )
         replicas = self.scaler.replicas(name)
-        share = self._share(revision)
         cold = self.cold_starts.histograms
         return RevisionView(
             service=revision.plan.service,
             revision=name,
-            percent=share[0],
-            tag=share[1],
+            percent=share.percent if share else 0,
+            tag=share.tag if share else None,
             replicas=replicas,
             start=present(revision.plan.bounds, revision.life, replicas, self.clock()).start,
             stats=self.proxy.look(name),
@@ -138,10 +138,3 @@ class Insight:
             metric=revision.plan.spec.metric,
             target=revision.plan.spec.target,
         )
-
-    def _share(self, revision: Revision) -> tuple[int, str | None]:
-        for service in self.services:
-            for share in service.shares:
-                if share.revision.name == revision.plan.name:
-                    return share.percent, share.tag
-        return 0, None

@@ -9,7 +9,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+    UnknownMetricFamily,
+)
 
 from activator.scalers.base import Phase
 from router.counters import SECONDS, Histogram
@@ -91,35 +97,50 @@ def _knative_gauges(views: list[RevisionView]) -> Iterator[Metric]:
 
 
 def _twice(old: str, new: str, text: str, values: Sequence[tuple[RevisionView, float]]) -> Iterator[Metric]:
-    for name, labels in ((old, OLD), (new, NEW)):
-        family = GaugeMetricFamily(name, f"Knative: {text}", labels=labels)
-        for view, value in values:
-            family.add_metric(_labels(view), value)
-        yield family
+    yield _gauge(old, OLD, text, values)
+    yield _gauge(new, NEW, text, values)
+
+
+def _gauge(name: str, labels: Sequence[str], text: str, values: Sequence[tuple[RevisionView, float]]) -> Metric:
+    family = GaugeMetricFamily(name, f"Knative: {text}", labels=labels)
+    for view, value in values:
+        family.add_metric(_labels(view), value)
+    return family
 
 
 def _knative_requests(views: list[RevisionView]) -> Iterator[Metric]:
     open_now = [(view, view.stats.open) for view in views]
+    held = [(view, view.stats.held) for view in views]
+    running = [(view, sum(view.stats.busy.values())) for view in views]
     yield from _twice("activator_request_concurrency", "kn_revision_request_concurrency", "open requests", open_now)
-    for name, text, values in (
-        ("kn_revision_request_queued", "requests held", [(view, view.stats.held) for view in views]),
-        ("kn_revision_request_active", "requests running", [(v, sum(v.stats.busy.values())) for v in views]),
-    ):
-        family = GaugeMetricFamily(name, f"Knative: {text}", labels=NEW)
-        for view, value in values:
-            family.add_metric(_labels(view), value)
-        yield family
-    count = CounterMetricFamily(
-        "activator_request_count", "Knative: requests by status", labels=(*OLD, "response_code", "response_code_class")
+    yield from _twice("revision_queue_depth", "kn_serving_queue_depth", "requests held", held)
+    yield _gauge("kn_revision_request_queued", NEW, "requests held", held)
+    yield _gauge("kn_revision_request_active", NEW, "requests running", running)
+    for name in ("activator_request_count", "revision_request_count"):
+        yield _counts(name, views)
+    for name in ("activator_request_latencies", "revision_request_latencies"):
+        yield _durations(name, OLD, views, unit=1000)
+    for name in ("http_server_request_duration_seconds", "kn_serving_invocation_duration_seconds"):
+        yield _durations(name, NEW, views)
+
+
+def _counts(name: str, views: list[RevisionView]) -> Metric:
+    """Return counters of requests by status. They are untyped, since a counter's name would have to end in _total."""
+    family = UnknownMetricFamily(
+        name, "Knative: requests by status", labels=(*OLD, "response_code", "response_code_class")
     )
-    seconds = HistogramMetricFamily("http_server_request_duration_seconds", "Knative: from head to end", labels=NEW)
-    millis = HistogramMetricFamily("activator_request_latencies", "Knative: from head to end, in ms", labels=OLD)
     for view in views:
         for status, number in sorted(view.statuses.items()):
-            count.add_metric([*_labels(view), str(status), f"{status // 100}xx"], number)
-        _add(seconds, _labels(view), view.durations)
-        _add(millis, _labels(view), view.durations, unit=1000)
-    yield from (count, seconds, millis)
+            family.add_metric([*_labels(view), str(status), f"{status // 100}xx"], number)
+    return family
+
+
+def _durations(name: str, labels: Sequence[str], views: list[RevisionView], *, unit: float = 1) -> Metric:
+    text = "Knative: from head to end" + (", in ms" if unit == 1000 else "")
+    family = HistogramMetricFamily(name, text, labels=labels)
+    for view in views:
+        _add(family, _labels(view), view.durations, unit=unit)
+    return family
 
 
 def _ours(views: list[RevisionView]) -> Iterator[Metric]:

@@ -49,9 +49,16 @@ def read_json(path: Path) -> Any:
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        raise StateError(
-            f"{path}: the saved state cannot be read ({error}); remove the file to start without it"
-        ) from error
+        raise StateError(f"{path}: the saved state cannot be read ({error})") from error
+
+
+def set_aside(path: Path) -> Path | None:
+    """Rename a file that cannot be used, so that it can be looked at later; return its new name, None if it stays."""
+    aside = path.with_suffix(".unusable")
+    try:
+        return path.replace(aside)
+    except OSError:
+        return None
 
 
 def save(directory: Path, revisions: Mapping[str, Any], wall: float) -> None:
@@ -67,11 +74,7 @@ def load(directory: Path, wall: float) -> Saved:
         return Saved({}, 0.0)
     try:
         if data["version"] != VERSION:
-            raise StateError(
-                f"{path}: version {data['version']!r} is not {VERSION}; remove the file to start without it"
-            )
+            raise StateError(f"{path}: version {data['version']!r} is not {VERSION}")
         return Saved(dict(data["revisions"]), max(0.0, wall - float(data["saved_at"])))
     except (KeyError, TypeError, ValueError) as error:
-        raise StateError(
-            f"{path}: the saved state is damaged ({error!r}); remove the file to start without it"
-        ) from error
+        raise StateError(f"{path}: the saved state is damaged ({error!r})") from error

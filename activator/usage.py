@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from math import ceil
+from typing import Any
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+from activator.kpa import checks
 
+VERSION = 1
 FILE = "usage.json"
+DAY = 86400
+LONGEST = 1e15
 
 
 @dataclass(slots=True)
@@ -28,7 +31,8 @@ class Ledger:
     """Usage of all revisions, by (day, service, revision); `day` is an ISO date in UTC."""
 
     def __init__(self) -> None:
-        self.rows: dict[tuple[str, str, str], Row] = {}
+        self._rows: dict[tuple[str, str, str], Row] = {}
+        self._totals: dict[str, Row] = {}
 
     def add(self, names: tuple[str, str], counts: tuple[int, int], seconds: float, wall: float) -> None:
         """Add `seconds` before `wall` (Unix seconds) with `counts` = (running, idle) replicas of (service,
@@ -36,18 +40,16 @@ class Ledger:
         running, idle = counts
         if not running:
             return
-        midnight = wall - wall % 86400
-        today = min(seconds, wall - midnight)
-        for end, part in ((wall, today), (midnight - 1, seconds - today)):
-            if part > 0:
-                row = self.rows.setdefault((_day(end), *names), Row())
-                row.running += running * part
-                row.idle += idle * part
+        end, left = wall, seconds
+        while left > 0:
+            midnight = ceil(end / DAY - 1) * DAY
+            part = min(left, end - midnight)
+            self._add((_day(midnight), *names), Row(running * part, idle * part))
+            end, left = midnight, left - part
 
     def total(self, revision: str) -> Row:
         """Return the sum over all days."""
-        rows = [row for (_, _, name), row in self.rows.items() if name == revision]
-        return Row(sum(row.running for row in rows), sum(row.idle for row in rows))
+        return self._totals.get(revision, Row())
 
     def table(self) -> list[dict[str, object]]:
         """Return the rows, oldest day first, with minutes as numbers."""
@@ -59,24 +61,38 @@ class Ledger:
                 "replica_minutes": round(row.running / 60, 3),
                 "idle_replica_minutes": round(row.idle / 60, 3),
             }
-            for (day, service, revision), row in sorted(self.rows.items())
+            for (day, service, revision), row in sorted(self._rows.items())
         ]
 
     def dump(self) -> dict[str, Any]:
         """Return the rows in JSON's types."""
-        return {"version": 1, "rows": [[*key, row.running, row.idle] for key, row in sorted(self.rows.items())]}
+        rows = [[*key, row.running, row.idle] for key, row in sorted(self._rows.items())]
+        return {"version": VERSION, "rows": rows}
 
-    @classmethod
-    def load(cls, data: Mapping[str, Any] | None) -> Ledger:
-        """Return what `dump` gave. ValueError when `data` is not like that."""
-        ledger = cls()
-        try:
-            rows: Iterable[Any] = data["rows"] if data is not None else ()
-            for day, service, revision, running, idle in rows:
-                ledger.rows[str(day), str(service), str(revision)] = Row(float(running), float(idle))
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"not a usage ledger: {error!r}") from error
-        return ledger
+    def restore(self, data: object) -> None:
+        """Add what `dump` gave in an earlier run; None = nothing. ValueError, and no change, when `data` is not like
+        that."""
+        if data is None:
+            return
+        fields = checks.mapping(data, "usage")
+        if checks.field(fields, "version", "usage") != VERSION:
+            raise ValueError(f"usage: version {fields['version']!r} is not {VERSION}")
+        for key, row in [_row(each) for each in checks.sequence(checks.field(fields, "rows", "usage"), "usage.rows")]:
+            self._add(key, row)
+
+    def _add(self, key: tuple[str, str, str], more: Row) -> None:
+        for row in (self._rows.setdefault(key, Row()), self._totals.setdefault(key[2], Row())):
+            row.running += more.running
+            row.idle += more.idle
+
+
+def _row(data: object) -> tuple[tuple[str, str, str], Row]:
+    columns = checks.sequence(data, "usage.rows")
+    if len(columns) != 5:
+        raise ValueError(f"usage.rows: expected day, service, revision and two numbers, got {len(columns)} values")
+    day, service, revision = map(str, columns[:3])
+    running, idle = (checks.number(column, "usage.rows", 0, LONGEST) for column in columns[3:])
+    return (day, service, revision), Row(running, idle)
 
 
 def _day(wall: float) -> str:

@@ -1,13 +1,20 @@
-"""A proxy of aiohttp's server and client, on uvloop: what the usual Python proxy costs. Arguments: port, upstream port."""
+"""A proxy of aiohttp's server and client, on uvloop: what the usual Python proxy costs.
+
+Arguments: port, upstream port.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import sys
+from typing import TYPE_CHECKING
 
 import uvloop
 from aiohttp import ClientSession, DummyCookieJar, TCPConnector, web
 from multidict import CIMultiDict
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 HOP_BY_HOP = ("Connection", "Keep-Alive", "Transfer-Encoding", "Upgrade", "TE", "Trailer")
 
@@ -22,8 +29,12 @@ async def main() -> None:
             headers = CIMultiDict(request.headers)
             headers["X-Forwarded-For"] = request.remote or "unknown"
             body = request.content if request.body_exists else None
-            async with session.request(request.method, url, headers=headers, data=body, allow_redirects=False) as answer:
-                response = web.StreamResponse(status=answer.status, reason=answer.reason, headers=_end_to_end(answer.headers))
+            async with session.request(
+                request.method, url, headers=headers, data=body, allow_redirects=False
+            ) as answer:
+                response = web.StreamResponse(
+                    status=answer.status, reason=answer.reason, headers=_end_to_end(answer.headers)
+                )
                 await response.prepare(request)
                 async for piece in answer.content.iter_any():
                     await response.write(piece)
@@ -35,8 +46,8 @@ async def main() -> None:
         await asyncio.Event().wait()
 
 
-def _end_to_end(headers: object) -> CIMultiDict[str]:
-    kept = CIMultiDict(headers)  # type: ignore[call-overload]
+def _end_to_end(headers: Mapping[str, str]) -> CIMultiDict[str]:
+    kept = CIMultiDict(headers)
     for name in HOP_BY_HOP:
         kept.popall(name, None)
     return kept

@@ -122,7 +122,7 @@ def find(program: str, package: str) -> str:
 
 
 def router(place: Place) -> list[str]:
-    """This project's data plane."""
+    """The data plane of this project."""
     return _module("router_alone", place)
 
 
@@ -139,7 +139,12 @@ def aiohttp(place: Place) -> list[str]:
 def haproxy(place: Place) -> list[str]:
     """HAProxy, one thread."""
     program = find("haproxy", "apt-get install haproxy")
-    return [program, "-db", "-f", _write(place, "haproxy.cfg", HAPROXY.format(port=place.port, upstream=place.upstream))]
+    return [
+        program,
+        "-db",
+        "-f",
+        _write(place, "haproxy.cfg", HAPROXY.format(port=place.port, upstream=place.upstream)),
+    ]
 
 
 def nginx(place: Place) -> list[str]:
@@ -160,7 +165,7 @@ def go(place: Place) -> list[str]:
 
 
 def nginx_model(place: Place) -> list[str]:
-    """nginx as the model: a small JSON for everything but one large file."""
+    """The model as an nginx: a small JSON for everything but one large file."""
     large = place.directory / LARGE_PATH.lstrip("/")
     large.write_bytes(bytes(LARGE_BYTES))
     text = NGINX_MODEL.format(port=place.port, json=JSON.decode(), large_path=LARGE_PATH, directory=place.directory)

@@ -14,9 +14,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from activator.scalers.ports import free_port
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+HOST = "127.0.0.1"
 TICKS = os.sysconf("SC_CLK_TCK")
 START_SECONDS = 20.0
 END_SECONDS = 10.0
@@ -35,11 +38,17 @@ def pinned(core: int, command: Sequence[str]) -> list[str]:
 
 
 @contextmanager
-def running(command: Sequence[str], log: Path) -> Iterator[int]:
-    """Run `command` while the context lasts, its output in `log`; give its process id."""
+def running(command: Sequence[str], port: int, log: Path) -> Iterator[int]:
+    """Run `command`, which is to listen on `port`, while the context lasts, its output in `log`; give its process id.
+
+    RuntimeError, with the end of the log, when it does not come to listen.
+    """
     with log.open("wb") as output:
         process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=output)
         try:
+            if not _listens(process, port):
+                said = log.read_text()[-500:] or "nothing"
+                raise RuntimeError(f"Nothing listens on port {port}. {log.stem} said: {said}")
             yield process.pid
         finally:
             process.terminate()
@@ -50,21 +59,18 @@ def running(command: Sequence[str], log: Path) -> Iterator[int]:
                 process.wait()
 
 
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
+def new_port() -> int:
+    """Return a port that nobody listens on, and that no connection may take by chance."""
+    return free_port(HOST, ())
 
 
-def wait_for_port(port: int, log: Path) -> None:
-    """Return when `port` accepts connections. RuntimeError, with the end of the log, when it does not."""
+def _listens(process: subprocess.Popen[bytes], port: int) -> bool:
     deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
-        with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-            return
+    while process.poll() is None and time.monotonic() < deadline:
+        with suppress(OSError), socket.create_connection((HOST, port), timeout=1):
+            return True
         time.sleep(0.02)
-    raise RuntimeError(f"Nothing listens on port {port}. {log.stem} said: {log.read_text()[-500:] or 'nothing'}")
+    return False
 
 
 def cpu_seconds(pid: int) -> float:

@@ -2,12 +2,11 @@
 
 Each proxy has one core to itself; the model and wrk share the other one. The proxies take turns, several rounds of a
 few seconds, so that whatever else happens on the machine meets all of them. The least CPU of a proxy's rounds is the
-figure to compare: noise only adds. Run `python -m benchmarks.proxies` (--quick for a first impression).
+figure to compare: noise only adds. Run `python -m benchmarks proxies` (--quick for a first impression).
 """
 
 from __future__ import annotations
 
-import argparse
 import http.client
 import tempfile
 from contextlib import ExitStack
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.load import SCENARIOS, Scenario, Wrk
 from benchmarks.peers import PEERS, Absent, Place, nginx_model, python_model
-from benchmarks.processes import cores, cpu_seconds, free_port, pinned, running, wait_for_port
+from benchmarks.processes import cores, cpu_seconds, new_port, pinned, running
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,9 +60,7 @@ def measure(plan: Plan, tell: Callable[[str], None] = print) -> dict[str, Any]:
     skipped: dict[str, str] = {}
     with tempfile.TemporaryDirectory(prefix="benchmark-") as directory:
         Path(directory).chmod(0o755)  # nginx, started by root, serves as another user
-        results = {
-            scenario.name: _scenario(scenario, plan, Path(directory), skipped, tell) for scenario in SCENARIOS
-        }
+        results = {scenario.name: _scenario(scenario, plan, Path(directory), skipped, tell) for scenario in SCENARIOS}
     return {"scenarios": results, "skipped": skipped, "rounds": plan.rounds, "seconds": plan.seconds}
 
 
@@ -114,14 +111,12 @@ def _round(wrk: Wrk, proxy: Started, seconds: int) -> Sample:
 
 def _model(scenario: Scenario, directory: Path, stack: ExitStack) -> int:
     """Start the model of a scenario; return its port."""
-    place = Place(directory, free_port(), 0)
+    place = Place(directory, new_port(), 0)
     try:
         command = python_model(place) if scenario.body > 1 << 20 else nginx_model(place)
     except Absent:
         command = python_model(place)
-    log = directory / "model.log"
-    stack.enter_context(running(pinned(cores()[1], command), log))
-    wait_for_port(place.port, log)
+    stack.enter_context(running(pinned(cores()[1], command), place.port, directory / "model.log"))
     return place.port
 
 
@@ -129,15 +124,14 @@ def _proxies(upstream: int, directory: Path, skipped: dict[str, str], stack: Exi
     """Start every peer that is here."""
     started = {}
     for name, peer in PEERS.items():
-        place = Place(directory, free_port(), upstream)
-        log = directory / f"{name}.log"
+        place = Place(directory, new_port(), upstream)
         try:
             command = peer(place)
         except Absent as absent:
             skipped[name] = str(absent)
             continue
-        pid = stack.enter_context(running(pinned(cores()[0], command), log))
-        wait_for_port(place.port, log)
+        log = directory / f"{name}.log"
+        pid = stack.enter_context(running(pinned(cores()[0], command), place.port, log))
         started[name] = Started(pid, place.port)
     return started
 
@@ -153,15 +147,3 @@ def _check(name: str, port: int, scenario: Scenario) -> None:
         connection.close()
     if answer.status != 200 or (scenario.moved and not scenario.body and size != scenario.moved):
         raise RuntimeError(f"{name} answers {scenario.title} with {answer.status} and {size} bytes")
-
-
-def main() -> None:
-    from benchmarks import report  # noqa: PLC0415
-
-    parser = argparse.ArgumentParser(description="CPU per proxied request, beside other proxies")
-    parser.add_argument("--quick", action="store_true", help="two short rounds")
-    report.proxies(measure(QUICK if parser.parse_args().quick else Plan()))
-
-
-if __name__ == "__main__":
-    main()

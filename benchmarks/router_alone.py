@@ -36,7 +36,7 @@ async def main() -> None:
     revision = Revision("model-v1", "model", LIMITS)
     proxy.replace_table(Table((Service("model", ("model.example",), (Share(revision, 100),)),)))
     proxy.update(Replicas(revision.name, (Endpoint("model-v1-1", "127.0.0.1", replica_port),)))
-    listener = Listener(proxy.serve, time.monotonic, lambda refusal: None)
+    listener = Listener(proxy.serve, time.monotonic, lambda _: None)
     await listener.open("127.0.0.1", port)
     while True:
         for _ in range(SWEEPS_PER_PERIOD):

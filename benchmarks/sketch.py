@@ -1,4 +1,4 @@
-"""The featureless proxy that the router is measured against: asyncio.Protocol and httptools on both sides, nothing else.
+"""The featureless proxy that the router is measured against: asyncio.Protocol and httptools on both sides, no more.
 
 It forwards well-formed requests to one address over pooled connections, as their bytes come: no routing, counting,
 limits, errors, clocks, back-pressure or chunked framing. What the router costs above this is the price of everything it

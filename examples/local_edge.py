@@ -1,6 +1,6 @@
-"""A running edge for as long as a block lasts: started as `activator serve`, asked over HTTP, ended with all it started.
+"""An edge that runs as long as a block lasts: started by `activator serve`, asked over HTTP, ended with its replicas.
 
-It keeps its state in a temporary directory and takes other ports where its own are taken, so that no run meets another.
+It keeps its state in a temporary directory, and takes other ports where its own are taken, so that no two runs meet.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ import sys
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from tempfile import TemporaryDirectory, TemporaryFile
+from textwrap import shorten
+from typing import IO, TYPE_CHECKING, Any
 
 import aiohttp
 import yaml
@@ -27,6 +28,7 @@ ACTIVATOR = Path(sys.executable).with_name("activator")
 START_SECONDS = 20.0
 ANSWER_SECONDS = 30.0
 END_SECONDS = 10.0
+LONGEST_LINE = 500
 
 
 class FailedError(Exception):
@@ -48,6 +50,7 @@ class Edge:
 
     def __init__(self, listen: str, admin: str, session: aiohttp.ClientSession) -> None:
         self.listen = listen
+        self.port = listen.rpartition(":")[2]
         self.admin = admin
         self._session = session
 
@@ -58,7 +61,9 @@ class Edge:
         url = f"http://{self.listen}{path}"
         async with self._session.request(method, url, json=body, headers={"Host": host}) as response:
             if response.status != 200:
-                raise FailedError(f"{method} {host}{path} was answered {response.status}: {await response.text()}")
+                raise FailedError(
+                    f"{host} answered {response.status} {response.reason}: {(await response.text()).strip()}"
+                )
             yield response
 
     async def ask(self, host: str, path: str, body: object = None) -> Answer:
@@ -102,29 +107,33 @@ async def activator(*arguments: str) -> str:
 
 @asynccontextmanager
 async def running(file: Path) -> AsyncIterator[Edge]:
-    """Run an edge with the configuration `file` until the block ends. FailedError if it does not come up."""
-    with TemporaryDirectory(prefix="activator-") as directory:
-        config = _moved(read(file), directory)
-        moved, log = Path(directory, file.name), Path(directory, "edge.log")
-        moved.write_text(json.dumps(config))
-        with log.open("wb") as stderr:
-            process = await asyncio.create_subprocess_exec(ACTIVATOR, "serve", "--config", moved, stderr=stderr)
+    """Run an edge with the configuration `file` until the block ends. FailedError with its last words when it fails."""
+    with TemporaryDirectory(prefix="activator-") as directory, TemporaryFile() as log:
+        config, moved = _moved(file, directory)
+        process = await asyncio.create_subprocess_exec(ACTIVATOR, "serve", "--config", moved, stderr=log)
         try:
             timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS)
             async with aiohttp.ClientSession(timeout=timeout) as session:
                 edge = Edge(config["listen"], config["admin"], session)
                 await _until_ready(edge, process, log)
                 yield edge
+        except aiohttp.ClientError as error:
+            raise FailedError(f"the edge cannot be asked: {error}.\n{_last_words(log)}") from error
         finally:
             await _end(process)
 
 
-def _moved(config: dict[str, Any], directory: str) -> dict[str, Any]:
-    """Return `config` for an edge that keeps its state in `directory` and listens where nobody else does."""
+def _moved(file: Path, directory: str) -> tuple[dict[str, Any], Path]:
+    """Return the configuration in `file`, and where it was written anew: for an edge that keeps its state in
+    `directory` and listens where nobody else does."""
+    config = read(file)
     for service in config["services"]:
         for revision in service["revisions"]:
             revision["directory"] = str(ROOT)
-    return {**config, "state-dir": directory, "listen": _free(config["listen"]), "admin": _free(config["admin"])}
+    config |= {"state-dir": directory, "listen": _free(config["listen"]), "admin": _free(config["admin"])}
+    moved = Path(directory, file.name)
+    moved.write_text(json.dumps(config))
+    return config, moved
 
 
 def _free(address: str) -> str:
@@ -138,7 +147,7 @@ def _free(address: str) -> str:
     raise FailedError(f"{host} has no free port")
 
 
-async def _until_ready(edge: Edge, process: asyncio.subprocess.Process, log: Path) -> None:
+async def _until_ready(edge: Edge, process: asyncio.subprocess.Process, log: IO[bytes]) -> None:
     with suppress(TimeoutError):
         async with asyncio.timeout(START_SECONDS):
             while process.returncode is None:
@@ -146,7 +155,14 @@ async def _until_ready(edge: Edge, process: asyncio.subprocess.Process, log: Pat
                     await edge.told("/readyz")
                     return
                 await asyncio.sleep(0.05)
-    raise FailedError(f"the edge did not come up: {log.read_text().strip() or 'it says nothing'}")
+    raise FailedError(f"the edge did not come up.\n{_last_words(log)}")
+
+
+def _last_words(log: IO[bytes]) -> str:
+    """Return the last lines that an edge has said."""
+    log.seek(0)
+    lines = log.read().decode(errors="replace").splitlines()
+    return "\n".join(["It said last:", *(shorten(line, LONGEST_LINE) for line in lines[-3:])])
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:

@@ -10,6 +10,7 @@ import asyncio
 from itertools import count
 from typing import TYPE_CHECKING
 
+from router.errors import EdgeError, Reason
 from router.queue import SUSPECT_SECONDS, Queue
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class Admission:
         self._clock = clock
         self._tickets = count()
         self._retired: set[str] = set()
+        self._uploads: dict[Exchange, float] = {}  # whose body still comes, with the deadline
 
     async def admit(self, exchange: Exchange) -> Admitted:
         """Return a connected slot for `exchange` in the order of arrival, however long that takes within its hold."""
@@ -79,7 +81,9 @@ class Admission:
     def replace(self, revisions: Mapping[str, Revision]) -> None:
         """Take a new table's revisions; those held for one that is gone are resolved again."""
         for name, revision in revisions.items():
-            self.queues.setdefault(name, Queue(revision, self._waker.wake)).revision = revision
+            queue = self.queues.setdefault(name, Queue(revision, self._waker.wake))
+            queue.revision = revision
+            queue.refresh(self._clock())
         self._retired = self.queues.keys() - revisions.keys()
         for name in self._retired:
             self.queues[name].dissolve()
@@ -91,9 +95,12 @@ class Admission:
             queue.update(replicas, self._clock())
 
     def sweep(self, now: float) -> None:
-        """End holds that are over; forget the queues of revisions that have left the table once nothing runs there."""
+        """End holds and uploads that are over; forget the queues of revisions that have left the table once nothing runs there."""
         for queue in self.queues.values():
             queue.expire(now)
+        for exchange, deadline in list(self._uploads.items()):
+            if deadline <= now:
+                exchange.fail(_upload_timeout(exchange))
         for name in [name for name in self._retired if not self.queues[name].in_flight()]:
             del self.queues[name]
             self._retired.discard(name)
@@ -106,7 +113,14 @@ class Admission:
         if exchange.request.expects_continue:
             exchange.client.write(CONTINUE)
         body.on_ready = exchange.wake
-        await exchange.wait()
+        hold = exchange.revision.limits.hold
+        self._uploads[exchange] = exchange.arrived + hold if hold else float("inf")
+        try:
+            await exchange.wait()
+        finally:
+            del self._uploads[exchange]
+        if exchange.revision.name in self._retired or exchange.revision.name not in self.queues:
+            self._resolve(exchange)
 
     async def _connect(self, exchange: Exchange, queue: Queue, slots: Slots) -> Upstream | None:
         """Return a connection for a slot that was taken. None when the replica cannot be connected: the slot is given
@@ -115,8 +129,10 @@ class Admission:
             upstream = await self._pool.connect(slots.endpoint)
         except (OSError, TimeoutError):
             queue.suspect(slots, self._clock())
-            asyncio.get_running_loop().call_later(SUSPECT_SECONDS, self._trust, queue)
+            asyncio.get_running_loop().call_later(SUSPECT_SECONDS, self._trust, queue, slots.suspect_until)
             queue.release(slots)
+            if exchange.revision.name in self._retired:
+                self._resolve(exchange)
             return None
         except BaseException:
             queue.release(slots)
@@ -127,5 +143,10 @@ class Admission:
             raise exchange.failure
         return upstream
 
-    def _trust(self, queue: Queue) -> None:
-        queue.refresh(self._clock())
+    def _trust(self, queue: Queue, suspect_until: float) -> None:
+        queue.refresh(max(self._clock(), suspect_until))  # the loop's clock is coarser
+
+
+def _upload_timeout(exchange: Exchange) -> EdgeError:
+    hold = exchange.revision.limits.hold
+    return EdgeError(Reason.REQUEST_TIMEOUT, f"The request's body did not come within {hold:g} s.")

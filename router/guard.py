@@ -26,7 +26,8 @@ _CHECKED = frozenset(b"host content-length transfer-encoding expect upgrade conn
 _CONNECTION = frozenset((b"keep-alive", b"close", b"upgrade"))
 _HOST = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+;=%-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
 _ABSOLUTE = re.compile(rb"http://([^/?#]*)([^#]*)", re.IGNORECASE)
-_UNSAFE = re.compile(rb"[^\x21-\x7e]|#|%00|%0[ad]", re.IGNORECASE)
+_TARGET = bytes(byte for byte in range(0x21, 0x7F) if byte != ord("#"))
+_ENCODED = re.compile(rb"%00|%0[ad]", re.IGNORECASE)
 _METHOD_LINE = re.compile(rb"(?:^|\n)([A-Z]{1,32}) [!-~]+ HTTP/1\.[01]\r?$", re.MULTILINE)
 
 
@@ -118,5 +119,5 @@ def _check_target(request: Request) -> None:
             raise EdgeError(Reason.BAD_REQUEST, "The request target must be a path, or an absolute http URL.")
         request.host = absolute[1]
         request.target = target = absolute[2] if absolute[2].startswith(b"/") else b"/" + absolute[2]
-    if _UNSAFE.search(target):
+    if target.translate(None, _TARGET) or (b"%" in target and _ENCODED.search(target)):
         raise EdgeError(Reason.BAD_REQUEST, "The request target has a character that is not allowed there.")

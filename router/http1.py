@@ -67,16 +67,9 @@ class RequestReader:
 
     def feed(self, data: bytes) -> None:
         """Parse at most SLICE bytes from the client."""
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            self._decline_upgrade(data[upgrade.args[0] :])
-        except httptools.HttpParserCallbackError as error:
-            raise self._refusal or error from error
-        except httptools.HttpParserInvalidMethodError as error:
-            raise bad_method(data) from error
-        except httptools.HttpParserError as error:
-            raise EdgeError(Reason.BAD_REQUEST, f"The request is not valid HTTP/1.1: {error}.") from error
+        rest = self._parse(data)
+        while rest:
+            rest = self._parse(rest)
         self._fed += len(data)
         if self.in_head:
             if self._fed - self._at > MAX_HEAD + SLICE:
@@ -132,11 +125,21 @@ class RequestReader:
             self._chunks = 0
             body.finish()
 
-    def _decline_upgrade(self, rest: bytes) -> None:
-        """Read on behind a head that offered to upgrade, with a parser that has not seen it (RFC 9110 7.8)."""
-        self._parser = httptools.HttpRequestParser(self)
-        if rest:
-            self.feed(rest)
+    def _parse(self, data: bytes) -> bytes:
+        """Parse, and return what is left: an offer to upgrade is declined (RFC 9110 7.8), and what follows its head is
+        for a parser that has not seen it."""
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._parser = httptools.HttpRequestParser(self)
+            return data[upgrade.args[0] :]
+        except httptools.HttpParserCallbackError as error:
+            raise self._refusal or error from error
+        except httptools.HttpParserInvalidMethodError as error:
+            raise bad_method(data) from error
+        except httptools.HttpParserError as error:
+            raise EdgeError(Reason.BAD_REQUEST, f"The request is not valid HTTP/1.1: {error}.") from error
+        return b""
 
     def _check_chunks(self) -> None:
         received = self._body.received if self._body is not None else 0

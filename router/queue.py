@@ -124,7 +124,9 @@ class Queue:
         """Answer those whose hold has ended."""
         while self._waiting and (self._waiting[0].gone or self._waiting[0].deadline <= now):
             waiter = heappop(self._waiting)
-            waiter.exchange.fail(self._hold_timeout()) if not waiter.gone else None
+            if not waiter.gone:
+                self._forget(waiter)
+                waiter.exchange.fail(self._hold_timeout())
 
     def refuse(self, error: Callable[[], EdgeError]) -> None:
         """End the wait of all with an error."""
@@ -160,7 +162,7 @@ class Queue:
         while self._waiting:
             first = self._waiting[0]
             if first.gone or first.exchange.failure is not None:
-                heappop(self._waiting)
+                self._forget(heappop(self._waiting))
                 continue
             slots = self._pick()
             if slots is None:
@@ -171,8 +173,10 @@ class Queue:
             first.exchange.wake()
 
     def _drop(self) -> list[Waiter]:
-        dropped, self._waiting = sorted(self._waiting), []
-        return [waiter for waiter in dropped if not waiter.gone]
+        dropped, self._waiting = sorted(waiter for waiter in self._waiting if not waiter.gone), []
+        for waiter in dropped:
+            self._forget(waiter)
+        return dropped
 
     def _forget(self, waiter: Waiter) -> None:
         if waiter.gone:

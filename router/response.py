@@ -116,7 +116,7 @@ class ResponseReader:
         elif lower == b"content-length":
             self._length = value
         elif lower == b"transfer-encoding":
-            self._encoding = value
+            self._encoding = value if self._encoding is None else b"several"
 
     def on_headers_complete(self) -> None:
         status = self._parser.get_status_code()

@@ -24,9 +24,9 @@ class Algorithm(StrEnum):
 class Spec:
     """Inputs of Knative's decision (pkg/autoscaler/scaling: DeciderSpec). The defaults are this project's, for GPUs.
 
-    `target` and `total` are per replica: what a replica should carry, and what it can carry. Rates are factors > 1 on the
-    ready replicas. `panic_threshold` is a factor: wanted over ready replicas. `target_burst_capacity` -1 = the router
-    stays in the path always. `scale_down_delay` 0 = none; its maxima are kept in buckets of one `tick`.
+    `target` and `total` are per replica: what a replica should carry, and what it can carry. Rates are factors > 1 on
+    the ready replicas. `panic_threshold` is a factor: wanted over ready replicas. `target_burst_capacity` -1 = the
+    router stays in the path always. `scale_down_delay` 0 = none; its maxima are kept in buckets of one `tick`.
     `activation_scale` 1 = none. `reachable` False = no traffic is assigned: neither down-rate nor delay applies.
     """
 

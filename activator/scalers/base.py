@@ -1,7 +1,8 @@
 """What every scaler is: it makes replicas of a revision exist, and says in snapshots what has become of them.
 
-A scaler owns the life of a replica: starting, probing, replacing after a crash, draining. It decides no numbers. It takes
-idle replicas first, publishes a replica as draining before it waits for its requests, and ends it only after the last.
+A scaler owns the life of a replica: starting, probing, replacing after a crash, draining. It decides no numbers. It
+takes idle replicas first, publishes a replica as draining before it waits for its requests, and ends it only after the
+last.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Replica:
-    """One replica. `since` is when it came into its phase (clock seconds); `host`/`port` are set once it has an address."""
+    """One replica. `since` is when it came into its phase (clock seconds); `host`/`port` are set once it has an
+    address."""
 
     name: str
     phase: Phase

@@ -110,9 +110,7 @@ class Actors:
         actor = self.acting[launch.name] = Actor(launch.name, start, news)
         if start.unschedulable:
             self._later(actor, 0, lambda: news.pending(launch.name, start.reason))
-        port = start.port or next(self._ports)
-        self._later(actor, start.unschedulable, lambda: news.running(launch.name, start.host, port))
-        self._later(actor, start.unschedulable + start.delay, lambda: self._come_up(actor))
+        self._later(actor, start.unschedulable, lambda: self._run(actor))
         return Phase.PENDING if start.unschedulable else Phase.STARTING
 
     def end(self, name: str) -> None:
@@ -131,6 +129,10 @@ class Actors:
         actor = self.acting.pop(name)
         self._cancel(actor)
         actor.news.ended(name, message, doomed=doomed)
+
+    def _run(self, actor: Actor) -> None:
+        actor.news.running(actor.name, actor.start.host, actor.start.port or next(self._ports))
+        self._later(actor, actor.start.delay, lambda: self._come_up(actor))
 
     def _come_up(self, actor: Actor) -> None:
         if actor.start.failure:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import uuid4
 
 from tests.activator.scalers.processes import marked
-from tests.journeys.services import MODELS
+from tests.journeys.services import MODELS, service
 
 if TYPE_CHECKING:
     from tests.journeys.services import Keys
@@ -43,7 +43,7 @@ class Daemon:
         self.config: Keys = {}
         self.listen = self.admin = ""
         self._stamps = home / "stamps.log"
-        self._starts = 0
+        self._starts = self._writes = 0
         self._read = 0
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -61,10 +61,14 @@ class Daemon:
     def _output(self) -> Path:
         return self.home / f"edge-{self._starts}.log"
 
-    def write(self, config: Keys) -> None:
-        """Replace the configuration file. JSON is YAML, too."""
+    def write(self, config: Keys) -> str:
+        """Replace the configuration file (in JSON, which is YAML, too). Return the name of a service that is in it for
+        no other use than to tell when it is in force."""
         self.config = config
-        self.write_text(json.dumps(config, indent=1))
+        self._writes += 1
+        marker = service(f"version-{self._writes}")
+        self.write_text(json.dumps({**config, "services": [*config["services"], marker]}, indent=1))
+        return str(marker["name"])
 
     def write_text(self, text: str) -> None:
         draft = self.file.with_suffix(".new")

@@ -108,13 +108,17 @@ class Edge:
         await self.reload({**self.daemon.config, "services": kept})
 
     async def reload(self, config: Keys) -> None:
-        """Write a configuration, and have it taken over."""
-        taken, refused = "configuration taken over", "configuration refused"
-        before = len(self.logs(taken)), len(self.logs(refused))
-        self.daemon.write(config)
+        """Write a configuration, and return once it is in force."""
+        marker = self.daemon.write(config)
+        refused = len(self.logs("configuration refused"))
         self.daemon.signal(signal.SIGHUP)
-        await self.until(lambda: (len(self.logs(taken)), len(self.logs(refused))) != before)
-        assert len(self.logs(refused)) == before[1], self.logs(refused)
+
+        async def in_force() -> bool | None:
+            assert len(self.logs("configuration refused")) == refused, self.logs("configuration refused")
+            services = (await self.admin("/v1/services"))["services"]
+            return marker in {service["name"] for service in services} or None
+
+        await self.eventually(in_force)
 
     async def ready(self, service: str, count: int, revision: int = 0) -> list[str]:
         """Wait until a revision has exactly `count` replicas, all of them ready; return their names."""
@@ -123,7 +127,8 @@ class Edge:
             phases = {each["name"]: each["phase"] for each in (await self.look(service, revision))["replicas"]}
             return list(phases) if [*phases.values()] == ["ready"] * count else None
 
-        return await self.eventually(replicas)
+        names: list[str] = await self.eventually(replicas)
+        return names
 
     async def held(self, service: str, count: int) -> None:
         """Wait until `count` requests are held."""
@@ -136,7 +141,7 @@ class Edge:
     async def eventually(self, look: Callable[[], Awaitable[Any]]) -> Any:
         """Wait until `look` returns anything but None; return that."""
         async with asyncio.timeout(PATIENCE):
-            while (found := await look()) is None:
+            while (found := await look()) is None:  # noqa: ASYNC110 - the world sends no event
                 await asyncio.sleep(0.02)
         return found
 

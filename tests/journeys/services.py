@@ -27,10 +27,10 @@ def configuration(*services: Keys, **changes: Any) -> Keys:
     }
 
 
-def service(name: str, *revisions: Keys, traffic: list[Keys] | None = None, **changes: Any) -> Keys:
+def service(name: str, *revisions: Keys, **changes: Any) -> Keys:
     """Return a service at NAME.localhost; without `revisions` it has one, NAME-1, of the obedient model."""
     described = {"name": name, "hosts": [f"{name}.localhost"], "revisions": list(revisions) or [revision(f"{name}-1")]}
-    return {**described, **({"traffic": traffic} if traffic else {}), **changes}
+    return {**described, **changes}
 
 
 def revision(name: str, command: list[str] | None = None, **changes: Any) -> Keys:

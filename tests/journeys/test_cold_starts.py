@@ -87,9 +87,12 @@ async def test_the_openai_client_streams_through_a_cold_start(edge: Edge) -> Non
     await edge.deploy(described)
     pieces, times = [], []
     async with AsyncOpenAI(base_url=f"http://{edge.daemon.listen}/v1", api_key="none", max_retries=0) as client:
-        asked = [{"role": "user", "content": "Tell me about the with statement."}]
         stream = await client.chat.completions.create(
-            model="python-manual-ngram", messages=asked, max_tokens=40, seed=1, stream=True
+            model="python-manual-ngram",
+            messages=[{"role": "user", "content": "Tell me about the with statement."}],
+            max_tokens=40,
+            seed=1,
+            stream=True,
         )
         async for chunk in stream:
             pieces.append(chunk.choices[0].delta.content or "")

@@ -62,7 +62,7 @@ async def test_one_more_than_the_queue_takes_is_refused_at_once(edge: Edge) -> N
 
 
 async def test_more_bytes_than_the_queue_takes_are_refused(edge: Edge) -> None:
-    await edge.deploy(service("bulky", slow("bulky-1", 1), requests={"queue-bytes": "10KB"}))
+    await edge.deploy(service("bulky", slow("bulky-1", 1), requests={"queue-bytes": "10KiB"}))
     first = asyncio.create_task(edge.request("bulky", "/?id=first", "POST", data=b"x" * 8000))
     await edge.held("bulky", 1)
     _told(await edge.request("bulky", "/?id=second", "POST", data=b"x" * 8000), "queue_full", "bulky")

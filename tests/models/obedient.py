@@ -8,6 +8,8 @@ The answer tells the id, the replica, the body's SHA-256, and the most requests 
 A line of the log: event, process, replica, request, time, and how many requests run.
 """
 
+from __future__ import annotations
+
 import time
 
 BEGUN = time.time_ns()
@@ -15,6 +17,11 @@ BEGUN = time.time_ns()
 import os  # noqa: E402 - nothing may come before the first look at the clock
 import socket  # noqa: E402
 import threading  # noqa: E402
+
+TYPE_CHECKING = False  # typing costs more than it is worth here
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import BinaryIO
 
 REPLICA = os.environ["REPLICA"]
 PAUSE = 0.05
@@ -109,7 +116,7 @@ def stream(connection: socket.socket, seconds: float) -> None:
     connection.sendall(b"e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n")
 
 
-def body_of(reader: socket.SocketIO) -> bytes:
+def body_of(reader: BinaryIO) -> bytes:
     """Read the rest of the head, and the body by its length or its chunks."""
     length, chunked = 0, False
     while (line := reader.readline()) != b"\r\n":
@@ -121,14 +128,14 @@ def body_of(reader: socket.SocketIO) -> bytes:
     return b"".join(chunks(reader)) if chunked else exactly(reader, length)
 
 
-def chunks(reader: socket.SocketIO):
+def chunks(reader: BinaryIO) -> Iterator[bytes]:
     while size := int(reader.readline() or b"0", 16):
         yield exactly(reader, size)
         reader.readline()
     reader.readline()
 
 
-def exactly(reader: socket.SocketIO, size: int) -> bytes:
+def exactly(reader: BinaryIO, size: int) -> bytes:
     data = reader.read(size)
     if len(data) < size:
         raise Gone

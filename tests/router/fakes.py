@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING
 
 from router.exchange import Exchange
 from router.guard import check
 from router.headers import forwarding
-from router.http1 import Request
 from router.pool import Pool
 from router.ports import Endpoint, Replicas, StartStatus
+from router.request import Request
 from router.table import Limits, Revision, Service, Share, Table
 from router.upstream import Upstream
 
@@ -33,11 +34,19 @@ class Clock:
 class Client:
     """A client's connection that keeps what it is sent."""
 
+    loop: asyncio.AbstractEventLoop
+
     def __init__(self, peer: str = "192.0.2.7") -> None:
+        with contextlib.suppress(RuntimeError):
+            self.loop = asyncio.get_running_loop()
         self.forwarding = forwarding(peer)
+        self.ended: list[Exchange] = []
         self.got = b""
         self.aborted = False
         self.reading = True
+
+    def done(self, exchange: Exchange) -> None:
+        self.ended.append(exchange)
 
     def write(self, data: bytes) -> None:
         self.got += data
@@ -68,16 +77,18 @@ class Connections(Pool):
         self.refused: set[str] = set()
         self.delay = 0.0
         self.given = 0
+        self.tried = 0
 
     def take(self, endpoint: Endpoint, request: Request) -> Upstream | None:
         return None
 
-    async def connect(self, endpoint: Endpoint) -> Upstream:
+    async def _connect(self, endpoint: Endpoint) -> Upstream:
+        self.tried += 1
         if self.delay:
             await asyncio.sleep(self.delay)
         if endpoint.replica in self.refused:
             raise ConnectionRefusedError
-        return Upstream(endpoint, self, self.clock)
+        return Upstream(endpoint, self.give, self.clock)
 
     def give(self, upstream: Upstream) -> None:
         self.given += 1
@@ -87,7 +98,7 @@ def request(line: str = "GET / HTTP/1.1", *fields: str, host: str = "a.example")
     """Return the checked head of a request, as the reader would hand it over."""
     method, target, version = line.split()
     pairs = [field.split(": ", 1) for field in (f"Host: {host}", *fields)]
-    headers = [(name.lower().encode(), name.encode(), value.encode()) for name, value in pairs]
+    headers = [(name.lower().encode(), name.encode(), value.encode("latin-1")) for name, value in pairs]
     made = Request(method.encode(), target.encode(), version[5:], headers, keep_alive=version == "HTTP/1.1")
     check(made)
     return made

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import strategies as st
 
 
@@ -13,7 +15,7 @@ def segmented(data: bytes) -> st.SearchStrategy[list[bytes]]:
 
 def cut(data: bytes, places: list[int]) -> list[bytes]:
     edges = [0, *places, len(data)]
-    return [data[start:end] for start, end in zip(edges, edges[1:], strict=False) if end > start]
+    return [data[start:end] for start, end in pairwise(edges) if end > start]
 
 
 def dribble(data: bytes) -> list[bytes]:

@@ -82,11 +82,12 @@ def test_the_idle_clock_runs_from_the_last_request_that_ended() -> None:
     demand.enter(11.0)
     demand.enter(12.0)
     demand.leave(13.0)
-    assert demand.idle_since is None
+    seen = [demand.idle_since]
     demand.leave(14.0)
-    assert demand.idle_since == 14.0
+    seen.append(demand.idle_since)
     demand.enter(15.0)
-    assert demand.idle_since is None
+    seen.append(demand.idle_since)
+    assert seen == [None, 14.0, None]
 
 
 def test_requests_by_tag_have_a_clock_of_their_own() -> None:

@@ -12,7 +12,10 @@ from tests.router.fakes import revision, service, table
 ROUTES = compile_routes(
     table(
         service(
-            Share(revision("a-1"), 100), Share(revision("a-2"), 0, "next"), name="a", hosts=("a.example", "alias.example")
+            Share(revision("a-1"), 100),
+            Share(revision("a-2"), 0, "next"),
+            name="a",
+            hosts=("a.example", "alias.example"),
         ),
         service(name="root", hosts=("m.example",)),
         service(name="v1", hosts=("m.example",), paths=("/v1",)),

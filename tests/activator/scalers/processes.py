@@ -12,6 +12,11 @@ def parent(pid: int) -> int:
     return int(Path("/proc", str(pid), "stat").read_text().rpartition(")")[2].split()[1])
 
 
+def alive(pid: int) -> bool:
+    """Tell whether a process exists, a zombie being one too."""
+    return Path("/proc", str(pid)).exists()
+
+
 def marked(mark: str) -> list[int]:
     """Return the living processes that carry `mark`; not zombies, and not this one."""
     return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit() and _carries(entry, mark)]

@@ -151,8 +151,11 @@ class TestStarting:
         port = stage.scaler.replicas("good").replicas[0].port
         stage.crash(name)
         await stage.watcher.until("good", gone)
-        with socket.create_server(("127.0.0.1", port)):
+        with socket.create_server(("127.0.0.1", port)) as stranger:
             (replica,) = (await stage.watcher.until("good", ready(1))).replicas
+            stranger.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                stranger.accept()
         assert replica.port != port
 
 

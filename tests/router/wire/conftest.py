@@ -13,8 +13,10 @@ if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
     from collections.abc import AsyncIterator, Callable
 
+    Factories = dict[str, Callable[[], AbstractEventLoop]]
 
-def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> dict[str, Callable[[], AbstractEventLoop]]:
+
+def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> Factories:
     return {"uvloop": uvloop.new_event_loop}
 
 

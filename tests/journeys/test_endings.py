@@ -1,0 +1,87 @@
+"""How an edge stops, and what its next run knows of it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.journeys.daemon import ACTIVATOR
+from tests.journeys.services import configuration, service, slow
+
+if TYPE_CHECKING:
+    from tests.journeys.conftest import Serve
+    from tests.journeys.edge import Edge
+
+
+async def test_sigterm_lets_requests_end_and_leaves_nothing_behind(serve: Serve) -> None:
+    edge = serve(configuration(service("warm"), service("cold", slow("cold-1", 1))))
+    stream = asyncio.create_task(edge.request("warm", "/?id=stream&stream=1.5"))
+    held = asyncio.create_task(edge.request("cold", "/?id=held"))
+    await edge.until(lambda: edge.stamps("warm-1"))
+    await edge.held("cold", 1)
+    edge.daemon.signal(signal.SIGTERM)
+    await edge.until(lambda: edge.logs("draining"))
+    with pytest.raises(ConnectionRefusedError):
+        await edge.connect()
+
+    assert (await stream).body.endswith(b"data: [DONE]\n\n")
+    assert (await held).status == 200
+    assert await asyncio.to_thread(edge.daemon.ended) == 0
+    assert edge.daemon.processes() == []
+
+
+async def test_what_does_not_end_in_time_is_cut_and_what_waits_is_told(serve: Serve) -> None:
+    services = (service("warm"), service("cold", slow("cold-1", 30)))
+    edge = serve(configuration(*services, **{"drain-timeout": "500ms"}))
+    stream = asyncio.create_task(edge.request("warm", "/?id=stream&stream=30"))
+    held = asyncio.create_task(edge.request("cold", "/?id=held"))
+    await edge.until(lambda: edge.stamps("warm-1"))
+    await edge.held("cold", 1)
+    edge.daemon.signal(signal.SIGTERM)
+    assert (await stream).cut
+    answer = await held
+    assert (answer.status, answer.reason) == (503, "shutting_down")
+    assert await asyncio.to_thread(edge.daemon.ended) == 0
+    assert edge.daemon.processes() == []
+
+
+async def test_usage_survives_a_restart_and_every_command_tells_of_the_edge(serve: Serve) -> None:
+    edge = serve(configuration(service("billed", autoscaling={"min-scale": 2})))
+    await edge.ready("billed", 2)
+
+    async def some_usage() -> float | None:
+        return await _minutes(edge) or None
+
+    first = await edge.eventually(some_usage)
+    edge.daemon.signal(signal.SIGTERM)
+    assert await asyncio.to_thread(edge.daemon.ended) == 0
+    edge.daemon.start()
+    assert await _minutes(edge) >= first
+    table, listing, told = await asyncio.gather(
+        _command(edge, "usage", "--csv"),
+        _command(edge, "status", "--json"),
+        _command(edge, "explain", "billed"),
+    )
+    titles, row = table.splitlines()
+    assert titles == "day,service,revision,replica_minutes,idle_replica_minutes"
+    assert ",billed,billed-1," in row
+    assert json.loads(listing)["services"][0]["name"] == "billed"
+    assert "billed-1  -> 2" in told
+
+
+async def _minutes(edge: Edge) -> Any:
+    return sum(row["replica_minutes"] for row in (await edge.admin("/v1/usage"))["usage"])
+
+
+async def _command(edge: Edge, *arguments: str) -> str:
+    process = await asyncio.create_subprocess_exec(
+        *(ACTIVATOR, *arguments, "--admin", edge.daemon.admin), stdout=subprocess.PIPE
+    )
+    output, _ = await process.communicate()
+    assert process.returncode == 0
+    return output.decode()

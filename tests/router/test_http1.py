@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from router.errors import EdgeError, Reason
+from router.http1 import MAX_TARGET, SLICE, RequestReader
+from tests.router.fakes import Client
+from tests.router.segments import dribble, segmented
+
+if TYPE_CHECKING:
+    from router.request import Request
+
+VECTORS = [
+    vector["request"].encode("latin-1")
+    for vector in json.loads((Path(__file__).parents[1] / "data" / "http-vectors.json").read_text())
+]
+GET = b"GET /%d HTTP/1.1\r\nHost: a.example\r\n\r\n"
+OPEN = b"POST / HTTP/1.1\r\nHost: a.example\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+class Received:
+    """A request with the body that came for it."""
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.body = b""
+        self.complete = request.body is None
+        if request.body is not None:
+            request.body.attach(self)
+
+    def write_body(self, data: bytes) -> None:
+        self.body += data
+
+    def end_body(self) -> None:
+        self.complete = True
+
+
+@dataclass
+class Reading(Client):
+    """A connection with its reader, fed as far as that goes."""
+
+    requests: list[Received] = field(default_factory=list)
+    refusal: EdgeError | None = None
+
+    def __post_init__(self) -> None:
+        super().__init__()
+        self.reader = RequestReader(self)
+
+    def on_request(self, request: Request) -> None:
+        self.requests.append(Received(request))
+
+    def feed(self, pieces: list[bytes]) -> Reading:
+        try:
+            for piece in pieces:
+                self.reader.feed(piece)
+        except EdgeError as refusal:
+            self.refusal = refusal
+        return self
+
+    @property
+    def seen(self) -> list[tuple[bytes, bytes, bytes, int | None, bytes]]:
+        """What was received whole."""
+        whole = [(received.request, received.body) for received in self.requests if received.complete]
+        return [(made.method, made.target, made.host, made.length, body) for made, body in whole]
+
+    @property
+    def verdict(self) -> tuple[list[tuple[bytes, bytes, bytes, int | None, bytes]], bool, bool]:
+        return self.seen, self.refusal is not None, self.refusal is None and self.reader.mid_request
+
+
+def read(*pieces: bytes) -> Reading:
+    return Reading().feed(list(pieces))
+
+
+def refused(*pieces: bytes) -> str:
+    refusal = read(*pieces).refusal
+    assert refusal is not None
+    return refusal.reason
+
+
+@given(st.data(), st.lists(st.sampled_from(VECTORS), min_size=1, max_size=3).map(b"".join))
+def test_the_same_bytes_mean_the_same_however_they_are_cut(data: st.DataObject, stream: bytes) -> None:
+    assert read(*data.draw(segmented(stream))).verdict == read(stream).verdict
+
+
+@pytest.mark.parametrize("stream", VECTORS)
+def test_the_same_bytes_mean_the_same_when_they_are_dribbled(stream: bytes) -> None:
+    assert read(*dribble(stream + GET % 7)).verdict == read(stream + GET % 7).verdict
+
+
+def test_requests_in_a_row_are_handed_over_in_order() -> None:
+    targets = [made[1] for made in read(b"".join(GET % number for number in range(50))).seen]
+    assert targets == [b"/%d" % number for number in range(50)]
+
+
+def test_what_came_before_a_bad_request_counts() -> None:
+    reading = read(GET % 1 + b"rubbish\r\n\r\n")
+    assert [made[1] for made in reading.seen] == [b"/1"]
+    assert reading.refusal is not None
+
+
+def test_a_body_ends_where_it_says_and_the_next_request_begins() -> None:
+    reading = read(b"POST /1 HTTP/1.1\r\nHost: a.example\r\nContent-Length: 4\r\n\r\nbody" + GET % 2)
+    assert [(made[1], made[4]) for made in reading.seen] == [(b"/1", b"body"), (b"/2", b"")]
+
+
+def test_trailers_become_no_fields_of_the_request() -> None:
+    reading = read(OPEN + b"5\r\nhello\r\n0\r\nAuthorization: stolen\r\nHost: b.example\r\n\r\n" + GET % 2)
+    assert [(made[2], made[4]) for made in reading.seen] == [(b"a.example", b"hello"), (b"a.example", b"")]
+    assert all(made.request.header(b"authorization") is None for made in reading.requests)
+
+
+def test_a_target_of_8000_octets_is_taken_and_a_longer_one_is_414() -> None:
+    assert len(read(b"GET /" + b"a" * 8000 + b" HTTP/1.1\r\nHost: a.example\r\n\r\n").seen[0][1]) == 8001
+    assert refused(b"GET /" + b"a" * MAX_TARGET + b" HTTP/1.1\r\nHost: a.example\r\n\r\n") == Reason.TARGET_TOO_LONG
+
+
+def test_a_target_without_end_is_refused_while_it_is_dribbled() -> None:
+    assert refused(b"GET /", *[b"a" * 100] * 100) == Reason.TARGET_TOO_LONG
+
+
+def test_more_than_100_fields_are_431() -> None:
+    fields = b"".join(b"X-%d: 1\r\n" % number for number in range(99))
+    assert len(read(b"GET / HTTP/1.1\r\nHost: a.example\r\n" + fields + b"\r\n").seen) == 1
+    assert refused(b"GET / HTTP/1.1\r\nHost: a.example\r\nX: 1\r\n" + fields + b"\r\n") == Reason.HEAD_TOO_LARGE
+
+
+@pytest.mark.parametrize("size", [1, 1000, SLICE])
+def test_a_head_of_more_than_64_kib_is_431_whatever_its_pieces(size: int) -> None:
+    head = b"GET / HTTP/1.1\r\nHost: a.example\r\n" + b"".join(b"X-%d: %s\r\n" % (n, b"v" * 7000) for n in range(10))
+    head += b"\r\n"
+    assert refused(*[head[at : at + size] for at in range(0, len(head), size)]) == Reason.HEAD_TOO_LARGE
+
+
+def test_a_head_without_end_is_431() -> None:
+    assert refused(b"GET / HTTP/1.1\r\nX: ", *[b"a" * SLICE] * 4) == Reason.HEAD_TOO_LARGE
+
+
+def test_a_body_of_tiny_chunks_is_refused_before_it_costs_much() -> None:
+    assert refused(OPEN, *[b"1\r\nx\r\n" * 100] * 100) == Reason.BAD_REQUEST
+
+
+def test_a_flood_of_chunk_extensions_is_refused() -> None:
+    assert refused(OPEN, *[b"5;" + b"a" * 5000 + b"\r\nhello\r\n"] * 50) == Reason.BAD_REQUEST
+
+
+def test_a_long_body_of_proper_chunks_is_taken() -> None:
+    reading = read(OPEN, *[b"400\r\n" + b"x" * 1024 + b"\r\n"] * 3000, b"0\r\n\r\n")
+    assert len(reading.seen[0][4]) == 3000 * 1024
+
+
+def test_an_offer_to_upgrade_is_declined_and_the_next_request_read() -> None:
+    offer = b"GET /%d HTTP/1.1\r\nHost: a.example\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"
+    assert [made[1] for made in read(offer % 1 + GET % 2 + offer % 3 + GET % 4).seen] == [b"/1", b"/2", b"/3", b"/4"]
+
+
+def test_a_slice_full_of_offers_to_upgrade_is_only_a_slice_full_of_requests() -> None:
+    offer = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n"
+    count = SLICE // len(offer)
+    assert len(read(offer * count, GET % 1).seen) == count + 1
+
+
+def test_a_reader_knows_whether_it_is_within_a_request() -> None:
+    reading = Reading()
+    states = []
+    for piece in (b"GET /", b"1 HTTP/1.1\r\nHost: a.example\r\n\r\n", OPEN, b"5\r\nhel", b"lo\r\n0\r\n", b"\r\n"):
+        reading.feed([piece])
+        states.append((reading.reader.in_head, reading.reader.mid_request))
+    assert states == [(True, True), (False, False), (False, True), (False, True), (False, True), (False, False)]

@@ -1,0 +1,144 @@
+"""Admission in virtual time: requests that arrive, wait, run until a test ends them, and leave."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from router.admission import Admission
+from router.body import Body
+from router.drive import Drive
+from router.errors import EdgeError
+from router.exchange import ClientGone, Exchange
+from router.table import Limits, Revision
+from tests.router.fakes import Client, Connections, Wakes, replicas, request
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+TURNS = 12  # of the loop, after which everything that can happen has happened
+
+
+class Caller:
+    """A request and its client. `state` tells how far it has come; `replica` is where it ran."""
+
+    def __init__(self, name: str, stage: Stage, exchange: Exchange) -> None:
+        self.name = name
+        self.exchange = exchange
+        self.state = "waiting"
+        self.replica = ""
+        self.error: EdgeError | None = None
+        self._stage = stage
+        Drive(self._run())
+
+    def __repr__(self) -> str:
+        return f"{self.name} ({self.state})"
+
+    def finish(self) -> None:
+        """Let the response end."""
+        assert self.state == "running"
+        self.exchange.wake()
+
+    def leave(self) -> None:
+        """Hang up."""
+        self.exchange.fail(ClientGone())
+
+    def upload(self, size: int) -> None:
+        """Send the whole body."""
+        assert self.exchange.request.body is not None
+        self.exchange.request.body.feed(b"x" * size)
+        self.exchange.request.body.finish()
+
+    async def _run(self) -> None:  # like Proxy.serve
+        try:
+            with await self._stage.admission.admit(self.exchange) as upstream:
+                self.state, self.replica = "running", upstream.endpoint.replica
+                self._stage.dispatched.append(self.name)
+                await self.exchange.wait()
+            self.state = "done"
+        except ClientGone:
+            self.state = "gone"
+        except EdgeError as error:
+            self.state, self.error = "refused", error
+
+
+class Stage:
+    """Admission to revision `a-1`, and to what it is moved to by `retire`."""
+
+    def __init__(self, **limits: object) -> None:
+        self.clock = asyncio.get_running_loop().time
+        self.connections = Connections(self.clock)
+        self.wakes = Wakes()
+        self.admission = Admission(self.connections, self.wakes, self._resolve, self.clock)
+        self.callers: list[Caller] = []
+        self.dispatched: list[str] = []
+        self.revision = Revision("a-1", "a")
+        self.vanished: EdgeError | None = None
+        self.limit(**limits)
+
+    def limit(self, **limits: object) -> None:
+        """Serve by these limits from now on."""
+        self._replace(Revision(self.revision.name, "a", Limits(**limits)))  # type: ignore[arg-type]
+
+    def retire(self, by: str) -> None:
+        """Replace the only revision by another one."""
+        self._replace(Revision(by, "a", self.revision.limits))
+
+    def grow(self, count: int, of: str = "a-1") -> None:
+        """Tell that exactly `count` replicas are ready."""
+        self.admission.update(replicas(count, of))
+
+    def start(self, phase: str, **facts: object) -> None:
+        """Tell what the start does, while there is no replica."""
+        self.admission.update(replicas(0, "a-1", phase, **facts))
+
+    def arrive(self, body: int | None = None, *, uploading: bool = False) -> Caller:
+        """Begin a request, with `body` bytes of body already here or with one still to come."""
+        fields = [f"Content-Length: {body or 7}"] if body or uploading else []
+        made = request("POST / HTTP/1.1", *fields)
+        made.body = Body(Client()) if fields else None
+        exchange = Exchange(made, Client(), self.clock())
+        exchange.revision = self.revision
+        caller = Caller(f"c{len(self.callers) + 1}", self, exchange)
+        self.callers.append(caller)
+        if body:
+            caller.upload(body)
+        return caller
+
+    async def turn(self) -> None:
+        """Let everything happen that can happen without time passing."""
+        for _ in range(TURNS):
+            await asyncio.sleep(0)
+
+    async def arrived(self, count: int) -> list[Caller]:
+        """Begin `count` requests, and let them come as far as they can."""
+        callers = [self.arrive() for _ in range(count)]
+        await self.turn()
+        return callers
+
+    async def later(self, seconds: float) -> None:
+        """Let time pass, and have the clocks checked."""
+        await asyncio.sleep(seconds)
+        self.admission.sweep(self.clock())
+        await self.turn()
+
+    @property
+    def held(self) -> int:
+        return self.admission.queues[self.revision.name].held
+
+    @property
+    def held_bytes(self) -> int:
+        return self.admission.queues[self.revision.name].held_bytes
+
+    def running(self, of: str = "a-1") -> Mapping[str, int]:
+        queue = self.admission.queues.get(of)
+        return queue.in_flight() if queue is not None else {}
+
+    def _replace(self, revision: Revision) -> None:
+        self.revision = revision
+        self.admission.replace({revision.name: revision})
+
+    def _resolve(self, exchange: Exchange) -> None:
+        if self.vanished is not None:
+            raise self.vanished
+        exchange.revision = self.revision
