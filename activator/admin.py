@@ -166,8 +166,8 @@ class Admin:
 
 def _limit(request: web.Request) -> int:
     text = request.query.get("limit", "1000")
-    if not text.isascii() or not text.isdigit() or int(text) > 1000:
-        raise web.HTTPBadRequest(text=f"limit={text!r} is not a whole number from 0 to 1000.")
+    if not text.isascii() or not text.isdigit() or len(text) > 4 or int(text) > 1000:
+        raise web.HTTPBadRequest(text=f"limit={text[:20]!r} is not a whole number from 0 to 1000.")
     return int(text)
 
 
@@ -178,5 +178,8 @@ async def _errors(request: web.Request, handler: Any) -> web.StreamResponse:
         response: web.StreamResponse = await handler(request)
     except web.HTTPException as error:
         reason = (error.reason or "error").lower().replace(" ", "_")
-        return web.json_response({"reason": reason, "message": error.text}, status=error.status)
+        answer = web.json_response({"reason": reason, "message": error.text}, status=error.status)
+        if "Allow" in error.headers:
+            answer.headers["Allow"] = error.headers["Allow"]
+        return answer
     return response

@@ -55,6 +55,7 @@ class Edge:
         self._log = logs.logger("edge")
         self._tasks = Tasks(self._failed)
         self._stopping = asyncio.Event()
+        self._died = False
         self._saving = threading.Lock()
         clock = time.monotonic
         self._proxy = Proxy(self, clock)
@@ -79,8 +80,9 @@ class Edge:
         """Pass the router's call for capacity on to the loop."""
         self._loop.wake(revision)
 
-    async def run(self) -> None:
-        """Serve until SIGTERM or SIGINT. OSError when an address is in use or a directory cannot be written."""
+    async def run(self) -> bool:
+        """Serve until SIGTERM or SIGINT; return whether it was that which ended it, and no defect. OSError when an
+        address is in use or a directory cannot be written."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop)
@@ -90,6 +92,7 @@ class Edge:
             await self._stopping.wait()
         finally:
             await self._end()
+        return not self._died
 
     async def reload(self) -> None:
         """Read the file again and serve by it; when it has errors, say so and go on as before."""
@@ -128,10 +131,11 @@ class Edge:
         self._log.info("serving", listen=f"{listen.host}:{port}", admin=f"{admin.host}:{admin_port}")
 
     async def _end(self) -> None:
-        self._insight.ready = False
+        served, self._insight.ready = self._insight.ready, False
         self._log.info("draining", seconds=self._settings.drain_timeout)
         await self._listener.drain(self._settings.drain_timeout)
-        self._save(self._loop.dump(), self._ledger.dump())
+        if served:
+            self._save(self._loop.dump(), self._ledger.dump())
         await self._tasks.close()
         await self._scaler.close(drain=0)
         self._proxy.pool.close()
@@ -245,6 +249,7 @@ class Edge:
         self._log.error("defect", exc_info=error)
 
     def _failed(self, task: str, error: BaseException) -> None:
+        self._died = True
         self._insight.defects += 1
         self._log.error("a background task died, the edge stops", task=task, exc_info=error)
         self._stop()

@@ -44,14 +44,16 @@ def serve(config: ConfigOption = Path("config/local.yaml")) -> None:
     settings = _load(config)
     logs.configure(pretty=sys.stderr.isatty())
 
-    async def run() -> None:
-        await Edge(config, settings).run()
+    async def run() -> bool:
+        return await Edge(config, settings).run()
 
     try:
-        uvloop.run(run())
+        ended_well = uvloop.run(run())
     except OSError as error:
         typer.echo(f"activator: {error}", err=True)
         raise typer.Exit(1) from None
+    if not ended_well:
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -35,6 +35,7 @@ class ColdStarts:
     histograms: dict[tuple[str, str], Histogram] = field(default_factory=dict)
     last: dict[str, float] = field(default_factory=dict)
     _starts: dict[str, Start] = field(default_factory=dict)
+    _came_up: dict[str, str] = field(default_factory=dict)  # replica -> revision
 
     def see(self, replicas: ReplicaSet, now: float) -> None:
         """Take a snapshot."""
@@ -42,10 +43,12 @@ class ColdStarts:
         for replica in replicas.replicas:
             start = self._starts.get(replica.name)
             if start is None:
-                if not warm and replica.phase in {Phase.PENDING, Phase.STARTING}:
+                if not warm and replica.name not in self._came_up and replica.phase in {Phase.PENDING, Phase.STARTING}:
                     self._starts[replica.name] = Start(replicas.revision, now, now, now if replica.port else None)
             else:
                 self._follow(replicas.revision, replica, start, now)
+            if replica.phase is Phase.READY:
+                self._came_up[replica.name] = replicas.revision
         self._forget(replicas)
 
     def _follow(self, revision: str, replica: Replica, start: Start, now: float) -> None:
@@ -62,8 +65,11 @@ class ColdStarts:
             self.last[revision] = now - start.seen
 
     def _forget(self, replicas: ReplicaSet) -> None:
-        """Drop starts of this revision that came to nothing."""
+        """Drop starts of this revision that came to nothing, and replicas that are gone."""
         alive = {replica.name for replica in replicas.replicas if replica.phase is not Phase.DRAINING}
         lost = [n for n, start in self._starts.items() if start.revision == replicas.revision and n not in alive]
         for name in lost:
             del self._starts[name]
+        present = {replica.name for replica in replicas.replicas}
+        for name in [n for n, revision in self._came_up.items() if revision == replicas.revision and n not in present]:
+            del self._came_up[name]

@@ -79,10 +79,10 @@ def settle(
     if outcome.replicas and _overdue(bounds, replicas, now):
         life = replace(life, overdue=life.overdue + 1, retry_at=now + _retry_delay(life.overdue))
         outcome = _ruled(outcome, DEADLINE, 0)
-    if outcome.replicas and failing(bounds, life, replicas, now):
+    if outcome.replicas and not _alive(replicas):
         if _backing_off(life, now):
             outcome = _ruled(outcome, START_WAITS, 0)
-        elif not stats.open and bounds.min_scale == 0:
+        elif not stats.open and bounds.min_scale == 0 and (life.overdue or _hopeless(bounds, replicas)):
             life = replace(life, retry_at=replicas.retry_at or life.retry_at)
             outcome = _ruled(outcome, START_FAILS, 0)
     return (life if outcome.replicas else replace(life, awake_since=None)), outcome
@@ -90,9 +90,7 @@ def settle(
 
 def failing(bounds: Bounds, life: Life, replicas: ReplicaSet, now: float) -> bool:
     """Tell whether starts keep failing: those who wait are told, and the next start waits for a new request."""
-    if replicas.count(Phase.READY) or replicas.count(Phase.STARTING) or replicas.count(Phase.PENDING):
-        return False
-    return _backing_off(life, now) or replicas.failures >= bounds.start_attempts or replicas.doomed
+    return not _alive(replicas) and (_backing_off(life, now) or _hopeless(bounds, replicas))
 
 
 def present(bounds: Bounds, life: Life, replicas: ReplicaSet, now: float) -> Replicas:
@@ -171,6 +169,14 @@ def _overdue(bounds: Bounds, replicas: ReplicaSet, now: float) -> bool:
     if not started or replicas.count(Phase.READY):
         return False
     return now - min(started) > bounds.progress_deadline
+
+
+def _alive(replicas: ReplicaSet) -> bool:
+    return any(replica.phase is not Phase.DRAINING for replica in replicas.replicas)
+
+
+def _hopeless(bounds: Bounds, replicas: ReplicaSet) -> bool:
+    return replicas.failures >= bounds.start_attempts or replicas.doomed
 
 
 def _backing_off(life: Life, now: float) -> bool:

@@ -65,30 +65,35 @@ class Loop:
         self._scaler.declare({name: plan.replica for name, plan in plans.items()})
         known, self.revisions = self.revisions, {}
         for name, plan in plans.items():
+            replicas = self._scaler.replicas(name)
             revision = known.get(name)
             if revision is None:
-                ready = self._scaler.replicas(name).count(Phase.READY)
-                revision = Revision(plan, ready, now)
+                revision = Revision(plan, replicas.count(Phase.READY), now)
             else:
-                revision.configure(plan, now)
+                revision.configure(plan, replicas.desired, now)
             self.revisions[name] = revision
-            self._tell_router(self._scaler.replicas(name))
+            self._tell_router(replicas)
 
     def restore(self, saved: Mapping[str, Any], away: float) -> list[str]:
-        """Continue from a state saved `away` seconds ago; return what could not be used, in sentences."""
+        """Continue from a state saved `away` seconds ago; return what could not be used, in sentences.
+
+        It is decided at once where replicas were lost, or where there are none. Elsewhere the next tick decides: one
+        decision more would take one replica more.
+        """
         problems = []
         now = self._clock()
         for name in self.revisions:
             if name not in saved:
                 continue
-            ready = self._scaler.replicas(name).count(Phase.READY)
+            replicas = self._scaler.replicas(name)
             try:
-                memory = self.revisions[name].load(saved[name], ready, away, now)
+                memory = self.revisions[name].load(saved[name], replicas.count(Phase.READY), away, now)
             except ValueError as error:
                 problems.append(f"The saved state of {name} cannot be used, it starts afresh: {error}.")
                 continue
             self._traffic.restore(name, memory.idle_since, memory.tagged_since)
-            self._decide(name, memory.desired)
+            if memory.desired != replicas.desired or not memory.desired:
+                self._decide(name, memory.desired)
         return problems
 
     def dump(self) -> dict[str, Any]:

@@ -50,7 +50,6 @@ class Memory(NamedTuple):
 class Revision:
     """A revision from the autoscaler's side. All times are clock seconds.
 
-    A decision is `due` every tick, at once after a change of plan, and at the moment in which the idle period ends.
     `busy` = requests were open at the last decision.
     """
 
@@ -59,20 +58,29 @@ class Revision:
         self.life = Life()
         self.collector = Collector(plan.spec)
         self.records: deque[Record] = deque(maxlen=KEPT)
-        self.due = now
         self.busy = False
+        self._next_tick = now
+        self._zero_at: float | None = None
         self._state = initial_state(plan.spec, ready, now)
 
-    def configure(self, plan: RevisionPlan, now: float) -> None:
-        """Follow a changed plan, and decide by it soon; what was measured stays. A changed way to run replicas is a new
-        chance for starts that failed."""
+    @property
+    def due(self) -> float:
+        """When the next decision is to be made: at the next tick, or when the idle period ends."""
+        return self._next_tick if self._zero_at is None else min(self._next_tick, self._zero_at)
+
+    def configure(self, plan: RevisionPlan, desired: int, now: float) -> None:
+        """Follow a changed plan, and decide by it soon; what was measured stays. When something else is measured from
+        now on, panic holds the `desired` replicas meanwhile. A changed way to run replicas is a new chance for starts
+        that failed."""
         if plan == self.plan:
             return
         self.collector.configure(plan.spec, now)
         self._state = State.load(plan.spec, self._state.dump(self.plan.spec, now), now)
+        if plan.spec.metric is not self.plan.spec.metric:
+            self._state = _holding(self._state, desired, now)
         if plan.replica != self.plan.replica:
             self.life = replace(self.life, overdue=0, retry_at=None)
-        self.due = now
+        self._next_tick = now
         self.plan = plan
 
     def step(self, replicas: ReplicaSet, stats: RevisionStats, now: float, *, poked: bool = False) -> Record:
@@ -84,10 +92,9 @@ class Revision:
         record = Record(now, outcome, tell(outcome, now), poked)
         self.records.append(record)
         self.busy = stats.open > 0
-        if not poked:
-            self.due = now + spec.tick
-        if outcome.zero_at is not None:
-            self.due = min(self.due, outcome.zero_at)
+        self._zero_at = outcome.zero_at
+        if now >= self._next_tick:
+            self._next_tick = now + spec.tick
         return record
 
     def dump(self, replicas: ReplicaSet, stats: RevisionStats, now: float) -> dict[str, Any]:
@@ -95,7 +102,10 @@ class Revision:
         life = self.life
         return {
             "desired": replicas.desired,
+            "ready": replicas.count(Phase.READY),
             "collector": self.collector.dump(now),
+            "tick_in": max(0.0, self._next_tick - now),
+            "zero_in": None if self._zero_at is None else max(0.0, self._zero_at - now),
             "decision": self._state.dump(self.plan.spec, now),
             "initialized": life.initialized,
             "awake_age": _age(life.awake_since, now),
@@ -107,30 +117,37 @@ class Revision:
         """Continue from what `dump` gave `away` seconds ago. ValueError, and no change, when `data` is not like that.
 
         Windows and panic go on as if no time had passed, unless the whole stable window has. Where fewer replicas are
-        `ready` than there were, panic holds the number: the rates start from what is ready, and would take away from a
+        `ready` than were then, panic holds the number: the rates start from what is ready, and would take away from a
         busy service what it has not got back yet.
         """
         fields = checks.mapping(data, "revision")
         spec = self.plan.spec
         desired = checks.whole(checks.field(fields, "desired", "revision"), "revision.desired", 0)
+        were_ready = checks.whole(checks.field(fields, "ready", "revision"), "revision.ready", 0)
         initialized = checks.truth(checks.field(fields, "initialized", "revision"), "revision.initialized")
-        awake, idle, tagged = (_since(fields, key, now - away) for key in ("awake_age", "idle_age", "tagged_age"))
+        tick_in = checks.number(checks.field(fields, "tick_in", "revision"), "revision.tick_in", 0, LONGEST)
+        awake, idle, tagged = (_time(fields, key, now - away, -1) for key in ("awake_age", "idle_age", "tagged_age"))
+        zero_at = _time(fields, "zero_in", now - away, 1)
         collector = Collector.load(spec, checks.field(fields, "collector", "revision"), now)
         state = State.load(spec, checks.field(fields, "decision", "revision"), now)
         self.life = Life(initialized, awake)
+        self._next_tick = max(now, now - away + min(tick_in, spec.tick))
+        self._zero_at = zero_at
         if away <= spec.stable_window:
             self.collector = collector
-            self._state = state if desired <= max(1, ready) else _holding(state, desired, now)
+            self._state = state if ready >= were_ready else _holding(state, desired, now)
         return Memory(desired, idle, tagged)
 
 
 def _holding(state: State, desired: int, now: float) -> State:
-    return State(now, max(desired, state.max_panic), state.maxima)
+    """Return `state` in panic, so that none of several replicas is taken away for a stable window."""
+    return state if desired <= 1 else State(now, max(desired, state.max_panic), state.maxima)
 
 
-def _since(fields: Mapping[str, object], key: str, saved_at: float) -> float | None:
-    age = checks.field(fields, key, "revision")
-    return None if age is None else saved_at - checks.number(age, f"revision.{key}", 0, LONGEST)
+def _time(fields: Mapping[str, object], key: str, saved_at: float, direction: int) -> float | None:
+    """Return the time that lies as long before (-1) or after (1) `saved_at` as `key` says; None if it says nothing."""
+    seconds = checks.field(fields, key, "revision")
+    return None if seconds is None else saved_at + direction * checks.number(seconds, f"revision.{key}", 0, LONGEST)
 
 
 def _age(since: float | None, now: float) -> float | None:

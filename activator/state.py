@@ -11,11 +11,14 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from activator.kpa import checks
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
 VERSION = 1
+LATEST = 1e12
 FILE = "revisions.json"
 
 
@@ -75,6 +78,7 @@ def load(directory: Path, wall: float) -> Saved:
     try:
         if data["version"] != VERSION:
             raise StateError(f"{path}: version {data['version']!r} is not {VERSION}")
-        return Saved(dict(data["revisions"]), max(0.0, wall - float(data["saved_at"])))
+        saved_at = checks.number(data["saved_at"], "saved_at", 0, LATEST)
+        return Saved(dict(data["revisions"]), max(0.0, wall - saved_at))
     except (KeyError, TypeError, ValueError) as error:
         raise StateError(f"{path}: the saved state is damaged ({error!r})") from error

@@ -26,6 +26,7 @@ done = function(summary, latency, requests)
     latency:percentile(99) / 1e3))
 end
 """
+TIMEOUT_SECONDS = 10
 HOST = (("Host", "model.example"),)
 TWELVE = (  # with Content-Length, which wrk adds
     *HOST,
@@ -83,7 +84,10 @@ class Wrk:
         self._connections = scenario.connections
         self._script = directory / f"{scenario.name}.lua"
         self._script.write_text(_script(scenario))
-        self._command = pinned(core, [find("wrk", "apt-get install wrk"), "-t1", "-s", str(self._script)])
+        self._command = pinned(
+            core,
+            [find("wrk", "apt-get install wrk"), "-t1", "--timeout", f"{TIMEOUT_SECONDS}s", "-s", str(self._script)],
+        )
 
     def run(self, port: int, seconds: int) -> Answered:
         """Load `port` for so many seconds."""

@@ -7,6 +7,7 @@ the client is, streams bodies both ways, writes no access log and has one thread
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -189,7 +190,7 @@ PEERS: dict[str, Callable[[Place], list[str]]] = {
 
 
 def versions() -> dict[str, str]:
-    """Return what the programs that are here say of their version."""
+    """Return the versions of the programs that are here."""
     asked = {"haproxy": "-v", "nginx": "-v", "go": "version", "caddy": "version", "wrk": "-v"}
     return {program: _version(program, flag) for program, flag in asked.items()}
 
@@ -199,7 +200,8 @@ def _version(program: str, flag: str) -> str:
         told = subprocess.run([find(program, ""), flag], capture_output=True, text=True, check=False)
     except Absent:
         return "absent"
-    return (told.stdout + told.stderr).strip().partition("\n")[0]
+    number = re.search(r"\d+(\.\d+)+", told.stdout + told.stderr)
+    return number[0] if number else "unknown"
 
 
 def _module(name: str, place: Place) -> list[str]:

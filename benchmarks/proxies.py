@@ -1,7 +1,7 @@
 """CPU per proxied request, of this router beside its peers, in one run on one machine.
 
-Each proxy has one core to itself; the model and wrk share the other one. The proxies take turns, several rounds of a
-few seconds, so that whatever else happens on the machine meets all of them. The least CPU of a proxy's rounds is the
+Each proxy has one core to itself; the model and wrk share the other one. The proxies take turns, many rounds of two
+seconds, so that whatever else happens on the machine meets all of them. The least CPU of a proxy's rounds is the
 figure to compare: noise only adds. Run `python -m benchmarks proxies` (--quick for a first impression).
 """
 
@@ -29,8 +29,8 @@ WARM_SECONDS = 1
 class Plan:
     """How much is measured."""
 
-    rounds: int = 5
-    seconds: int = 3
+    rounds: int = 8
+    seconds: int = 2
 
 
 QUICK = Plan(rounds=2, seconds=1)
@@ -106,14 +106,14 @@ def _round(wrk: Wrk, proxy: Started, seconds: int) -> Sample:
     before = cpu_seconds(proxy.pid)
     told = wrk.run(proxy.port, seconds)
     used = cpu_seconds(proxy.pid) - before
-    return Sample(told.requests, told.seconds, used, told.errors, told.p99_ms)
+    return Sample(told.requests, round(told.seconds, 3), round(used, 2), told.errors, told.p99_ms)
 
 
 def _model(scenario: Scenario, directory: Path, stack: ExitStack) -> int:
     """Start the model of a scenario; return its port."""
     place = Place(directory, new_port(), 0)
     try:
-        command = python_model(place) if scenario.body > 1 << 20 else nginx_model(place)
+        command = python_model(place) if scenario.moved and scenario.body else nginx_model(place)
     except Absent:
         command = python_model(place)
     stack.enter_context(running(pinned(cores()[1], command), place.port, directory / "model.log"))

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from benchmarks.load import Scenario
 
+QUIET = 0.1  # share of busy cores up to which a result is worth keeping
 DECISION_BUDGET_US, DECISIONS_BUDGET_SECONDS = 50.0, 1.0
 BOUNDS = (("go", 0.75, "required"), ("sketch", 1.5, "required"), ("go", 0.6, "aim"), ("haproxy", 1.5, "aim"))
 
@@ -32,7 +33,8 @@ class Report:
         """Print where and when."""
         versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
         self.say(f"{machine['date']}, {machine['cores']} cores of {machine['processor']}, {machine['kernel']}.")
-        self.say(f"Other work kept {machine['busy_before']:.0%} of the cores busy just before. {versions}\n")
+        self.say(f"Versions: {versions}.")
+        self.say(f"Other work kept {machine['busy_before']:.0%} of the cores busy just before.{_warning(machine)}\n")
 
     def proxies(self, figures: dict[str, Any]) -> None:
         """Print one table per scenario, then the verdicts."""
@@ -122,3 +124,7 @@ class Report:
             table.add_row(*row)
         self.say(title)
         self._console.print(table)
+
+
+def _warning(machine: dict[str, Any]) -> str:
+    return " That is too much: costs are too high and ratios uncertain." if machine["busy_before"] > QUIET else ""

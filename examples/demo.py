@@ -1,4 +1,4 @@
-"""From zero to four replicas and back in under a minute: what the edge does, told with the numbers it measures.
+"""From zero to several replicas and back in under a minute: what the edge does, told with the numbers it measures.
 
 It runs the two models of config/demo.yaml behind a real edge and asks them over HTTP. Nothing is staged: each chapter
 sends requests and prints what came back. What is not as it should be ends the demo with status 1.

@@ -11,7 +11,7 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from router.errors import EdgeError, Reason
-from router.queue import SUSPECT_SECONDS, Queue
+from router.queue import Queue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -24,15 +24,18 @@ if TYPE_CHECKING:
     from router.table import Revision
     from router.upstream import Upstream
 
+SUSPECT_SECONDS = 0.1
+BROKE_SECONDS = 0.02
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 class Admitted:
     """A slot on a replica and a connection to it, given back on leaving the context."""
 
-    __slots__ = ("_queue", "_slots", "_upstream")
+    __slots__ = ("_admission", "_queue", "_slots", "_upstream")
 
-    def __init__(self, queue: Queue, slots: Slots, upstream: Upstream) -> None:
+    def __init__(self, admission: Admission, queue: Queue, slots: Slots, upstream: Upstream) -> None:
+        self._admission = admission
         self._queue = queue
         self._slots = slots
         self._upstream = upstream
@@ -40,7 +43,9 @@ class Admitted:
     def __enter__(self) -> Upstream:
         return self._upstream
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        if isinstance(error, EdgeError) and error.reason is Reason.UPSTREAM_BROKE:
+            self._admission.avoid(self._queue, self._slots, BROKE_SECONDS)
         self._queue.release(self._slots)
 
 
@@ -75,7 +80,7 @@ class Admission:
             if upstream is None:
                 upstream = await self._connect(exchange, queue, slots)
             if upstream is not None:
-                return Admitted(queue, slots, upstream)
+                return Admitted(self, queue, slots, upstream)
         raise exchange.failure
 
     def replace(self, revisions: Mapping[str, Revision]) -> None:
@@ -95,7 +100,8 @@ class Admission:
             queue.update(replicas, self._clock())
 
     def sweep(self, now: float) -> None:
-        """End holds and uploads that are over; forget the queues of revisions that have left the table once nothing runs there."""
+        """End holds and uploads that are over; forget the queues of revisions that have left the table once nothing
+        runs there."""
         for queue in self.queues.values():
             queue.expire(now)
         for exchange, deadline in list(self._uploads.items()):
@@ -128,8 +134,7 @@ class Admission:
         try:
             upstream = await self._pool.connect(slots.endpoint)
         except (OSError, TimeoutError):
-            queue.suspect(slots, self._clock())
-            asyncio.get_running_loop().call_later(SUSPECT_SECONDS, self._trust, queue, slots.suspect_until)
+            self.avoid(queue, slots, SUSPECT_SECONDS)
             queue.release(slots)
             if exchange.revision.name in self._retired:
                 self._resolve(exchange)
@@ -142,6 +147,12 @@ class Admission:
             queue.release(slots)
             raise exchange.failure
         return upstream
+
+    def avoid(self, queue: Queue, slots: Slots, seconds: float) -> None:
+        """Send nothing to a replica for a moment: it could not be connected, or it broke a connection and may be dying,
+        of which its scaler will tell in a moment, too."""
+        queue.suspect(slots, self._clock() + seconds)
+        asyncio.get_running_loop().call_later(seconds, self._trust, queue, slots.suspect_until)
 
     def _trust(self, queue: Queue, suspect_until: float) -> None:
         queue.refresh(max(self._clock(), suspect_until))  # the loop's clock is coarser

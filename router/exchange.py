@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from router.answer import respond
 from router.errors import EdgeError, Reason
-from router.table import Revision, Service
+from router.table import OnDisconnect, Revision, Service
 
 if TYPE_CHECKING:
     import asyncio
@@ -142,6 +142,13 @@ class Exchange:
             self.failure = error
             if self._waiting is not None and not self._waiting.done():
                 self._waiting.set_exception(error)
+
+    @property
+    def outlives_client(self) -> bool:
+        """Whether the request was sent whole, to be finished whoever waits for the response."""
+        body = self.request.body
+        whole = self.upstream is not None and (body is None or body.complete)
+        return whole and self.revision.limits.on_disconnect is OnDisconnect.FINISH
 
     def client_left(self) -> None:
         """Take note that nobody waits for the response. What was sent to a replica goes on until it is done, or is

@@ -7,6 +7,8 @@ dropped for a moment before the connection is closed, since a reset would destro
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from collections import deque
 from typing import TYPE_CHECKING, cast
 
@@ -28,15 +30,18 @@ HEAD_SECONDS = 10.0
 IDLE_SECONDS = 60.0
 LINGER_SECONDS = 1.0
 BACKLOG = 4096
+RESET = struct.pack("ii", 1, 0)  # linger for 0 s
 
 
 class Connection(asyncio.Protocol):
     """One client's connection."""
 
     __slots__ = (
+        "_clogged",
         "_closing",
         "_current",
         "_edge",
+        "_half_closed",
         "_paused",
         "_reader",
         "_refusal",
@@ -61,6 +66,8 @@ class Connection(asyncio.Protocol):
         self._refusal: EdgeError | None = None
         self._unread = b""
         self._paused = False
+        self._clogged = False  # the client does not read fast enough
+        self._half_closed = False  # the client sends no more
         self._closing = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -70,7 +77,7 @@ class Connection(asyncio.Protocol):
         self._edge.connections.add(self)
 
     def data_received(self, data: bytes) -> None:
-        if self._closing:
+        if self._closing or self._refusal is not None:
             return
         if len(data) > SLICE or self._unread:
             self._unread += data
@@ -84,9 +91,11 @@ class Connection(asyncio.Protocol):
             self._refuse(refusal)
 
     def eof_received(self) -> bool:
-        if self._current is None:
+        current = self._current
+        if current is None and not self._waiting:
             return False
-        if self._current.upstream is None:
+        self._half_closed = True
+        if current is not None and not current.outlives_client:
             self._leave()
         return True  # the client may only have closed its sending side
 
@@ -96,17 +105,21 @@ class Connection(asyncio.Protocol):
         self._leave()
 
     def pause_writing(self) -> None:
+        self._clogged = True
         if self._current is not None and self._current.upstream is not None:
             self._current.upstream.pause_reading()
 
     def resume_writing(self) -> None:
-        if self._current is not None and self._current.upstream is not None:
+        self._clogged = False
+        if self._current is None:
+            self._run_next()
+        elif self._current.upstream is not None:
             self._current.upstream.resume_reading()
 
     def on_request(self, request: Request) -> None:
         """Take a request from the reader: run it now or in its turn."""
         exchange = Exchange(request, self, self._edge.clock())
-        if self._current is None and not self._waiting:
+        if self._current is None and not self._waiting and not self._clogged:
             self._run(exchange)
             return
         self._waiting.append(exchange)
@@ -119,9 +132,10 @@ class Connection(asyncio.Protocol):
             self._transport.write(data)
 
     def abort(self) -> None:
-        """Cut the connection."""
+        """Cut the connection by a reset: after an orderly close, a body that ends with its connection looks whole."""
         self._closing = True
         if not self.lost:
+            self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
             self._transport.abort()
 
     def pause_reading(self) -> None:
@@ -175,6 +189,9 @@ class Connection(asyncio.Protocol):
         self._closing = True
         if self.lost:
             return
+        if self._half_closed:
+            self._transport.close()
+            return
         if self._paused:
             self._transport.resume_reading()
         if self._transport.can_write_eof():
@@ -199,14 +216,20 @@ class Connection(asyncio.Protocol):
         self._current = None
         self._edge.idle(self)
         self.active_since = self._edge.clock()
-        if not exchange.keep_alive or self._edge.draining:
+        if not exchange.keep_alive or self._edge.draining or (self._half_closed and not self._waiting):
             self.finish()
         elif self._waiting:
-            self._run(self._waiting.popleft())
-            if self._paused:
-                self.resume_reading()
+            self.loop.call_soon(self._run_next)  # not from here: a thousand may be answered at once
         elif self._refusal is not None:
             self._refuse(self._refusal)
+        elif self._paused:
+            self.resume_reading()
+
+    def _run_next(self) -> None:
+        """Run the next of those that wait, if the client takes its answer."""
+        if self._waiting and self._current is None and not self._clogged and not self._closing:
+            self._run(self._waiting.popleft())
+            self.resume_reading()
 
     def _refuse(self, refusal: EdgeError) -> None:
         """Answer what cannot be parsed, after what came before it; then close."""

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from router.table import Revision
 
 BUSY_RETRY_AFTER = 5.0
-SUSPECT_SECONDS = 0.1
 
 
 class Waiter:
@@ -115,9 +114,9 @@ class Queue:
         if self._waiting:
             self._grant()
 
-    def suspect(self, slots: Slots, now: float) -> None:
-        """Send nothing to a replica that could not be connected until SUSPECT_SECONDS from now; then call `refresh`."""
-        slots.suspect_until = now + SUSPECT_SECONDS
+    def suspect(self, slots: Slots, until: float) -> None:
+        """Send nothing to a replica that may be dead until then; then call `refresh`."""
+        slots.suspect_until = until
         self._usable = [other for other in self._usable if other is not slots]
 
     def expire(self, now: float) -> None:

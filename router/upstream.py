@@ -14,7 +14,6 @@ from router.errors import EdgeError, Reason
 from router.exchange import ClientGone
 from router.headers import request_head
 from router.response import BadResponse, ResponseReader
-from router.table import OnDisconnect
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,6 +29,7 @@ class Upstream(asyncio.Protocol):
         "_clock",
         "_exchange",
         "_give",
+        "_paused",
         "_reader",
         "_transport",
         "endpoint",
@@ -45,6 +45,7 @@ class Upstream(asyncio.Protocol):
         self.usable = True
         self._give = give
         self._clock = clock
+        self._paused = False
         self._exchange: Exchange | None = None
         self._reader = ResponseReader(clock)
 
@@ -64,6 +65,8 @@ class Upstream(asyncio.Protocol):
                 exchange.keep_alive = False
                 self.usable = False
             exchange.upstream = self._exchange = None
+            if self._paused:
+                self.resume_reading()
             self._give(self)
 
     def check_clocks(self, now: float) -> None:
@@ -85,19 +88,20 @@ class Upstream(asyncio.Protocol):
         exchange = self._exchange
         if exchange is None:
             return
-        body = exchange.request.body
-        if exchange.revision.limits.on_disconnect is OnDisconnect.CANCEL or (body is not None and not body.complete):
-            exchange.fail(ClientGone())
-        else:
+        if exchange.outlives_client:
             self.resume_reading()
+        else:
+            exchange.fail(ClientGone())
 
     def pause_reading(self) -> None:
         """Stop reading the response: the client is slower."""
+        self._paused = True
         if not self._transport.is_closing():
             self._transport.pause_reading()
 
     def resume_reading(self) -> None:
         """Read on."""
+        self._paused = False
         if not self._transport.is_closing():
             self._transport.resume_reading()
 

@@ -29,7 +29,7 @@ BOUNDS = Bounds(initial_scale=0, idle_period=300.0)
 
 
 def plan(name: str = NAME, spec: Spec = SPEC, bounds: Bounds = BOUNDS, command: str = "model") -> RevisionPlan:
-    return RevisionPlan(name, name.split("-")[0], spec, bounds, ReplicaSpec(command=(command,)))
+    return RevisionPlan(name, name.split("-", maxsplit=1)[0], spec, bounds, ReplicaSpec(command=(command,)))
 
 
 def spec(**changes: Any) -> Spec:
@@ -42,23 +42,25 @@ def bounds(**changes: Any) -> Bounds:
 
 @dataclass(eq=False)
 class Request:
-    """A request: held while it has no replica, refused when its revision's starts failed."""
+    """A request; it is held while it has no replica."""
 
     revision: str
     tagged: bool
     replica: str | None = None
-    refused: bool = False
     dispatched_at: float | None = None
 
 
 class FakeTraffic:
-    """A router whose requests end when a test says so. A replica takes one request at a time."""
+    """A router whose requests end when a test says so. A replica takes one request at a time.
+
+    `told` is the last snapshot per revision; `refused` are the requests that were told of failing starts.
+    """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.wake: Callable[[str], None] = lambda revision: None
         self.told: dict[str, Replicas] = {}
-        self.updates: list[Replicas] = []
         self.requests: list[Request] = []
+        self.refused: list[Request] = []
         self._clock = clock
         self._demands: dict[str, Demand] = {}
         self._ended = asyncio.Event()
@@ -91,7 +93,6 @@ class FakeTraffic:
 
     def update(self, replicas: Replicas) -> None:
         self.told[replicas.revision] = replicas
-        self.updates.append(replicas)
         self._dispatch(replicas.revision)
         if replicas.start.phase == "failing":
             for request in self._held(replicas.revision):
@@ -115,7 +116,7 @@ class FakeTraffic:
             await self._ended.wait()
 
     def _refuse(self, request: Request) -> None:
-        request.refused = True
+        self.refused.append(request)
         self.leave(request)
 
     def _held(self, revision: str) -> list[Request]:
@@ -206,21 +207,28 @@ class Stage:
 
     async def restart(self, *plans: RevisionPlan, away: float = 0.0) -> list[str]:
         """Stop the loop, and run a new one from what was saved `away` seconds ago; return what it complains of."""
-        saved = json.loads(json.dumps(self.loop.dump()))
+        saved = self.loop.dump()
         await self.stop()
-        self.loop.revisions = {}
         await asyncio.sleep(away)
+        return await self.resume(saved, away, *plans)
+
+    async def resume(self, saved: dict[str, Any], away: float, *plans: RevisionPlan) -> list[str]:
+        """Run a new loop from what was saved `away` seconds ago; return what it complains of."""
         loop = self.new_loop(*plans)
-        problems = loop.restore(saved, away)
+        problems = loop.restore(json.loads(json.dumps(saved)), away)
         self._task = asyncio.create_task(loop.run())
         return problems
 
     async def lose_replicas(self) -> None:
         """Take all replicas away at once, as when the edge that ran them has died."""
+        self.traffic.told.clear()
         await self.scaler.close(drain=0)
         self.scaler = MemoryScaler(self.traffic, clock=self.clock)
+        self.scaler.subscribe(self._saw)
 
     async def stop(self) -> None:
+        """Stop the loop; it tells nobody anything any more."""
+        self.loop.revisions = {}
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -42,8 +43,8 @@ class TestTick:
             await asyncio.sleep(1)
             assert stage.clock() == pytest.approx(5.6)
             assert seconds == [1.0] * 5
-            windows = stage.revision().collector.windows
-            assert windows.stable.dump(stage.clock())["values"][:4] == [1.0] * 4
+            values: Any = stage.revision().collector.windows.stable.dump(stage.clock())["values"]
+            assert values[:4] == [1.0] * 4
 
     async def test_a_loop_without_revisions_waits_for_some(self) -> None:
         async with on_stage() as stage:
@@ -73,6 +74,7 @@ class TestPoke:
     async def test_a_request_before_the_loop_runs_is_not_missed(self) -> None:
         async with on_stage() as stage:
             await stage.stop()
+            stage.new_loop(plan())
             stage.arrive()
             assert stage.desired() == 1
 
@@ -148,7 +150,7 @@ class TestIdle:
             assert stage.ready() == 1
             await asyncio.sleep(0.2)
             assert stage.desired() == 0
-            assert stage.changes[-1] == (pytest.approx(333.3), NAME, 0)
+            assert stage.changes[-1][0] == pytest.approx(333.3)
 
     async def test_thirty_minutes_mean_thirty_minutes(self) -> None:
         async with on_stage(plan(bounds=bounds(idle_period=1800))) as stage:
@@ -389,6 +391,17 @@ class TestReload:
             after = stage.last().outcome.decision
             assert after.stable == pytest.approx(before.stable, rel=0.05)
             assert after.panic == pytest.approx(before.panic, rel=0.05)
+
+    async def test_a_changed_metric_takes_nothing_away_before_it_has_been_measured(self) -> None:
+        async with on_stage() as stage:
+            stage.arrive(4)
+            await asyncio.sleep(175)
+            assert stage.ready() == 4
+            stage.configure(plan(spec=spec(metric=Metric.RPS)))
+            await asyncio.sleep(120)
+            assert stage.ready() == 4
+            await asyncio.sleep(60)
+            assert stage.ready() == 1
 
     async def test_a_changed_tick_keeps_the_scale_down_delay(self) -> None:
         patient = spec(scale_down_delay=600.0, stable_window=6.0, panic_window=2.0)

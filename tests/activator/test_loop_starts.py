@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+
 import pytest
 
 from activator.scalers.base import Phase
@@ -21,9 +23,9 @@ class TestFailing:
             (request,) = stage.arrive()
             await asyncio.sleep(2.5)
             assert stage.replicas().failures == 2
-            assert not request.refused
+            assert request not in stage.traffic.refused
             await asyncio.sleep(2)
-            assert request.refused
+            assert request in stage.traffic.refused
             start = stage.traffic.told[NAME].start
             assert (start.phase, start.message, start.attempts) == ("failing", "CUDA is missing", 3)
 
@@ -41,13 +43,13 @@ class TestFailing:
         async with on_stage(plan(bounds=bounds(start_attempts=5))) as stage:
             stage.script(BROKEN)
             stage.arrive()
-            await asyncio.sleep(20.5)
+            await asyncio.sleep(10.5)
             start = stage.traffic.told[NAME].start
             assert stage.desired() == 0
             assert start.retry_at is not None
             assert start.retry_at > stage.clock()
             (request,) = stage.arrive()
-            assert request.refused
+            assert request in stage.traffic.refused
             assert stage.desired() == 0
 
     async def test_one_request_after_that_tries_one_start(self) -> None:
@@ -59,13 +61,13 @@ class TestFailing:
             (request,) = stage.arrive()
             assert stage.replicas().count(Phase.STARTING) == 1
             await asyncio.sleep(1.5)
-            assert request.refused
+            assert request in stage.traffic.refused
             await asyncio.sleep(100)
             assert len(stage.started) <= started + 2  # the second is begun before the next tick
 
     async def test_a_model_that_was_mended_serves_the_next_request(self) -> None:
         async with on_stage() as stage:
-            stage.script(*[BROKEN] * 6, Start(delay=1))
+            stage.script(*[BROKEN] * 5, Start(delay=1))
             stage.arrive()
             await asyncio.sleep(200)
             (request,) = stage.arrive()
@@ -78,7 +80,7 @@ class TestFailing:
             stage.script(Start(failure="command 'model' was not found", doomed=True))
             (request,) = stage.arrive()
             await asyncio.sleep(0.1)
-            assert request.refused
+            assert request in stage.traffic.refused
             assert stage.traffic.told[NAME].start.message == "command 'model' was not found"
 
     async def test_with_min_scale_starts_go_on_ever_more_slowly(self) -> None:
@@ -118,18 +120,18 @@ class TestDeadline:
             stage.script(Start(delay=100_000))
             (request,) = stage.arrive()
             await asyncio.sleep(3600)
-            assert not request.refused
+            assert request not in stage.traffic.refused
             await asyncio.sleep(61)
-            assert request.refused
+            assert request in stage.traffic.refused
 
     async def test_a_start_that_takes_too_long_is_ended_and_told(self) -> None:
         async with on_stage(plan(bounds=self.SLOW)) as stage:
             stage.script(Start(delay=100_000))
             (request,) = stage.arrive()
             await asyncio.sleep(609)
-            assert not request.refused
+            assert request not in stage.traffic.refused
             await asyncio.sleep(2)
-            assert request.refused
+            assert request in stage.traffic.refused
             assert stage.replicas().replicas == ()
             start = stage.traffic.told[NAME].start
             assert (start.phase, start.attempts) == ("failing", 1)
@@ -150,12 +152,12 @@ class TestDeadline:
             stage.arrive()
             await asyncio.sleep(611)
             (request,) = stage.arrive()
-            assert request.refused
+            assert request in stage.traffic.refused
             await asyncio.sleep(100)
             assert len(stage.started) == 1
             stage.script(Start(delay=1))
             (request,) = stage.arrive()
-            await asyncio.sleep(2)
+            await asyncio.sleep(20)
             assert request.replica is not None
             assert stage.revision().life.overdue == 0
 
@@ -164,7 +166,7 @@ class TestDeadline:
             stage.script(Start(delay=100_000))
             await asyncio.sleep(500)
             times = list(stage.started.values())
-            assert [late - early for early, late in zip(times, times[1:], strict=False)] == [40, 50, 70, 110, 190]
+            assert [late - early for early, late in itertools.pairwise(times)] == [40, 50, 70, 110, 190]
 
     async def test_a_second_replica_that_never_comes_up_costs_the_first_nothing(self) -> None:
         async with on_stage(plan(bounds=self.SLOW)) as stage:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import uuid4
@@ -39,7 +40,7 @@ class Daemon:
     def __init__(self, home: Path) -> None:
         self.home = home
         self.file = home / "activator.yaml"
-        self.mark = uuid4().hex
+        self.mark = str(uuid4().int)[:12]
         self.config: Keys = {}
         self.listen = self.admin = ""
         self._stamps = home / "stamps.log"
@@ -117,14 +118,17 @@ class Daemon:
 
     def stop(self) -> None:
         """End it as an operator would. It must end well, with nothing left behind and nothing to be ashamed of."""
-        if self._process is None or self._process.returncode is not None:
+        if self._process is None:
             return
         try:
-            self.signal(signal.SIGTERM)
-            assert self.ended() == 0, self.said
+            if self._process.poll() is None:
+                self.signal(signal.SIGTERM)
+                assert self.ended() == 0, self.said
             assert self.processes() == []
         finally:
-            self._process.kill()
+            for pid in self.processes():
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
             self._process.wait()
         self.check_words()
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 LOAD = 80
 TOGETHER = 4
-FORKED = 4  # the shell, two that sleep, and the model; what has forgotten its environment is told by its arguments
+SLEEPERS = 3  # what a forking model leaves about: a child, a daemon, and one that forgot its environment
 
 
 async def test_killing_a_replica_fails_only_the_requests_on_it(edge: Edge) -> None:
@@ -54,6 +54,8 @@ async def test_a_model_that_crashes_in_the_middle_is_replaced(edge: Edge) -> Non
     answer = await edge.request("clumsy", "/?id=1&crash=1")
     assert (answer.status, answer.reason) == (502, "upstream_broke")
     assert answer.headers["X-Should-Retry"] == "false"
+    dead = edge.stamps("clumsy-1")[0].replica
+    await edge.until(lambda: any(line["replica"] == dead and line["phase"] == "gone" for line in edge.logs("replica")))
     assert (await edge.request("clumsy", "/?id=2")).status == 200
     assert [stamp.request for stamp in edge.stamps("clumsy-1")] == ["1", "2"]
 
@@ -83,7 +85,7 @@ async def test_a_killed_edge_leaves_nothing_behind_and_its_successor_goes_on(ser
     clocks = await _idle_clocks(edge)
     await edge.until(lambda: _is_saved(edge))
 
-    await some(edge.daemon.mark, FORKED)
+    await some(f".{edge.daemon.mark}", SLEEPERS)
     edge.daemon.signal(signal.SIGKILL)
     assert edge.daemon.ended() == -signal.SIGKILL
     assert await all_gone(edge.daemon.mark, within=5)

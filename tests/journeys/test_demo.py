@@ -60,7 +60,7 @@ def listening(output: str) -> bool:
         return client.connect_ex((found[1], int(found[2]))) == 0
 
 
-async def test_the_demo_goes_from_zero_to_four_replicas_and_back_and_ends_well() -> None:
+async def test_the_demo_goes_from_zero_to_several_replicas_and_back_and_ends_well() -> None:
     async with demo() as process:
         status, output, errors = await rest(process)
 

@@ -62,9 +62,13 @@ class Client:
 
 
 class Wakes(list[str]):
-    """The revisions for which capacity was asked."""
+    """The revisions for which capacity was asked. `error` is raised instead, if there is one."""
+
+    error: Exception | None = None
 
     def wake(self, revision: str) -> None:
+        if self.error is not None:
+            raise self.error
         self.append(revision)
 
 
@@ -124,3 +128,34 @@ def replicas(count: int, of: str = "a-1", phase: str = "ready", **start: object)
     """Return a snapshot of `count` replicas, named r1, r2 and so on."""
     endpoints = tuple(Endpoint(f"r{number}", "192.0.2.1", 8000 + number) for number in range(1, count + 1))
     return Replicas(of, endpoints, StartStatus(phase, **start))  # type: ignore[arg-type]
+
+
+class Transport(asyncio.Transport):
+    """A socket that keeps what is written to it; `reading` is whether it would be read."""
+
+    def __init__(self) -> None:
+        super().__init__({"peername": ("192.0.2.7", 1234)})
+        self.got = b""
+        self.reading = True
+        self.closed = False
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.got += bytes(data)
+
+    def pause_reading(self) -> None:
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        self.reading = True
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def can_write_eof(self) -> bool:
+        return False
+
+    def close(self) -> None:
+        self.closed = True
+
+    def abort(self) -> None:
+        self.closed = True

@@ -1,28 +1,32 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from router.errors import EdgeError, Reason
-from tests.router.waiting import Stage
+
+if TYPE_CHECKING:
+    from tests.router.waiting import Staged
 
 pytestmark = pytest.mark.looptime
 
 
-async def test_a_request_that_finds_no_replica_asks_for_one() -> None:
-    stage = Stage()
+async def test_a_request_that_finds_no_replica_asks_for_one(staged: Staged) -> None:
+    stage = staged()
     await stage.arrived(1)
     assert stage.wakes == ["a-1"]
 
 
-async def test_a_request_that_only_finds_no_slot_asks_for_nothing() -> None:
-    stage = Stage(container_concurrency=1)
+async def test_a_request_that_only_finds_no_slot_asks_for_nothing(staged: Staged) -> None:
+    stage = staged(container_concurrency=1)
     stage.grow(1)
     await stage.arrived(2)
     assert stage.wakes == []
 
 
-async def test_a_request_whose_client_has_left_asks_for_nothing() -> None:
-    stage = Stage()
+async def test_a_request_whose_client_has_left_asks_for_nothing(staged: Staged) -> None:
+    stage = staged()
     caller = stage.arrive()
     caller.leave()
     await stage.turn()
@@ -32,8 +36,8 @@ async def test_a_request_whose_client_has_left_asks_for_nothing() -> None:
     assert (stage.dispatched, stage.running()) == ([], {})
 
 
-async def test_a_request_that_could_not_be_connected_goes_back_to_its_place() -> None:
-    stage = Stage(container_concurrency=1)
+async def test_a_request_that_could_not_be_connected_goes_back_to_its_place(staged: Staged) -> None:
+    stage = staged(container_concurrency=1)
     stage.connections.refused = {"r1"}
     await stage.arrived(3)
     stage.grow(1)
@@ -44,16 +48,16 @@ async def test_a_request_that_could_not_be_connected_goes_back_to_its_place() ->
     assert stage.dispatched == ["c1"]
 
 
-async def test_it_takes_another_replica_if_there_is_one() -> None:
-    stage = Stage(container_concurrency=1)
+async def test_it_takes_another_replica_if_there_is_one(staged: Staged) -> None:
+    stage = staged(container_concurrency=1)
     stage.connections.refused = {"r1"}
     stage.grow(2)
     (caller,) = await stage.arrived(1)
     assert (caller.state, caller.replica, stage.running()) == ("running", "r2", {"r2": 1})
 
 
-async def test_a_replica_that_refuses_is_tried_again_every_100_ms_and_not_more_often() -> None:
-    stage = Stage()
+async def test_a_replica_that_refuses_is_tried_again_every_100_ms_and_not_more_often(staged: Staged) -> None:
+    stage = staged()
     stage.connections.refused = {"r1"}
     stage.grow(1)
     (caller,) = await stage.arrived(1)
@@ -65,8 +69,8 @@ async def test_a_replica_that_refuses_is_tried_again_every_100_ms_and_not_more_o
     assert caller.state == "running"
 
 
-async def test_the_hold_counts_on_while_connects_fail() -> None:
-    stage = Stage(hold=5.0)
+async def test_the_hold_counts_on_while_connects_fail(staged: Staged) -> None:
+    stage = staged(hold=5.0)
     stage.connections.refused = {"r1"}
     stage.grow(1)
     (caller,) = await stage.arrived(1)
@@ -77,8 +81,8 @@ async def test_the_hold_counts_on_while_connects_fail() -> None:
     assert caller.error.reason == Reason.HOLD_TIMEOUT
 
 
-async def test_one_who_leaves_while_it_is_connected_gives_slot_and_connection_back() -> None:
-    stage = Stage(container_concurrency=1)
+async def test_one_who_leaves_while_it_is_connected_gives_slot_and_connection_back(staged: Staged) -> None:
+    stage = staged(container_concurrency=1)
     stage.connections.delay = 1.0
     stage.grow(1)
     first, second = await stage.arrived(2)
@@ -89,8 +93,8 @@ async def test_one_who_leaves_while_it_is_connected_gives_slot_and_connection_ba
     assert (second.state, stage.running()) == ("running", {"r1": 1})
 
 
-async def test_those_who_wait_for_a_revision_that_left_the_table_are_resolved_again_in_order() -> None:
-    stage = Stage(container_concurrency=1)
+async def test_those_who_wait_for_a_revision_that_left_the_table_are_resolved_again_in_order(staged: Staged) -> None:
+    stage = staged(container_concurrency=1)
     await stage.arrived(2)
     stage.retire(by="a-2")
     stage.grow(2, of="a-2")
@@ -99,16 +103,16 @@ async def test_those_who_wait_for_a_revision_that_left_the_table_are_resolved_ag
     assert (stage.running("a-1"), stage.running("a-2")) == ({}, {"r1": 1, "r2": 1})
 
 
-async def test_the_new_revision_is_asked_for_a_replica() -> None:
-    stage = Stage()
+async def test_the_new_revision_is_asked_for_a_replica(staged: Staged) -> None:
+    stage = staged()
     await stage.arrived(1)
     stage.retire(by="a-2")
     await stage.turn()
     assert stage.wakes == ["a-1", "a-2"]
 
 
-async def test_those_whose_service_vanished_are_told() -> None:
-    stage = Stage()
+async def test_those_whose_service_vanished_are_told(staged: Staged) -> None:
+    stage = staged()
     (caller,) = await stage.arrived(1)
     stage.vanished = EdgeError(Reason.UNKNOWN_HOST, "")
     stage.retire(by="a-2")
@@ -116,8 +120,8 @@ async def test_those_whose_service_vanished_are_told() -> None:
     assert caller.error is stage.vanished
 
 
-async def test_what_runs_on_a_revision_that_left_the_table_goes_on() -> None:
-    stage = Stage()
+async def test_what_runs_on_a_revision_that_left_the_table_goes_on(staged: Staged) -> None:
+    stage = staged()
     stage.grow(1)
     (caller,) = await stage.arrived(1)
     stage.retire(by="a-2")
@@ -129,8 +133,8 @@ async def test_what_runs_on_a_revision_that_left_the_table_goes_on() -> None:
     assert "a-1" not in stage.admission.queues
 
 
-async def test_an_upload_during_which_its_revision_left_the_table_goes_to_the_new_one() -> None:
-    stage = Stage()
+async def test_an_upload_during_which_its_revision_left_the_table_goes_to_the_new_one(staged: Staged) -> None:
+    stage = staged()
     stage.grow(1)
     caller = stage.arrive(uploading=True)
     await stage.turn()
@@ -142,8 +146,8 @@ async def test_an_upload_during_which_its_revision_left_the_table_goes_to_the_ne
     assert (caller.state, stage.running("a-1"), stage.running("a-2")) == ("running", {}, {"r1": 1})
 
 
-async def test_one_whose_replica_refused_while_its_revision_left_the_table_goes_to_the_new_one() -> None:
-    stage = Stage()
+async def test_one_whose_replica_refused_while_its_revision_left_the_table_goes_to_the_new_one(staged: Staged) -> None:
+    stage = staged()
     stage.connections.refused, stage.connections.delay = {"r1"}, 1.0
     stage.grow(1)
     (caller,) = await stage.arrived(1)
@@ -155,8 +159,8 @@ async def test_one_whose_replica_refused_while_its_revision_left_the_table_goes_
     assert (caller.state, stage.running("a-2")) == ("running", {"r1": 1})
 
 
-async def test_a_body_that_is_still_uploaded_occupies_no_slot_and_already_asks_for_a_replica() -> None:
-    stage = Stage(container_concurrency=1)
+async def test_a_body_that_is_still_uploaded_occupies_no_slot_and_already_asks_for_a_replica(staged: Staged) -> None:
+    stage = staged(container_concurrency=1)
     caller = stage.arrive(uploading=True)
     await stage.turn()
     assert stage.wakes == ["a-1"]
@@ -169,17 +173,14 @@ async def test_a_body_that_is_still_uploaded_occupies_no_slot_and_already_asks_f
     assert caller.state == "running"
 
 
-async def test_a_client_that_waits_to_be_asked_for_its_body_is_asked_at_once() -> None:
-    stage = Stage()
-    caller = stage.arrive(uploading=True)
-    caller.exchange.request.expects_continue = True
-    await stage.turn()
-    client = caller.exchange.client
-    assert getattr(client, "got", b"") == b"HTTP/1.1 100 Continue\r\n\r\n"
+async def test_a_client_that_waits_to_be_asked_for_its_body_is_asked_at_once(staged: Staged) -> None:
+    stage = staged()
+    caller = stage.arrive("Expect: 100-continue", uploading=True)
+    assert caller.client.got == b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
-async def test_a_body_that_never_comes_does_not_keep_a_request_open_beyond_its_hold() -> None:
-    stage = Stage(hold=5.0)
+async def test_a_body_that_never_comes_does_not_keep_a_request_open_beyond_its_hold(staged: Staged) -> None:
+    stage = staged(hold=5.0)
     stage.grow(1)
     caller = stage.arrive(uploading=True)
     await stage.later(4.9)
@@ -189,8 +190,8 @@ async def test_a_body_that_never_comes_does_not_keep_a_request_open_beyond_its_h
     assert (caller.error.reason, caller.error.status) == (Reason.REQUEST_TIMEOUT, 408)
 
 
-async def test_an_upload_for_which_there_would_be_no_room_is_refused_before_it_is_read() -> None:
-    stage = Stage(queue_depth=1)
+async def test_an_upload_for_which_there_would_be_no_room_is_refused_before_it_is_read(staged: Staged) -> None:
+    stage = staged(queue_depth=1)
     await stage.arrived(1)
     caller = stage.arrive(uploading=True)
     await stage.turn()
@@ -198,17 +199,37 @@ async def test_an_upload_for_which_there_would_be_no_room_is_refused_before_it_i
     assert caller.error.reason == Reason.QUEUE_FULL
 
 
-async def test_slots_return_to_zero_whatever_happened() -> None:
-    stage = Stage(container_concurrency=2)
+async def test_slots_return_to_zero_whatever_happened(staged: Staged) -> None:
+    stage = staged(container_concurrency=2)
     stage.connections.delay = 0.01
     stage.grow(2)
     callers = await stage.arrived(9)
     callers[0].leave()
     callers[5].leave()
     await stage.later(0.02)
-    for caller in callers:
-        caller.finish()
+    while running := [caller for caller in callers if caller.state == "running"]:
+        running[-1].finish()
         await stage.later(0.02)
     stage.grow(0)
     assert {caller.state for caller in callers} == {"gone", "done"}
     assert (stage.held, stage.held_bytes, stage.running()) == (0, 0, {})
+
+
+async def test_a_replica_that_broke_may_be_dying_and_gets_nothing_for_a_moment(staged: Staged) -> None:
+    stage = staged(container_concurrency=1)
+    stage.grow(1)
+    first, second = await stage.arrived(2)
+    first.exchange.fail(EdgeError(Reason.UPSTREAM_BROKE, "It broke.", sent=True))
+    await stage.turn()
+    assert (first.state, second.state) == ("refused", "waiting")
+    await stage.later(0.021)
+    assert (second.state, second.replica) == ("running", "r1")
+
+
+async def test_a_replica_that_was_slow_gets_the_next_request_at_once(staged: Staged) -> None:
+    stage = staged(container_concurrency=1)
+    stage.grow(1)
+    first, second = await stage.arrived(2)
+    first.exchange.fail(EdgeError(Reason.UPSTREAM_TIMEOUT, "It was slow.", sent=True))
+    await stage.turn()
+    assert (first.state, second.state) == ("refused", "running")

@@ -129,10 +129,10 @@ def test_a_path_below_no_prefix_leads_nowhere() -> None:
     assert refused("only.example", "/v1/../v2") == Reason.UNKNOWN_PATH
 
 
-@given(st.text("aA.:-[]0x", max_size=12))
+@given(st.text("aA.:-[]0x", max_size=12).filter(lambda host: ".." not in host))
 def test_a_normal_host_stays_as_it_is(host: str) -> None:
-    once = normal_host(host.encode()).removesuffix(b".")
-    assert normal_host(once).removesuffix(b".") == once
+    once = normal_host(host.encode())
+    assert normal_host(once) == once
 
 
 @given(st.text("/.v1%2e;chat", max_size=20))

@@ -14,7 +14,10 @@ from router.table import Limits, Revision
 from tests.router.fakes import Client, Connections, Wakes, replicas, request
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+
+    Staged = Callable[..., "Stage"]
+    """Makes a stage with these limits, which is cleared and checked at the end of its test."""
 
 TURNS = 12  # of the loop, after which everything that can happen has happened
 
@@ -22,13 +25,17 @@ TURNS = 12  # of the loop, after which everything that can happen has happened
 class Caller:
     """A request and its client. `state` tells how far it has come; `replica` is where it ran."""
 
-    def __init__(self, name: str, stage: Stage, exchange: Exchange) -> None:
+    def __init__(self, name: str, stage: Stage, exchange: Exchange, client: Client) -> None:
         self.name = name
         self.exchange = exchange
+        self.client = client
         self.state = "waiting"
         self.replica = ""
         self.error: EdgeError | None = None
         self._stage = stage
+
+    def begin(self) -> None:
+        """Ask for a slot."""
         Drive(self._run())
 
     def __repr__(self) -> str:
@@ -92,18 +99,20 @@ class Stage:
         """Tell what the start does, while there is no replica."""
         self.admission.update(replicas(0, "a-1", phase, **facts))
 
-    def arrive(self, body: int | None = None, *, uploading: bool = False) -> Caller:
+    def arrive(self, *fields: str, body: int | None = None, uploading: bool = False) -> Caller:
         """Begin a request, with `body` bytes of body already here or with one still to come."""
-        fields = [f"Content-Length: {body or 7}"] if body or uploading else []
+        fields += (f"Content-Length: {body or 7}",) if body or uploading else ()
         made = request("POST / HTTP/1.1", *fields)
-        made.body = Body(Client()) if fields else None
-        exchange = Exchange(made, Client(), self.clock())
+        made.body = Body(Client()) if body or uploading else None
+        if made.body is not None and body:
+            made.body.feed(b"x" * body)
+            made.body.finish()
+        client = Client()
+        exchange = Exchange(made, client, self.clock())
         exchange.revision = self.revision
-        caller = Caller(f"c{len(self.callers) + 1}", self, exchange)
-        self.callers.append(caller)
-        if body:
-            caller.upload(body)
-        return caller
+        self.callers.append(Caller(f"c{len(self.callers) + 1}", self, exchange, client))
+        self.callers[-1].begin()
+        return self.callers[-1]
 
     async def turn(self) -> None:
         """Let everything happen that can happen without time passing."""
@@ -121,6 +130,15 @@ class Stage:
         await asyncio.sleep(seconds)
         self.admission.sweep(self.clock())
         await self.turn()
+
+    async def clear(self) -> None:
+        """Let everyone leave, and check that nothing is left of them."""
+        for caller in self.callers:
+            caller.leave()
+        await self.later(0)
+        assert {caller.state for caller in self.callers} <= {"done", "gone", "refused"}
+        for queue in self.admission.queues.values():
+            assert (queue.held, queue.held_bytes, queue.in_flight()) == (0, 0, {})
 
     @property
     def held(self) -> int:

@@ -122,6 +122,7 @@ class Edge:
             await replica.close()
         try:
             await self.settle()
+            await self.until(lambda: not self.listener.connections)
         finally:
             await self.listener.drain(0)
             self.proxy.pool.close()
@@ -136,7 +137,10 @@ class Edge:
 
     def ready(self, *replicas: Replica) -> None:
         """Tell the router that these replicas, and no others, are ready."""
-        self.proxy.update(Replicas("a-1", tuple(r.endpoint for r in replicas), StartStatus("ready")))
+        self.proxy.update(self.snapshot("a-1", *replicas))
+
+    def snapshot(self, of: str, *replicas: Replica) -> Replicas:
+        return Replicas(of, tuple(replica.endpoint for replica in replicas), StartStatus("ready"))
 
     def replica(self, script: Script) -> Replica:
         """Return a replica that does not listen yet."""

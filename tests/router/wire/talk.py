@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -48,20 +50,22 @@ class Talk:
         self.reader = reader
         self.writer = writer
         self.heard = b""
+        self.was_reset = False  # the other side cut the connection
 
     async def send(self, *data: bytes | str) -> None:
         """Write each piece on its own, and wait until it may have left."""
         for piece in data:
             self.writer.write(piece if isinstance(piece, bytes) else piece.encode())
-            await self.writer.drain()
+            async with asyncio.timeout(PATIENCE):
+                await self.writer.drain()
 
     async def hear(self, size: int = 65536) -> bytes:
-        """Return what comes next, b"" at the end; a reset is an end too."""
+        """Return what comes next, b"" at the end; a reset is an end too, see `was_reset`."""
         try:
             async with asyncio.timeout(PATIENCE):
                 data = await self.reader.read(size)
         except ConnectionError:
-            data = b""
+            self.was_reset, data = True, b""
         self.heard += data
         return data
 
@@ -73,7 +77,7 @@ class Talk:
         except asyncio.IncompleteReadError as end:
             data = end.partial
         except ConnectionError:
-            data = b""
+            self.was_reset, data = True, b""
         self.heard += data
         return data
 
@@ -143,7 +147,11 @@ class Talk:
         self.writer.write_eof()
 
     def reset(self) -> None:
-        """Cut the connection."""
+        """Cut the connection, so that the other side sees a reset."""
+        if not self.writer.is_closing():
+            self.writer.get_extra_info("socket").setsockopt(
+                socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+            )
         self.writer.transport.abort()
 
     async def _body(self, message: Message, *, rest: bool) -> bool:
@@ -160,6 +168,7 @@ class Talk:
         elif rest:
             while data := await self.hear():
                 message.body += data
+            return not self.was_reset
         return True
 
     async def _exactly(self, size: int) -> bytes:

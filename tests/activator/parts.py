@@ -1,0 +1,87 @@
+"""All that an operator can look at, put together without a listener: router, loop, memory scaler and ledger."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from activator.insight import Insight
+from activator.loop import Loop
+from activator.scalers.memory import MemoryScaler
+from activator.usage import Ledger
+from router.proxy import Proxy
+from router.table import Limits, Revision, Service, Share, Table
+from tests.activator.stage import bounds, plan
+from tests.router.fakes import Client, exchange, request
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from activator.catalog.model import RevisionPlan
+    from router.exchange import Exchange
+
+LIMITS = Limits(container_concurrency=1)
+FIRST, SECOND, IDLE = Revision("m-1", "m", LIMITS), Revision("m-2", "m", LIMITS), Revision("n-1", "n", LIMITS)
+SERVICES = (
+    Service("m", ("m.example", "www.m.example"), (Share(FIRST, 90, "stable"), Share(SECOND, 10))),
+    Service("n", ("n.example",), (Share(IDLE, 100),)),
+)
+PLANS = (plan("m-1", bounds=bounds(max_scale=3)), plan("m-2"), plan("n-1"))
+
+
+class Parts:
+    """An edge's inside. Its clock and its wall clock stand still until a test moves them."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.proxy = Proxy(self, self.clock, draw=lambda: 0.0)
+        self.scaler = MemoryScaler(self.proxy, clock=self.clock)
+        self.loop = Loop(self.proxy, self.scaler, self.clock)
+        self.ledger = Ledger()
+        self.insight = Insight((self.proxy, self.loop, self.scaler, self.ledger), self.clock, lambda: 7)
+        self.scaler.subscribe(lambda replicas: self.insight.cold_starts.see(replicas, self.now))
+        self.serving: list[asyncio.Task[None]] = []
+        self.configure()
+
+    def clock(self) -> float:
+        return self.now
+
+    def wall(self) -> float:
+        """Return Unix time: clock second 1000 is midnight of 2 January 2026, UTC."""
+        return 1767312000.0 + self.now - 1000.0
+
+    def wake(self, revision: str) -> None:
+        self.loop.wake(revision)
+
+    def configure(self, services: tuple[Service, ...] = SERVICES, plans: tuple[RevisionPlan, ...] = PLANS) -> None:
+        self.insight.services = services
+        self.proxy.replace_table(Table(services))
+        self.loop.configure({each.name: each for each in plans})
+
+    def request(self, host: str, *fields: str) -> Exchange:
+        return exchange(request("GET / HTTP/1.1", *fields, host=host), Client(), now=self.now)
+
+    async def ask(self, host: str = "m.example", *fields: str) -> Exchange:
+        """Send a request as far as it goes without time passing."""
+        asked = self.request(host, *fields)
+        self.serving.append(asyncio.create_task(self.proxy.serve(asked)))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        return asked
+
+    async def close(self) -> None:
+        for task in self.serving:
+            task.cancel()
+        await asyncio.gather(*self.serving, return_exceptions=True)
+        await self.scaler.close(drain=0)
+        self.proxy.pool.close()
+
+
+@asynccontextmanager
+async def all_parts() -> AsyncIterator[Parts]:
+    parts = Parts()
+    try:
+        yield parts
+    finally:
+        await parts.close()

@@ -1,0 +1,242 @@
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from aiohttp import ClientSession
+from prometheus_client.parser import text_string_to_metric_families
+
+from activator.admin import Admin
+from activator.scalers.memory import Start
+from tests.activator.parts import all_parts
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from tests.activator.parts import Parts
+
+
+class Operator:
+    """Somebody who asks the admin listener of `parts`."""
+
+    def __init__(self, parts: Parts, session: ClientSession) -> None:
+        self.parts = parts
+        self.session = session
+
+    async def get(self, path: str, status: int = 200) -> Any:
+        async with self.session.get(path) as response:
+            assert response.status == status
+            assert response.content_type == "application/json"
+            return await response.json()
+
+
+@pytest.fixture
+async def operator() -> AsyncIterator[Operator]:
+    async with all_parts() as parts:
+        admin = Admin(parts.insight, parts.wall)
+        port = await admin.open("127.0.0.1", 0)
+        async with ClientSession(f"http://127.0.0.1:{port}") as session:
+            yield Operator(parts, session)
+        await admin.close()
+
+
+class TestHealth:
+    async def test_healthz_is_good_while_the_process_answers(self, operator: Operator) -> None:
+        assert await operator.get("/healthz") == {"status": "ok"}
+
+    async def test_readyz_is_good_only_while_the_edge_serves(self, operator: Operator) -> None:
+        assert await operator.get("/readyz", status=503) == {"status": "not ready"}
+        operator.parts.insight.ready = True
+        assert await operator.get("/readyz") == {"status": "ready"}
+
+
+class TestMetrics:
+    async def test_they_are_in_prometheus_text_format(self, operator: Operator) -> None:
+        async with operator.session.get("/metrics") as response:
+            assert response.headers["Content-Type"].startswith("text/plain; version=")
+            families = list(text_string_to_metric_families(await response.text()))
+        assert "autoscaler_desired_pods" in {family.name for family in families}
+
+    async def test_many_scrapes_at_once_are_answered(self, operator: Operator) -> None:
+        async def scrape() -> int:
+            async with operator.session.get("/metrics") as response:
+                return response.status
+
+        assert await asyncio.gather(*(scrape() for _ in range(30))) == [200] * 30
+
+    async def test_no_look_counts_as_a_request_or_wakes_anybody(self, operator: Operator) -> None:
+        for path in ("/healthz", "/v1/services", "/v1/services/m", "/v1/usage"):
+            await operator.get(path)
+        assert operator.parts.scaler.replicas("m-1").desired == 0
+        assert not operator.parts.loop.pokes
+
+
+class TestServices:
+    async def test_all_services_are_listed_by_name(self, operator: Operator) -> None:
+        services = (await operator.get("/v1/services"))["services"]
+        assert [service["name"] for service in services] == ["m", "n"]
+        assert services[0]["hosts"] == ["m.example", "www.m.example"]
+        assert [revision["name"] for revision in services[0]["revisions"]] == ["m-1", "m-2"]
+
+    async def test_a_sleeping_revision_is_described(self, operator: Operator) -> None:
+        service = await operator.get("/v1/services/m")
+        assert service["revisions"][0] == {
+            "name": "m-1",
+            "percent": 90,
+            "tag": "stable",
+            "phase": "asleep",
+            "message": "",
+            "desired": 0,
+            "replicas": [],
+            "held": 0,
+            "open": 0,
+            "stable": 0.0,
+            "panic": 0.0,
+            "target": 1.0,
+            "metric": "concurrency",
+            "panicking": False,
+            "idle_since": None,
+            "zero_at": None,
+            "start_failures": 0,
+            "last_failure": "",
+            "last_cold_start_seconds": None,
+            "why": None,
+        }
+
+    async def test_a_waking_revision_is_described(self, operator: Operator) -> None:
+        operator.parts.scaler.script("m-1", [Start(unschedulable=60, reason="no GPU is free")])
+        await operator.parts.ask()
+        await asyncio.sleep(0.01)
+        revision = (await operator.get("/v1/services/m"))["revisions"][0]
+        assert (revision["phase"], revision["message"]) == ("pending", "no GPU is free")
+        assert (revision["held"], revision["open"], revision["desired"]) == (1, 1, 1)
+        assert revision["why"].startswith("Wants 1 because 1 request ")
+        assert revision["replicas"] == [
+            {
+                "name": "m-1-1",
+                "phase": "pending",
+                "since": "2026-01-02T00:00:00.000+00:00",
+                "address": None,
+                "in_flight": 0,
+                "message": "no GPU is free",
+            }
+        ]
+
+    async def test_the_idle_clock_is_told_as_times_of_day(self, operator: Operator) -> None:
+        parts = operator.parts
+        parts.proxy.restore("m-1", 990.0, None)
+        parts.scaler.scale("m-1", 1)
+        await asyncio.sleep(0.01)
+        parts.loop.step("m-1")
+        revision = (await operator.get("/v1/services/m"))["revisions"][0]
+        assert revision["idle_since"] == "2026-01-01T23:59:50.000+00:00"
+        assert revision["zero_at"] == "2026-01-02T00:05:00.000+00:00"
+        assert revision["last_cold_start_seconds"] == 0.0
+        assert revision["replicas"][0]["address"].startswith("127.0.0.1:")
+
+    async def test_failing_starts_are_told(self, operator: Operator) -> None:
+        operator.parts.scaler.script("m-1", [Start(failure="CUDA is missing", doomed=True)])
+        await operator.parts.ask()
+        await asyncio.sleep(0.01)
+        revision = (await operator.get("/v1/services/m"))["revisions"][0]
+        assert (revision["phase"], revision["start_failures"]) == ("failing", 1)
+        assert revision["last_failure"] == revision["message"] == "CUDA is missing"
+
+    async def test_an_unknown_service_is_a_404_that_names_the_known(self, operator: Operator) -> None:
+        for path in ("/v1/services/nobody", "/v1/services/nobody/decisions"):
+            answer = await operator.get(path, status=404)
+            assert answer == {"reason": "not_found", "message": "There is no service 'nobody'. Known: m, n."}
+
+
+class TestDecisions:
+    async def test_before_any_there_are_none(self, operator: Operator) -> None:
+        assert await operator.get("/v1/services/m/decisions") == {"service": "m", "decisions": []}
+
+    async def test_a_decision_is_told_with_its_reason_and_numbers(self, operator: Operator) -> None:
+        operator.parts.scaler.script("m-1", [Start(delay=60)])
+        await operator.parts.ask()
+        (decision,) = (await operator.get("/v1/services/m/decisions"))["decisions"]
+        assert decision == {
+            "at": "2026-01-02T00:00:00.000+00:00",
+            "revision": "m-1",
+            "replicas": 1,
+            "why": (
+                "Wants 1 because 1 request on average over the stable window asks for 1 at a target of 1 per replica."
+            ),
+            "poked": True,
+            "valid": True,
+            "ready": 0,
+            "target": 1.0,
+            "metric": "concurrency",
+            "stable": 1.0,
+            "panic": 1.0,
+            "want_stable": 1,
+            "want_panic": 1,
+            "desired": 1,
+            "panicking": False,
+            "excess_burst_capacity": -1,
+            "binding": "load",
+            "clamps": [],
+            "idle_since": None,
+            "zero_at": None,
+        }
+
+    async def test_the_rule_that_had_the_last_word_is_named(self, operator: Operator) -> None:
+        operator.parts.scaler.scale("m-1", 1)
+        await asyncio.sleep(0.01)
+        operator.parts.loop.step("m-1")
+        (decision,) = (await operator.get("/v1/services/m/decisions"))["decisions"]
+        assert decision["binding"] == "idle period"
+        assert decision["clamps"] == [{"name": "idle period", "before": 0, "after": 1}]
+
+    async def test_the_last_ones_are_given_up_to_the_limit(self, operator: Operator) -> None:
+        for second in range(5):
+            operator.parts.now = 1000.0 + second
+            operator.parts.loop.step("m-1")
+        for limit, seconds in ((2, ["03", "04"]), (0, []), (1000, ["00", "01", "02", "03", "04"])):
+            decisions = (await operator.get(f"/v1/services/m/decisions?limit={limit}"))["decisions"]
+            assert [decision["at"][17:19] for decision in decisions] == seconds
+
+    @pytest.mark.parametrize("limit", ["-1", "1001", "ten", "", "1.5", "%C2%B2", "9" * 5000])
+    async def test_a_limit_that_is_none_is_refused(self, operator: Operator, limit: str) -> None:
+        answer = await operator.get(f"/v1/services/m/decisions?limit={limit}", status=400)
+        assert answer["reason"] == "bad_request"
+        assert "whole number from 0 to 1000" in answer["message"]
+
+
+class TestUsage:
+    async def test_the_ledger_is_given(self, operator: Operator) -> None:
+        operator.parts.ledger.add(("m", "m-1"), (2, 1), 60.0, operator.parts.wall() + 60)
+        assert await operator.get("/v1/usage") == {
+            "usage": [
+                {
+                    "day": "2026-01-02",
+                    "service": "m",
+                    "revision": "m-1",
+                    "replica_minutes": 2.0,
+                    "idle_replica_minutes": 1.0,
+                }
+            ]
+        }
+
+
+class TestErrors:
+    async def test_an_unknown_path_is_a_404_in_json(self, operator: Operator) -> None:
+        assert (await operator.get("/nowhere", status=404))["reason"] == "not_found"
+
+    async def test_another_method_is_a_405_in_json_that_names_the_allowed(self, operator: Operator) -> None:
+        async with operator.session.post("/v1/services") as response:
+            assert response.status == 405
+            assert response.headers["Allow"] == "GET,HEAD"
+            assert (await response.json())["reason"] == "method_not_allowed"
+
+    async def test_an_address_in_use_is_an_os_error(self, operator: Operator) -> None:
+        port = operator.session._base_url.port if operator.session._base_url else 0
+        other = Admin(operator.parts.insight, operator.parts.wall)
+        with pytest.raises(OSError, match="in use"):
+            await other.open("127.0.0.1", port or 0)
+        await other.close()
+
+    async def test_closing_what_never_listened_is_harmless(self, operator: Operator) -> None:
+        await Admin(operator.parts.insight, operator.parts.wall).close()

@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+from contextlib import asynccontextmanager
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from typer.testing import CliRunner
+
+from activator.admin import Admin
+from activator.cli import app
+from activator.scalers.memory import Start
+from tests.activator.parts import all_parts
+from tests.activator.settings.files import small, written
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from typer.testing import Result
+
+ROOT = Path(__file__).parents[2]
+GOLDEN = ROOT / "tests" / "data" / "kpa-decisions.jsonl.gz"
+NOBODY = ("--admin", "127.0.0.1:1")
+
+
+def run(*arguments: str, stdin: str | bytes | None = None) -> Result:
+    return CliRunner().invoke(app, arguments, input=stdin)
+
+
+@asynccontextmanager
+async def an_edge() -> AsyncIterator[str]:
+    """Yield the admin address of an edge with a model that is waking for one held request."""
+    async with all_parts() as parts:
+        parts.scaler.script("m-1", [Start(delay=60)])
+        await parts.ask()
+        parts.ledger.add(("m", "m-1"), (2, 1), 60.0, parts.wall() + 60)
+        admin = Admin(parts.insight, parts.wall)
+        yield f"127.0.0.1:{await admin.open('127.0.0.1', 0)}"
+        await admin.close()
+
+
+async def asked(*arguments: str) -> str:
+    """Return what a command prints of such an edge."""
+    async with an_edge() as address:
+        result = await asyncio.to_thread(run, *arguments, "--admin", address)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+class TestCheck:
+    def test_a_good_file_is_called_good(self, tmp_path: Path) -> None:
+        file = tmp_path / "good.yaml"
+        file.write_text(written(small()))
+        result = run("check", str(file))
+        assert (result.exit_code, result.stdout) == (0, f"{file}: good (1 services, 1 revisions)\n")
+
+    def test_every_problem_is_told_and_the_exit_code_is_2(self, tmp_path: Path) -> None:
+        file = tmp_path / "bad.yaml"
+        file.write_text(written(small(autoscaling={"max-scale-up-rate": 0.5, "min-scal": 1}, listen="nowhere")))
+        result = run("check", str(file))
+        assert result.exit_code == 2
+        assert result.stdout == ""
+        lines = result.stderr.splitlines()
+        assert len(lines) == 3
+        assert all(line.startswith(f"{file}:") for line in lines)
+        for word in ("max-scale-up-rate", "min-scal", "listen"):
+            assert word in result.stderr
+
+    def test_a_file_that_does_not_exist_is_a_problem_too(self, tmp_path: Path) -> None:
+        result = run("check", str(tmp_path / "none.yaml"))
+        assert result.exit_code == 2
+        assert "none.yaml" in result.stderr
+
+    @pytest.mark.parametrize("name", ["local.yaml", "demo.yaml"])
+    def test_the_shipped_files_are_good(self, name: str) -> None:
+        assert run("check", str(ROOT / "config" / name)).exit_code == 0
+
+
+class TestSchema:
+    def test_it_is_json_schema(self) -> None:
+        data = json.loads(run("schema").stdout)
+        assert data["$schema"].startswith("https://json-schema.org/")
+        assert "services" in data["properties"]
+
+
+class TestDecide:
+    def test_recorded_decisions_come_out_equal(self) -> None:
+        with gzip.open(GOLDEN, "rt") as file:
+            recorded = [json.loads(line) for line in islice(file, 5)]
+        bare = [trace | {"steps": [step[:2] for step in trace["steps"]]} for trace in recorded]
+        result = run("decide", stdin="".join(f"{json.dumps(trace)}\n" for trace in bare))
+        assert result.exit_code == 0
+        made = [json.loads(line) for line in result.stdout.splitlines()]
+        assert made == [{"id": trace["id"], "steps": trace["steps"]} for trace in recorded]
+
+    def test_nothing_in_is_nothing_out(self) -> None:
+        result = run("decide", stdin="\n\n")
+        assert (result.exit_code, result.stdout) == (0, "")
+
+    @pytest.mark.parametrize(
+        "line", ["{", "[]", "null", '{"id": 1}', "\udcff", "[" * 100_000, '{"id": 1, "spec": {"tick_s": NaN}}']
+    )
+    def test_a_bad_line_is_named_by_its_number(self, line: str) -> None:
+        with gzip.open(GOLDEN, "rt") as file:
+            good = file.readline()
+        result = run("decide", stdin=f"{good}\n{line}\n{good}".encode(errors="surrogateescape"))
+        assert result.exit_code == 2
+        assert len(result.stdout.splitlines()) == 1
+        assert result.stderr.startswith("activator: line 3: ")
+        assert len(result.stderr.splitlines()) == 1
+
+
+class TestAsking:
+    async def test_status_shows_all_services(self) -> None:
+        lines = (await asked("status")).splitlines()
+        assert lines[1].split() == ["m", "m-1", "90", "%", "(stable)", "starting", "0/1", "1", "1", "-"]
+        assert [line.split()[1] for line in lines[2:]] == ["m-2", "n-1"]
+
+    async def test_status_in_json_is_what_the_admin_listener_says(self) -> None:
+        data = json.loads(await asked("status", "--json"))
+        assert [service["name"] for service in data["services"]] == ["m", "n"]
+
+    async def test_explain_tells_why(self) -> None:
+        assert await asked("explain", "m") == (
+            "00:00:00  m-1  -> 1 (at once)  Wants 1 because 1 request on average over the stable window asks for 1 "
+            "at a target of 1 per replica.\n"
+        )
+
+    async def test_explain_of_an_unknown_service_names_the_known(self) -> None:
+        async with an_edge() as address:
+            result = await asyncio.to_thread(run, "explain", "nobody", "--admin", address)
+        assert result.exit_code == 1
+        assert result.stderr == "activator: There is no service 'nobody'. Known: m, n.\n"
+
+    async def test_usage_is_a_table_or_csv_or_json(self) -> None:
+        assert (await asked("usage")).splitlines()[1].split() == ["2026-01-02", "m", "m-1", "2.00", "1.00"]
+        assert (await asked("usage", "--csv")).splitlines()[1] == "2026-01-02,m,m-1,2.0,1.0"
+        assert json.loads(await asked("usage", "--json"))["usage"][0]["replica_minutes"] == 2.0
+
+    @pytest.mark.parametrize("command", [("status",), ("explain", "m"), ("usage",), ("usage", "--csv")])
+    def test_where_no_edge_runs_one_line_says_so(self, command: tuple[str, ...]) -> None:
+        result = run(*command, *NOBODY)
+        assert result.exit_code == 1
+        assert result.stdout == ""
+        (line,) = result.stderr.splitlines()
+        assert line.startswith("activator: no edge answers on 127.0.0.1:1 ")
+
+    def test_a_number_of_decisions_out_of_range_is_refused(self) -> None:
+        assert run("explain", "m", "--last", "0").exit_code == 2
+
+
+class TestServe:
+    def test_a_bad_file_is_told_before_anything_is_opened(self, tmp_path: Path) -> None:
+        file = tmp_path / "bad.yaml"
+        file.write_text("services: 3\n")
+        result = run("serve", "--config", str(file))
+        assert result.exit_code == 2
+        assert result.stderr.startswith(f"{file}:")

@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import json
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from activator import client
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+REVISION: dict[str, Any] = {
+    "name": "m-1",
+    "percent": 90,
+    "tag": "stable",
+    "phase": "ready",
+    "desired": 2,
+    "replicas": [{"phase": "ready"}, {"phase": "starting"}],
+    "held": 4,
+    "open": 5,
+    "idle_since": None,
+    "zero_at": "2026-01-02T12:34:56.000+00:00",
+}
+
+
+@contextmanager
+def answering(status: int, body: bytes) -> Iterator[str]:
+    """Yield the address of a server that answers everything alike."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield f"127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+class TestGet:
+    @pytest.mark.parametrize("scheme", ["", "http://"])
+    def test_the_answer_is_returned(self, scheme: str) -> None:
+        with answering(200, b'{"usage": []}') as address:
+            assert client.get(f"{scheme}{address}", "/v1/usage", "usage") == {"usage": []}
+
+    def test_no_proxy_is_asked(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+        with answering(200, b'{"usage": []}') as address:
+            assert client.get(address, "/v1/usage", "usage") == {"usage": []}
+
+    def test_the_message_of_an_error_is_told(self) -> None:
+        answer = json.dumps({"reason": "not_found", "message": "There is no service 'x'. Known: m."}).encode()
+        with answering(404, answer) as address, pytest.raises(client.AdminError) as error:
+            client.get(address, "/v1/services/x", "name")
+        assert str(error.value) == "There is no service 'x'. Known: m."
+
+    @pytest.mark.parametrize(
+        ("status", "body", "words"),
+        [
+            (500, b"oops", "answered 500 Internal Server Error"),
+            (404, b"[]", "answered 404 Not Found"),
+            (200, b"<html>", "no edge answers"),
+            (200, b"[]", "is not an edge's admin listener"),
+            (200, b'{"predictions": []}', "is not an edge's admin listener"),
+        ],
+    )
+    def test_somebody_else_on_the_address_is_told(self, status: int, body: bytes, words: str) -> None:
+        with answering(status, body) as address, pytest.raises(client.AdminError, match=words) as error:
+            client.get(address, "/v1/usage", "usage")
+        assert address in str(error.value)
+        assert "--admin" in str(error.value)
+
+    @pytest.mark.parametrize("admin", ["127.0.0.1:1", "a b", "127.0.0.1:port", "http://", "nowhere.invalid:80"])
+    def test_nobody_on_the_address_is_told(self, admin: str) -> None:
+        with pytest.raises(client.AdminError, match="no edge answers on") as error:
+            client.get(admin, "/v1/usage", "usage")
+        assert "\n" not in str(error.value)
+
+    def test_a_name_is_quoted_as_one_segment(self) -> None:
+        assert client.quoted("a/b ?") == "a%2Fb%20%3F"
+
+
+class TestShow:
+    def test_status_is_a_table(self, capsys: pytest.CaptureFixture[str]) -> None:
+        client.status_table({"services": [{"name": "m", "revisions": [REVISION]}]})
+        head, row = capsys.readouterr().out.splitlines()
+        assert head.split()[:4] == ["SERVICE", "REVISION", "SHARE", "PHASE"]
+        assert row.split() == ["m", "m-1", "90", "%", "(stable)", "ready", "1/2", "4", "5", "12:34:56"]
+
+    def test_no_name_is_cut_where_there_is_no_terminal(self, capsys: pytest.CaptureFixture[str]) -> None:
+        name = "m" * 63
+        client.status_table({"services": [{"name": name, "revisions": [REVISION | {"name": name}] * 2}]})
+        assert capsys.readouterr().out.count(name) == 4
+
+    def test_decisions_are_lines_with_the_number_and_the_reason(self, capsys: pytest.CaptureFixture[str]) -> None:
+        decision = {
+            "at": "2026-01-02T12:34:56.000+00:00",
+            "revision": "m-1",
+            "replicas": 1,
+            "poked": True,
+            "why": "Wants 1 because " + "x" * 300 + ".",
+        }
+        client.decisions_text({"decisions": [decision, decision | {"poked": False}]})
+        first, second = capsys.readouterr().out.splitlines()
+        assert first == f"12:34:56  m-1  -> 1 (at once)  {decision['why']}"
+        assert second == f"12:34:56  m-1  -> 1  {decision['why']}"
+
+    def test_without_decisions_it_says_so(self, capsys: pytest.CaptureFixture[str]) -> None:
+        client.decisions_text({"decisions": []})
+        assert capsys.readouterr().out == "Nothing was decided yet.\n"
+
+    def test_usage_is_a_table_or_csv(self, capsys: pytest.CaptureFixture[str]) -> None:
+        row = {
+            "day": "2026-01-02",
+            "service": "m",
+            "revision": "m-1",
+            "replica_minutes": 61.5,
+            "idle_replica_minutes": 2.25,
+        }
+        client.usage_table({"usage": [row]})
+        assert capsys.readouterr().out.splitlines()[1].split() == ["2026-01-02", "m", "m-1", "61.50", "2.25"]
+        client.usage_csv({"usage": [row]})
+        assert capsys.readouterr().out == (
+            "day,service,revision,replica_minutes,idle_replica_minutes\n2026-01-02,m,m-1,61.5,2.25\n"
+        )

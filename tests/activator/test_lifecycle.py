@@ -1,0 +1,259 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from activator.kpa.decide import Decision
+from activator.kpa.spec import Bounds, Spec
+from activator.lifecycle import Life, Outcome, failing, present, settle
+from activator.scalers.base import Phase, Replica, ReplicaSet
+from router.ports import Endpoint, RevisionStats
+from tests.activator.stage import BOUNDS, NAME, SPEC, bounds, spec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+NOW = 1000.0
+AWAKE = Life(initialized=True, awake_since=0.0)
+QUIET = RevisionStats(idle_since=900.0)
+BUSY = RevisionStats(open=1)
+TAGGED = RevisionStats(idle_since=900.0, tagged_since=900.0)
+
+
+def wants(desired: int, *, valid: bool = True) -> Decision:
+    return Decision(at=NOW, valid=valid, ready=1, target=1.0, desired=desired)
+
+
+def replicas(*phases: Phase, desired: int | None = None, since: float = 0.0, **facts: Any) -> ReplicaSet:
+    members = tuple(Replica(f"m-1-{n}", phase, since, "127.0.0.1", 9000 + n) for n, phase in enumerate(phases))
+    return ReplicaSet(NAME, len(phases) if desired is None else desired, members, **facts)
+
+
+ONE = replicas(Phase.READY)
+NONE = replicas()
+
+
+def settled(
+    desired: int | Decision,
+    seen: ReplicaSet = ONE,
+    stats: RevisionStats = QUIET,
+    *,
+    life: Life = AWAKE,
+    of: Spec = SPEC,
+    within: Bounds = BOUNDS,
+) -> Outcome:
+    decision = desired if isinstance(desired, Decision) else wants(desired)
+    return settle((of, within), life, decision, (seen, stats), NOW)[1]
+
+
+def rules(outcome: Outcome) -> list[str]:
+    return [rule.name for rule in outcome.rules]
+
+
+class TestBounds:
+    @pytest.mark.parametrize(
+        ("desired", "within", "number", "named"),
+        [
+            (2, BOUNDS, 2, []),
+            (0, bounds(min_scale=2), 2, ["min-scale"]),
+            (5, bounds(min_scale=2), 5, []),
+            (9, bounds(max_scale=4), 4, ["max-scale"]),
+            (0, bounds(min_scale=6, max_scale=4), 4, ["min-scale", "max-scale"]),
+        ],
+    )
+    def test_a_decision_is_bounded(self, desired: int, within: Bounds, number: int, named: list[str]) -> None:
+        outcome = settled(desired, within=within)
+        assert (outcome.replicas, rules(outcome)) == (number, named)
+
+    def test_initial_scale_counts_until_it_was_reached_once(self) -> None:
+        within = bounds(initial_scale=3)
+        assert settled(1, NONE, life=Life(), within=within).replicas == 3
+        assert settled(1, replicas(*[Phase.READY] * 3), life=Life(), within=within).replicas == 1
+
+    def test_without_traffic_neither_min_nor_initial_scale_counts(self) -> None:
+        outcome = settled(0, NONE, life=Life(), of=spec(reachable=False), within=bounds(min_scale=2, initial_scale=3))
+        assert (outcome.replicas, rules(outcome)) == (0, [])
+
+    def test_where_nothing_was_measured_the_number_stays(self) -> None:
+        assert settled(wants(0, valid=False), replicas(*[Phase.READY] * 3)).replicas == 3
+
+
+class TestToZero:
+    def test_the_last_one_stays_for_the_idle_period(self) -> None:
+        outcome = settled(0)
+        assert (outcome.replicas, rules(outcome), outcome.zero_at) == (1, ["idle period"], 1200.0)
+
+    def test_the_last_one_goes_in_the_moment_the_period_is_over(self) -> None:
+        assert settled(0, stats=RevisionStats(idle_since=700.0)).replicas == 0
+
+    def test_the_period_of_one_that_never_had_a_request_runs_from_its_readiness(self) -> None:
+        assert settled(0, stats=RevisionStats(), life=Life(True, 900.0)).zero_at == 1200.0
+
+    def test_the_period_of_one_that_became_ready_after_its_last_request_runs_from_its_readiness(self) -> None:
+        assert settled(0, life=Life(True, 950.0)).zero_at == 1250.0
+
+    def test_several_fall_to_one_for_the_idle_period(self) -> None:
+        assert settled(0, replicas(Phase.READY, Phase.READY)).replicas == 1
+
+    @pytest.mark.parametrize("within", [BOUNDS, bounds(enable_scale_to_zero=False)])
+    @pytest.mark.parametrize("reachable", [True, False])
+    def test_an_open_request_keeps_one(self, within: Bounds, reachable: bool) -> None:
+        outcome = settled(0, stats=BUSY, of=spec(reachable=reachable), within=within)
+        assert (outcome.replicas, rules(outcome)) == (1, ["open requests"])
+
+    def test_an_open_request_wakes_one(self) -> None:
+        assert settled(0, NONE, BUSY, life=Life(True)).replicas == 1
+
+    def test_a_start_is_not_given_up_for_silence(self) -> None:
+        outcome = settled(0, replicas(Phase.STARTING, since=990.0), RevisionStats(idle_since=0.0), life=Life(True))
+        assert (outcome.replicas, rules(outcome)) == (1, ["starting"])
+
+    def test_with_scale_to_zero_off_one_stays(self) -> None:
+        within = bounds(enable_scale_to_zero=False)
+        outcome = settled(0, stats=RevisionStats(idle_since=0.0), within=within)
+        assert (outcome.replicas, rules(outcome)) == (1, ["enable-scale-to-zero"])
+
+    def test_with_scale_to_zero_off_none_is_started_for_it(self) -> None:
+        assert settled(0, NONE, RevisionStats(), within=bounds(enable_scale_to_zero=False)).replicas == 0
+
+
+class TestNoTraffic:
+    def test_replicas_nobody_uses_go_at_once(self) -> None:
+        outcome = settled(3, of=spec(reachable=False))
+        assert (outcome.replicas, rules(outcome)) == (0, ["no traffic assigned"])
+
+    def test_those_in_use_stay(self) -> None:
+        assert settled(3, stats=BUSY, of=spec(reachable=False)).replicas == 3
+
+    def test_requests_by_tag_have_an_idle_period(self) -> None:
+        outcome = settled(2, stats=TAGGED, of=spec(reachable=False))
+        assert (outcome.replicas, outcome.zero_at) == (1, 1200.0)
+
+
+class TestFailedStarts:
+    FAILED = replicas(desired=1, failures=5, last_failure="boom", retry_at=1004.0)
+
+    def test_nobody_waits_so_none_is_started_until_the_retry_is_due(self) -> None:
+        life, outcome = settle((SPEC, BOUNDS), Life(True), wants(1), (self.FAILED, QUIET), NOW)
+        assert (outcome.replicas, rules(outcome)) == (0, ["start fails"])
+        assert life.retry_at == 1004.0
+
+    def test_before_the_retry_is_due_even_a_request_starts_none(self) -> None:
+        outcome = settled(1, NONE, BUSY, life=Life(True, retry_at=1004.0))
+        assert (outcome.replicas, rules(outcome)) == (0, ["start waits"])
+
+    def test_somebody_waits_so_it_goes_on(self) -> None:
+        assert settled(1, self.FAILED, BUSY, life=Life(True)).replicas == 1
+
+    def test_min_scale_makes_it_go_on(self) -> None:
+        assert settled(0, self.FAILED, life=Life(True), within=bounds(min_scale=1)).replicas == 1
+
+    def test_a_replica_that_is_ready_proves_that_starts_do_not_fail(self) -> None:
+        assert settled(1, replicas(Phase.READY, failures=5)).replicas == 1
+        assert not failing(BOUNDS, AWAKE, replicas(Phase.READY, failures=5), NOW)
+
+    def test_after_a_start_that_took_too_long_the_waits_double_up_to_five_minutes(self) -> None:
+        life, seen, waits = Life(True), replicas(Phase.STARTING), []
+        for _ in range(8):
+            life, outcome = settle((SPEC, bounds(progress_deadline=100.0)), life, wants(1), (seen, BUSY), NOW)
+            assert (outcome.replicas, rules(outcome)) == (0, ["progress-deadline"])
+            assert life.retry_at is not None
+            waits.append(life.retry_at - NOW)
+        assert waits == [10, 20, 40, 80, 160, 300, 300, 300]
+
+    @pytest.mark.parametrize(
+        "seen", [replicas(Phase.PENDING), replicas(Phase.READY, Phase.STARTING), replicas(Phase.STARTING, since=950.0)]
+    )
+    def test_neither_pending_nor_beside_a_ready_one_nor_in_time_a_start_is_overdue(self, seen: ReplicaSet) -> None:
+        assert settled(1, seen, BUSY, within=bounds(progress_deadline=100.0)).replicas == 1
+
+
+class TestPresent:
+    def test_only_ready_replicas_are_endpoints(self) -> None:
+        seen = present(BOUNDS, AWAKE, replicas(*Phase), NOW)
+        assert seen.endpoints == (Endpoint("m-1-2", "127.0.0.1", 9002),)
+        assert seen.start.phase == "ready"
+
+    @pytest.mark.parametrize(
+        ("seen", "phase"),
+        [
+            (NONE, "asleep"),
+            (replicas(Phase.DRAINING, desired=0), "asleep"),
+            (replicas(Phase.PENDING), "pending"),
+            (replicas(Phase.PENDING, Phase.STARTING), "starting"),
+            (replicas(desired=1, failures=2, retry_at=1001.0), "starting"),
+            (replicas(desired=1, failures=5, retry_at=1001.0), "failing"),
+            (replicas(desired=1, failures=1, doomed=True, retry_at=1001.0), "failing"),
+        ],
+    )
+    def test_a_start_has_a_phase(self, seen: ReplicaSet, phase: str) -> None:
+        assert present(BOUNDS, Life(), seen, NOW).start.phase == phase
+
+    def test_what_a_replica_says_goes_before_the_last_failure(self) -> None:
+        seen = replicas(Phase.PENDING, last_failure="boom")
+        seen = replace(seen, replicas=(replace(seen.replicas[0], message="no GPU is free"),))
+        assert present(BOUNDS, Life(), seen, NOW).start.message == "no GPU is free"
+        assert present(BOUNDS, Life(), replicas(last_failure="boom"), NOW).start.message == "boom"
+
+    def test_the_later_retry_is_told(self) -> None:
+        start = present(BOUNDS, Life(overdue=2, retry_at=1100.0), replicas(failures=1, retry_at=1001.0), NOW).start
+        assert (start.retry_at, start.attempts) == (1100.0, 3)
+        assert start.message == "no replica became ready within 3600 s"
+
+
+def some_replicas() -> st.SearchStrategy[ReplicaSet]:
+    def build(phases: Iterable[Phase], desired: int, failures: int) -> ReplicaSet:
+        return replicas(*phases, desired=desired, since=500.0, failures=failures, retry_at=1001.0 if desired else None)
+
+    return st.builds(build, st.lists(st.sampled_from(Phase), max_size=4), st.integers(0, 5), st.integers(0, 7))
+
+
+LIVES = st.builds(
+    Life,
+    st.booleans(),
+    st.none() | st.floats(0, NOW),
+    st.integers(0, 3),
+    st.none() | st.floats(0, 2 * NOW),
+)
+STATS = st.builds(
+    RevisionStats,
+    open=st.integers(0, 3),
+    idle_since=st.none() | st.floats(0, NOW),
+    tagged_since=st.none() | st.floats(0, NOW),
+)
+ALL_BOUNDS = st.builds(
+    Bounds,
+    min_scale=st.integers(0, 3),
+    max_scale=st.sampled_from([0, 3, 5]),
+    initial_scale=st.integers(0, 4),
+    enable_scale_to_zero=st.booleans(),
+    idle_period=st.sampled_from([0.001, 300.0]),
+    progress_deadline=st.sampled_from([100.0, 3600.0]),
+)
+
+
+@given(st.integers(0, 9), some_replicas(), STATS, LIVES, ALL_BOUNDS, st.booleans())
+def test_whatever_happens_the_outcome_is_within_bounds_and_every_change_is_told(
+    desired: int, seen: ReplicaSet, stats: RevisionStats, life: Life, within: Bounds, reachable: bool
+) -> None:
+    outcome = settled(desired, seen, stats, life=life, of=spec(reachable=reachable), within=within)
+    assert outcome.replicas >= 0
+    assert not within.max_scale or outcome.replicas <= within.max_scale
+    number = desired
+    for rule in outcome.rules:
+        assert rule.before == number
+        number = rule.after
+    assert number == outcome.replicas
+
+
+@given(st.integers(0, 9), some_replicas(), STATS, LIVES, ALL_BOUNDS, st.booleans())
+def test_a_replica_that_runs_is_not_taken_from_an_open_request(
+    desired: int, seen: ReplicaSet, stats: RevisionStats, life: Life, within: Bounds, reachable: bool
+) -> None:
+    stats = replace(stats, open=max(1, stats.open))
+    if seen.count(Phase.READY):
+        assert settled(desired, seen, stats, life=life, of=spec(reachable=reachable), within=within).replicas

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import structlog
+from structlog.testing import capture_logs
+
+from activator import logs
+from router.table import Revision, Service
+from tests.router.fakes import exchange, request
+
+SCRIPT = """
+import sys
+from activator import logs
+logs.configure(pretty=sys.argv[1] == "pretty")
+log = logs.logger("edge")
+log.debug("too fine")
+log.info("scale", service="m", replicas=1, why="Wants 1.")
+try:
+    1 / 0
+except ZeroDivisionError as error:
+    log.error("defect", exc_info=error)
+"""
+
+
+def written(style: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", SCRIPT, style], capture_output=True, text=True, check=True, timeout=20)
+
+
+def access(target: bytes) -> dict[str, Any]:
+    """Return the access line of a POST that was held for 2 s and took 5 s in all."""
+    ended = exchange(request("POST / HTTP/1.1", "Authorization: Bearer sesame", host="m.example"), now=1000.0)
+    ended.request.target = target
+    ended.service = Service("m", ("m.example",), ())
+    ended.revision = Revision("m-1", "m")
+    ended.dispatched, ended.status, ended.body_bytes = 1002.0, 200, 17
+    with capture_logs() as lines:
+        logs.access(structlog.get_logger(), ended, 1005.0)
+    (found,) = lines
+    return dict(found)
+
+
+def test_logs_are_json_lines_on_standard_error() -> None:
+    done = written("json")
+    assert done.stdout == ""
+    first, second = map(json.loads, done.stderr.splitlines())
+    assert first.pop("timestamp").endswith("Z")
+    assert first == {
+        "component": "edge",
+        "level": "info",
+        "event": "scale",
+        "service": "m",
+        "replicas": 1,
+        "why": "Wants 1.",
+    }
+    assert "ZeroDivisionError" in second["exception"]
+
+
+def test_people_get_lines_that_are_easier_to_read() -> None:
+    assert "why" in written("pretty").stderr
+    assert "{" not in written("pretty").stderr.splitlines()[0]
+
+
+def test_an_access_line_tells_what_became_of_a_request() -> None:
+    assert access(b"/v1/predict") == {
+        "event": "request",
+        "log_level": "info",
+        "method": "POST",
+        "path": "/v1/predict",
+        "status": 200,
+        "reason": None,
+        "service": "m",
+        "revision": "m-1",
+        "hold_ms": 2000.0,
+        "total_ms": 5000.0,
+        "bytes": 17,
+    }
+
+
+def test_an_access_line_holds_no_query_and_no_header() -> None:
+    text = str(access(b"/chat?key=sesame"))
+    assert "sesame" not in text
+    assert "/chat" in text
+
+
+def test_bytes_that_are_no_text_do_not_break_a_line() -> None:
+    assert access(b"/caf\xc3\xa9")["path"] == "/caf\\xc3\\xa9"
+
+
+def test_a_request_that_reached_nobody_has_an_access_line_too() -> None:
+    ended = exchange(request(), now=1000.0)
+    ended.status, ended.reason = 404, "unknown_host"
+    with capture_logs() as lines:
+        logs.access(structlog.get_logger(), ended, 1000.5)
+    (line,) = lines
+    assert (line["status"], line["reason"], line["service"], line["hold_ms"]) == (404, "unknown_host", None, None)

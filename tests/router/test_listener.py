@@ -1,0 +1,108 @@
+"""What a socket cannot be made to do at the right moment: tests/router/wire has the rest."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from router.listener import MAX_PIPELINED, Connection, Listener
+from tests.router.fakes import Clock, Transport
+
+if TYPE_CHECKING:
+    from router.exchange import Exchange
+
+GET = b"GET /%d HTTP/1.1\r\nHost: a.example\r\n\r\n"
+
+
+class Serving:
+    """A listener with one connection, whose exchanges are answered when the test says so."""
+
+    def __init__(self) -> None:
+        self.exchanges: list[Exchange] = []
+        listener = Listener(self._serve, Clock(), lambda _: None)
+        self.connection, self.transport = Connection(listener), Transport()
+        self.connection.connection_made(self.transport)
+
+    def hear(self, data: bytes) -> None:
+        self.connection.data_received(data)
+
+    async def answer(self, *, clogs: bool = False) -> None:
+        """Answer the exchange that runs; `clogs` = the client does not take it fast enough."""
+        exchange = self.exchanges[-1]
+        self.connection.write(exchange.request.target + b" ")
+        if clogs:
+            self.connection.pause_writing()
+        exchange.wake()
+        for _ in range(5):
+            await asyncio.sleep(0)
+
+    async def _serve(self, exchange: Exchange) -> None:
+        self.exchanges.append(exchange)
+        await exchange.wait()
+        exchange.client.done(exchange)
+
+
+async def test_no_more_is_run_for_a_client_that_does_not_take_its_answers() -> None:
+    serving = Serving()
+    serving.hear(GET % 1 + GET % 2)
+    await serving.answer(clogs=True)
+    assert serving.transport.got == b"/1 "
+    assert len(serving.exchanges) == 1
+    serving.connection.resume_writing()
+    await serving.answer()
+    assert serving.transport.got == b"/1 /2 "
+
+
+async def test_a_request_that_arrives_while_the_client_takes_nothing_waits_as_well() -> None:
+    serving = Serving()
+    serving.hear(GET % 1)
+    await serving.answer(clogs=True)
+    serving.hear(GET % 2)
+    assert len(serving.exchanges) == 1
+    serving.connection.resume_writing()
+    assert len(serving.exchanges) == 2
+
+
+async def test_enough_that_waits_is_enough() -> None:
+    serving = Serving()
+    for number in range(MAX_PIPELINED + 1):
+        assert serving.transport.reading
+        serving.hear(GET % number)
+    assert not serving.transport.reading
+    await serving.answer()
+    assert serving.transport.reading
+
+
+async def test_a_client_whose_upload_was_paused_is_read_on_after_its_answer() -> None:
+    serving = Serving()
+    serving.hear(GET % 1)
+    serving.connection.pause_reading()
+    await serving.answer()
+    assert serving.transport.reading
+    serving.hear(GET % 2)
+    await serving.answer()
+    assert serving.transport.got == b"/1 /2 "
+
+
+async def test_what_came_in_the_meantime_is_not_lost_when_reading_was_paused() -> None:
+    serving = Serving()
+    serving.hear(b"POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 200000\r\n\r\n" + b"x" * 200_000 + GET % 2)
+    body = serving.exchanges[0].request.body
+    assert body is not None
+    assert (body.complete, serving.transport.reading) == (False, False)
+    body.discard()
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert (body.complete, body.received) == (True, 200_000)
+    await serving.answer()
+    assert serving.exchanges[-1].request.target == b"/2"
+    await serving.answer()
+
+
+async def test_a_refused_connection_takes_no_more() -> None:
+    serving = Serving()
+    serving.hear(GET % 1 + b"rubbish\r\n\r\n")
+    serving.hear(GET % 2)
+    await serving.answer()
+    assert serving.transport.got.startswith(b"/1 HTTP/1.1 400 Bad Request\r\n")
+    assert len(serving.exchanges) == 1

@@ -1,0 +1,241 @@
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from router.errors import Reason
+from router.http1 import SLICE
+from router.listener import HEAD_SECONDS, IDLE_SECONDS
+from router.table import OnDisconnect
+from tests.router.fakes import HELLO
+from tests.router.wire.talk import PATIENCE, Talk
+
+if TYPE_CHECKING:
+    from tests.router.wire.edge import Edge
+
+GET = "GET /{} HTTP/1.1\r\nHost: a.example\r\n\r\n"
+GETS = "".join(GET.format(number) for number in range(2000))
+NOWHERE = "GET / HTTP/1.1\r\nHost: nowhere\r\n\r\n"
+
+
+async def echo(edge: Talk) -> None:
+    """Answer with the target and the body."""
+    while True:
+        request = await edge.request()
+        body = request.target.encode() + b" " + request.body
+        await edge.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+
+
+async def test_a_connection_is_kept_for_one_request_after_the_other(edge: Edge) -> None:
+    await edge.serving(echo)
+    client = await edge.client()
+    for number in range(10):
+        await client.send(GET.format(number))
+        assert (await client.response()).body == b"/%d " % number
+    assert len(edge.listener.connections) == 1
+
+
+async def test_pipelined_requests_are_answered_in_order(edge: Edge) -> None:
+    await edge.serving(echo)
+    bodies = "POST /p HTTP/1.1\r\nHost: a.example\r\nContent-Length: 2\r\n\r\nxy"
+    client = await edge.client(GET.format(1) + bodies + NOWHERE + GET.format(2))
+    assert [(await client.response()).body for _ in range(2)] == [b"/1 ", b"/p xy"]
+    assert (await client.response()).status == 404
+    assert (await client.response()).body == b"/2 "
+
+
+async def test_a_flood_of_pipelined_requests_is_answered_in_order(edge: Edge) -> None:
+    await edge.serving(echo)
+    client = await edge.client(GETS)
+    assert [(await client.response()).body for _ in range(2000)] == [b"/%d " % number for number in range(2000)]
+
+
+async def test_a_flood_of_requests_that_the_edge_answers_itself_is_answered_too(edge: Edge) -> None:
+    await edge.serving()
+    client = await edge.client(GET.format(1) + NOWHERE * 2000)
+    assert [(await client.response()).status for _ in range(2001)] == [200] + [404] * 2000
+
+
+@pytest.mark.parametrize("requests", [GETS, NOWHERE * 2000], ids=["replica's", "own"])
+async def test_a_client_that_asks_and_asks_but_reads_nothing_is_not_read_on(edge: Edge, requests: str) -> None:
+    await edge.serving(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n" + b"x" * 100_000)
+    client = await edge.client()
+    client.writer.write(requests.encode() * 50)  # the answers are far more than all buffers hold
+    ended = -1
+    async with asyncio.timeout(PATIENCE):
+        while ended != len(edge.ended):  # until it stalls
+            ended = len(edge.ended)
+            await asyncio.sleep(0.1)
+    assert ended < 80_000
+    assert buffered(edge) < 8 << 20
+    client.reset()
+
+
+def buffered(edge: Edge) -> int:
+    """Return the bytes that wait to be written to clients."""
+    return sum(connection._transport.get_write_buffer_size() for connection in edge.listener.connections)
+
+
+async def test_a_good_request_is_answered_before_the_bad_one_behind_it_is_refused(edge: Edge) -> None:
+    await edge.serving(echo)
+    client = await edge.client(GET.format(1) + "rubbish\r\n\r\n" + GET.format(2))
+    assert (await client.response()).body == b"/1 "
+    refusal = await client.response()
+    assert (refusal.status, refusal.get("Connection")) == (400, "close")
+    assert await client.ended()
+
+
+@pytest.mark.parametrize(
+    "rubbish", [b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"rubbish", b"\0" * 100, b"SSH-2.0-x\r\n"]
+)
+async def test_rubbish_is_answered_with_400_and_the_connection_closed(edge: Edge, rubbish: bytes) -> None:
+    client = await edge.client(rubbish)
+    answer = await client.response()
+    assert (answer.status, answer.get("Activator-Reason")) == (400, "bad_request")
+    assert json.loads(answer.body)["reason"] == "bad_request"
+    assert await client.ended()
+    assert [refusal.reason for refusal in edge.refusals] == [Reason.BAD_REQUEST]
+
+
+async def test_a_head_that_does_not_come_is_answered_with_408(edge: Edge) -> None:
+    client = await edge.client("GET / HTTP/1.1\r\nHost: a.exa")
+    await edge.until(lambda: any(connection._reader.in_head for connection in edge.listener.connections))
+    edge.later(HEAD_SECONDS - 1)
+    assert await client.quiet()
+    edge.later(1.1)
+    assert (await client.response()).status == 408
+    assert await client.ended()
+
+
+async def test_a_head_that_is_dribbled_has_no_more_time_than_any_other(edge: Edge) -> None:
+    client = await edge.client("GET / HTTP/1.1\r\n")
+    for _ in range(12):
+        await client.send("X-A: 1\r\n")
+        await client.quiet(0.002)
+        edge.later(1.0)
+    assert (await client.response()).status == 408
+
+
+async def test_an_idle_connection_is_closed_without_a_word(edge: Edge) -> None:
+    await edge.serving()
+    client = await edge.client(GET.format(1))
+    await client.response()
+    edge.later(IDLE_SECONDS - 1)
+    assert await client.quiet()
+    edge.later(1.1)
+    assert await client.ended()
+
+
+async def test_a_connection_that_waits_for_its_answer_is_not_idle(edge: Edge) -> None:
+    client = await edge.client(GET.format(1))
+    await edge.until(lambda: edge.held == 1)
+    edge.later(IDLE_SECONDS + HEAD_SECONDS)
+    await edge.serving()
+    assert (await client.response()).status == 200
+
+
+async def test_a_client_that_closes_its_sending_side_is_gone(edge: Edge) -> None:
+    replica = await edge.serving(silent)
+    client = await edge.client(GET.format(1) + GET.format(2))
+    await edge.until(lambda: edge.running == 1)
+    client.half_close()
+    await edge.settle()
+    assert await client.ended()
+    assert b"/2" not in replica.heard
+
+
+async def test_but_it_is_answered_and_then_closed_where_requests_are_finished(edge: Edge) -> None:
+    edge.limit(on_disconnect=OnDisconnect.FINISH)
+    replica = await edge.serving(echo)
+    client = await edge.client(GET.format(1) + GET.format(2))
+    await edge.until(lambda: b"/1" in replica.heard)
+    client.half_close()
+    assert [(await client.response()).body for _ in range(2)] == [b"/1 ", b"/2 "]
+    assert await client.ended()
+
+
+async def test_a_client_that_closes_its_sending_side_while_held_is_gone(edge: Edge) -> None:
+    client = await edge.client(GET.format(1))
+    await edge.until(lambda: edge.held == 1)
+    client.half_close()
+    await edge.settle()
+    assert await client.ended()
+
+
+async def test_an_upload_that_ends_too_early_ends_its_request(edge: Edge) -> None:
+    replica = await edge.serving(echo)
+    client = await edge.client(
+        f"POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: {4 * SLICE}\r\n\r\n", b"x" * SLICE * 2
+    )
+    await edge.until(lambda: len(replica.heard) > SLICE)
+    client.half_close()
+    await edge.settle()
+    assert edge.ended[0].reason == "client_left"
+
+
+@pytest.mark.parametrize(
+    ("line", "fields", "kept"),
+    [
+        ("HTTP/1.1", "", True),
+        ("HTTP/1.1", "Connection: close\r\n", False),
+        ("HTTP/1.0", "", False),
+        ("HTTP/1.0", "Connection: keep-alive\r\n", True),
+    ],
+)
+async def test_the_connection_is_kept_as_the_client_says(edge: Edge, line: str, fields: str, kept: bool) -> None:
+    await edge.serving()
+    client = await edge.client(f"GET / {line}\r\nHost: a.example\r\n{fields}\r\n")
+    answer = await client.response()
+    assert answer.get("Connection") == {True: "keep-alive" if line == "HTTP/1.0" else None, False: "close"}[kept]
+    if kept:
+        assert await client.quiet()
+    else:
+        assert await client.ended()
+
+
+async def test_an_answer_survives_what_the_client_still_sends(edge: Edge) -> None:
+    edge.limit(max_body=1000)
+    client = await edge.client("POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 1000000\r\n\r\n")
+    await client.send(*[b"x" * 50_000] * 20)
+    assert (await client.response()).status == 413
+    assert await client.ended()
+
+
+async def test_on_shutdown_what_runs_is_finished(edge: Edge) -> None:
+    go = asyncio.Event()
+
+    async def script(talk: Talk) -> None:
+        await talk.request()
+        await go.wait()
+        await talk.send(HELLO)
+
+    await edge.serving(script)
+    idle, running = await edge.client(), await edge.client(GET.format(1))
+    await edge.until(lambda: edge.running == 1)
+    draining = asyncio.get_running_loop().create_task(edge.listener.drain(PATIENCE))
+    assert await idle.ended()
+    go.set()
+    response = await running.response()
+    assert (response.body, response.get("Connection")) == (b"hello", "close")
+    assert await running.ended()
+    await draining
+    with pytest.raises(ConnectionError):
+        await edge.client()
+
+
+async def test_on_shutdown_those_who_wait_are_told(edge: Edge) -> None:
+    held = await edge.client(GET.format(1))
+    await edge.until(lambda: edge.held == 1)
+    await edge.listener.drain(0.01)
+    answer = await held.response()
+    assert (answer.status, answer.get("Activator-Reason"), answer.get("Retry-After")) == (503, "shutting_down", "1")
+    assert await held.ended()
+
+
+async def silent(edge: Talk) -> None:
+    """Never answer."""
+    await edge.request()
+    await edge.hear()

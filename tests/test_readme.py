@@ -1,0 +1,68 @@
+"""The README's promises that a machine can check: its files load, its commands, links and chapters exist."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.main import get_command
+
+from activator.cli import app
+from activator.settings.load import settings_of
+from activator.settings.source import parse
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+
+
+def commands(program: str) -> list[str]:
+    """Return the arguments of every call of `program` in the README's shell blocks."""
+    lines = "".join(blocks("sh")).splitlines()
+    calls = [re.search(rf"(?:^|\| ){program} ([^#|]+)", line) for line in lines]
+    return [call[1].strip() for call in calls if call]
+
+
+@pytest.mark.parametrize("text", blocks("yaml"))
+def test_a_configuration_in_the_readme_loads(text: str) -> None:
+    assert settings_of(parse(text, "README.md"), ROOT).services
+
+
+@pytest.mark.parametrize("line", commands("activator"))
+def test_a_command_in_the_readme_is_one_with_its_options(line: str) -> None:
+    name, *arguments = shlex.split(line)
+    group: Any = get_command(app)
+
+    group.commands[name].make_context(name, arguments)
+
+
+def test_the_readme_names_every_command() -> None:
+    group: Any = get_command(app)
+
+    assert {line.split()[0] for line in commands("activator")} == set(group.commands)
+
+
+@pytest.mark.parametrize("target", commands("make"))
+def test_a_target_in_the_readme_is_in_the_makefile(target: str) -> None:
+    assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\(([^)]+)\)", README))))
+def test_a_link_in_the_readme_leads_to_a_file(link: str) -> None:
+    assert (ROOT / link).is_file()
+
+
+@pytest.mark.parametrize("title", re.findall(r"^\d\. (.+)$", README, re.MULTILINE))
+def test_a_chapter_in_the_readme_is_one_of_the_demo(title: str) -> None:
+    assert f'chapter("{title}")' in (ROOT / "examples" / "demo.py").read_text()
+
+
+@pytest.mark.parametrize("text", blocks("python"))
+def test_python_in_the_readme_compiles(text: str) -> None:
+    compile(text, "README.md", "exec")
