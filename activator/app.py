@@ -56,6 +56,7 @@ class Edge:
         self._tasks = Tasks(self._failed)
         self._stopping = asyncio.Event()
         self._died = False
+        self._reloading = asyncio.Lock()
         self._saving = threading.Lock()
         clock = time.monotonic
         self._proxy = Proxy(self, clock)
@@ -96,6 +97,10 @@ class Edge:
 
     async def reload(self) -> None:
         """Read the file again and serve by it; when it has errors, say so and go on as before."""
+        async with self._reloading:  # what was read last must be applied last
+            await self._reload()
+
+    async def _reload(self) -> None:
         try:
             settings = await asyncio.to_thread(load, self._path)
             self._apply(settings)

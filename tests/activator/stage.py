@@ -84,6 +84,13 @@ class FakeTraffic:
         self._ended.set()
         self._dispatch(request.revision)
 
+    def forget(self) -> None:
+        """Be like a router that has just been started."""
+        self.told.clear()
+        self.requests.clear()
+        self._demands.clear()
+        self._ended.set()
+
     def collect(self) -> Mapping[str, RevisionStats]:
         now = self._clock()
         return {name: self._stats(name, *demand.collect(now)) for name, demand in self._demands.items()}
@@ -219,9 +226,9 @@ class Stage:
         self._task = asyncio.create_task(loop.run())
         return problems
 
-    async def lose_replicas(self) -> None:
-        """Take all replicas away at once, as when the edge that ran them has died."""
-        self.traffic.told.clear()
+    async def lose_all(self) -> None:
+        """Take all replicas and requests away at once, as when the edge has died."""
+        self.traffic.forget()
         await self.scaler.close(drain=0)
         self.scaler = MemoryScaler(self.traffic, clock=self.clock)
         self.scaler.subscribe(self._saw)

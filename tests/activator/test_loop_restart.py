@@ -22,20 +22,21 @@ virtual = pytest.mark.looptime(noop_cycles=0)
 
 
 async def busy(stage: Stage, count: int) -> list[Request]:
-    """Bring a stage to `count` replicas that all work."""
+    """Bring a stage to `count` replicas that all work, long after the panic in which it began."""
     requests = stage.arrive(count)
-    await asyncio.sleep(150)
+    await asyncio.sleep(300)
     assert stage.ready() == count
+    assert not stage.last().outcome.decision.panicking
     return requests
 
 
-async def crash_and_restart(stage: Stage, away: float = 1.0) -> None:
-    """Lose the edge with its replicas and requests, and start another one."""
+async def crash_and_restart(stage: Stage, away: float = 1.0, start: Start = Start()) -> None:  # noqa: B008
+    """Lose the edge with its replicas and requests, and run another one, whose starts go like `start`."""
     saved = stage.loop.dump()
     await stage.stop()
-    stage.leave(stage.traffic.requests)
-    await stage.lose_replicas()
+    await stage.lose_all()
     await asyncio.sleep(away)
+    stage.script(start)
     assert await stage.resume(saved, away, plan()) == []
 
 
@@ -93,11 +94,7 @@ class TestBusy:
     async def test_a_busy_service_is_not_scaled_down_while_its_replicas_start(self) -> None:
         async with on_stage() as stage:
             await busy(stage, 4)
-            stage.leave(stage.traffic.requests)
-            stage.arrive(4)
-            stage.script(Start(delay=400))
-            await crash_and_restart(stage)
-            stage.script(Start(delay=400))
+            await crash_and_restart(stage, start=Start(delay=400))
             stage.arrive(4)
             before = len(stage.changes)
             await asyncio.sleep(600)
@@ -148,7 +145,7 @@ class TestBusy:
             await asyncio.sleep(7)
             await stage.restart(plan())
             await asyncio.sleep(14)
-            assert [record.at for record in stage.records()] == [160, 170]
+            assert [record.at for record in stage.records()] == [310, 320]
 
     async def test_traffic_that_was_taken_away_meanwhile_counts(self) -> None:
         async with on_stage() as stage:
