@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import signal
 import threading
 import time
@@ -28,6 +27,7 @@ from activator.usage import Ledger
 from router.listener import Listener
 from router.proxy import Proxy
 from router.tasks import Tasks
+from router.tuning import tune
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -130,8 +130,7 @@ class Edge:
         self._tasks.spawn(self._sweep(), "sweep")
         self._tasks.spawn(self._keep_state(), "state")
         self._tasks.spawn(self._watch(), "watch")
-        gc.collect()
-        gc.freeze()  # what is there now stays: the collector need not look at it again
+        tune()
         self._insight.ready = True
         self._log.info("serving", listen=f"{listen.host}:{port}", admin=f"{admin.host}:{admin_port}")
 

@@ -17,6 +17,7 @@ from router.listener import Listener
 from router.ports import Endpoint, Replicas
 from router.proxy import Proxy
 from router.table import Limits, OnDisconnect, Revision, Service, Share, Table
+from router.tuning import tune
 
 SWEEP_SECONDS = 0.25
 SWEEPS_PER_PERIOD = 4
@@ -38,6 +39,7 @@ async def main() -> None:
     proxy.update(Replicas(revision.name, (Endpoint("model-v1-1", "127.0.0.1", replica_port),)))
     listener = Listener(proxy.serve, time.monotonic, lambda _: None)
     await listener.open("127.0.0.1", port)
+    tune()
     while True:
         for _ in range(SWEEPS_PER_PERIOD):
             await asyncio.sleep(SWEEP_SECONDS)

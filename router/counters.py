@@ -65,23 +65,25 @@ class Counters:
         counters.demand.enter(now, tagged=exchange.tagged)
 
     def leave(self, exchange: Exchange, now: float) -> None:
-        """Cease to count `exchange` as demand."""
-        counters = exchange.counters
-        if counters is not None:
-            counters.demand.leave(now, tagged=exchange.tagged)
-
-    def ended(self, exchange: Exchange, now: float) -> None:
-        """Count how `exchange` ended at `now`."""
+        """Count `exchange` as demand no more, and how it ended."""
         counters = exchange.counters
         if counters is None:
             self.refusals[exchange.reason] += 1
             return
+        counters.demand.leave(now, tagged=exchange.tagged)
         counters.statuses[exchange.status] += 1
         if exchange.reason:
             counters.reasons[exchange.reason] += 1
         counters.durations.observe(now - exchange.arrived)
         if exchange.dispatched:
             counters.holds.observe(exchange.dispatched - exchange.arrived)
+
+    def move(self, exchange: Exchange, revision: Revision, now: float, *, tagged: bool) -> None:
+        """Count `exchange` as demand of another revision than before."""
+        if exchange.counters is not None:
+            exchange.counters.demand.leave(now, tagged=exchange.tagged)
+        exchange.counters = self.revisions[revision.name]
+        exchange.counters.demand.enter(now, tagged=tagged)
 
     def replace(self, revisions: Iterable[Revision]) -> None:
         """Take a new table's revisions. The counters of one that is gone stay while it has open requests."""

@@ -47,7 +47,7 @@ class Client(Protocol):
     def resume_reading(self) -> None:
         """Read on."""
 
-    def done(self, exchange: Exchange) -> None:
+    def done(self, exchange: Exchange, now: float) -> None:
         """Take note that `exchange` has ended; go on to the next or close."""
 
 
@@ -62,6 +62,9 @@ class Carrier(Protocol):
 
     def resume_reading(self) -> None:
         """Read on."""
+
+    def check_clocks(self, now: float) -> None:
+        """End the exchange if it has used up one of its clocks."""
 
 
 class Exchange:
@@ -121,15 +124,12 @@ class Exchange:
         body.limit = limit
         body.on_overflow = lambda: self.fail(_too_large(limit))
 
-    async def wait(self) -> object:
-        """Wait until someone calls `wake` (returns its value) or `fail` (raises its error)."""
+    def wait(self) -> asyncio.Future[object]:
+        """Return a future that ends when someone calls `wake` (its value) or `fail` (its error)."""
         if self.failure is not None:
             raise self.failure
         self._waiting = self.client.loop.create_future()
-        try:
-            return await self._waiting
-        finally:
-            self._waiting = None
+        return self._waiting
 
     def wake(self, value: object = None) -> None:
         """End the wait."""

@@ -10,23 +10,21 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from router.errors import EdgeError, Reason
-from router.headers import without_nominated
+from router.headers import VIA, without_nominated
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from router.request import Request
 
 MAX_HEAD = 64 << 10
 MAX_FIELDS = 100
 
 METHODS = frozenset(b"GET HEAD POST PUT PATCH DELETE OPTIONS PROPFIND REPORT SEARCH PURGE".split())
-PROTECTED = frozenset(b"host content-length content-type authorization cookie via forwarded".split())
-_CHECKED = frozenset(b"host content-length transfer-encoding expect upgrade connection".split())
-_CONNECTION = frozenset((b"keep-alive", b"close", b"upgrade"))
+MAX_HOPS = 8
+PROTECTED = frozenset(b"content-type authorization cookie".split())
+_HARMLESS = frozenset((b"keep-alive", b"close", b"upgrade", b"keep-alive, upgrade"))
 _HOST = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+;=%-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
 _ABSOLUTE = re.compile(rb"http://([^/?#]*)([^#]*)", re.IGNORECASE)
-_TARGET = bytes(byte for byte in range(0x21, 0x7F) if byte != ord("#"))
+_PATH = re.compile(rb"/[!\x22$-~]*")
 _ENCODED = re.compile(rb"%00|%0[ad]", re.IGNORECASE)
 _METHOD_LINE = re.compile(rb"(?:^|\n)([A-Z]{1,32}) [!-~]+ HTTP/1\.[01]\r?$", re.MULTILINE)
 
@@ -40,36 +38,53 @@ def check(request: Request) -> None:
         raise EdgeError(Reason.VERSION_UNSUPPORTED, f"HTTP/{request.version} is not spoken here; use HTTP/1.1.")
     if request.method not in METHODS:
         raise _method_refused(request.method)
+    _check_host(request)
+    if len(request.special) > 1:
+        _check_special(request)
+    if not _is_origin_form(request.target):
+        _check_target(request)
+
+
+def _check_special(request: Request) -> None:
+    """Check the fields on which framing and forwarding depend, and make the lines that follow from them."""
     found: dict[bytes, list[bytes]] = {}
-    for lower, _, value in request.headers:
-        if lower in _CHECKED:
-            found.setdefault(lower, []).append(value)
-    _check_host(request, found.pop(b"host", []))
-    if found:
-        _check_framing(request, found)
-    _check_target(request)
-
-
-def _check_framing(request: Request, found: Mapping[bytes, list[bytes]]) -> None:
+    for name, value in request.special:
+        found.setdefault(name, []).append(value)
     for value in found.get(b"connection", ()):
-        if value.lower() not in _CONNECTION:
-            request.headers = without_nominated(request.headers, value, PROTECTED)
+        if value.lower() not in _HARMLESS:
+            request.lines = without_nominated(request.lines, value, PROTECTED)
     if lengths := found.get(b"content-length"):
         request.length = int(lengths[0])
+        request.lines += (b"Content-Length", b": ", lengths[0], b"\r\n")
     if encodings := found.get(b"transfer-encoding"):
         _check_encoding(request, encodings)
     if b"expect" in found and request.version == "1.1":
         request.expects_continue = found[b"expect"][0].lower() == b"100-continue"
     if b"upgrade" in found and request.length != 0:
         raise EdgeError(Reason.BAD_REQUEST, "A request that offers to upgrade must not have a body.")
+    if hops := found.get(b"via"):
+        _check_hops(request, hops)
+
+
+def _check_hops(request: Request, hops: list[bytes]) -> None:
+    passed = sum(value.count(VIA) for value in hops)
+    if passed >= MAX_HOPS:
+        raise EdgeError(
+            Reason.LOOP_DETECTED, f"The request has passed through this edge {passed} times; a route leads back."
+        )
+    for value in hops:
+        request.lines += (b"Via", b": ", value, b"\r\n")
 
 
 def check_size(request: Request, *, spread: bool) -> None:
     """Check the head's size and number of fields (RFC 6585 5); one that is not spread over several reads is small."""
-    headers = request.headers
-    if len(headers) > MAX_FIELDS:
+    special = request.special
+    if len(request.lines) // 4 + len(special) > MAX_FIELDS:
         raise EdgeError(Reason.HEAD_TOO_LARGE, f"The request has more than {MAX_FIELDS} header fields.")
-    if spread and sum(len(name) + len(value) + 4 for _, name, value in headers) + len(request.target) > MAX_HEAD:
+    if not spread:
+        return
+    size = sum(map(len, request.lines)) + sum(len(name) + len(value) + 4 for name, value in special)
+    if size + len(request.target) > MAX_HEAD:
         raise EdgeError(Reason.HEAD_TOO_LARGE, f"The request's head is larger than {MAX_HEAD} bytes.")
 
 
@@ -94,30 +109,41 @@ def _check_encoding(request: Request, encodings: list[bytes]) -> None:
             Reason.BAD_REQUEST, "Transfer-Encoding must be exactly 'chunked', once, in an HTTP/1.1 request."
         )
     request.length = None
+    request.lines += (b"Transfer-Encoding", b": ", b"chunked", b"\r\n")
 
 
-def _check_host(request: Request, hosts: list[bytes]) -> None:
-    if len(hosts) > 1 or (not hosts and request.version == "1.1"):
+def _check_host(request: Request) -> None:
+    count = 0
+    for name, value in request.special:
+        if name == b"host":
+            request.host = value
+            count += 1
+    if count > 1 or (not count and request.version == "1.1"):
         raise EdgeError(Reason.BAD_REQUEST, "A request needs exactly one Host header.")
-    if hosts and not _is_host(hosts[0]):
+    if count and not _is_host(request.host):
         raise EdgeError(Reason.BAD_REQUEST, "The Host header is not a host name with an optional port.")
-    request.host = hosts[0] if hosts else b""
 
 
-@lru_cache(maxsize=1024)
+def _check_target(request: Request) -> None:
+    """Check a target that is not a path, and cut an absolute one to its path."""
+    if request.target == b"*" and request.method == b"OPTIONS":
+        return
+    absolute = _ABSOLUTE.fullmatch(request.target)
+    if absolute is not None and _is_host(absolute[1]):
+        path = absolute[2] if absolute[2].startswith(b"/") else b"/" + absolute[2]
+        if _is_origin_form(path):
+            request.host, request.target = absolute[1], path
+            return
+    raise EdgeError(
+        Reason.BAD_REQUEST, "The request target must be a path or an absolute http URL, without a fragment."
+    )
+
+
+@lru_cache(maxsize=512)
 def _is_host(value: bytes) -> bool:
     return _HOST.fullmatch(value) is not None
 
 
-def _check_target(request: Request) -> None:
-    target = request.target
-    if not target.startswith(b"/"):
-        if target == b"*" and request.method == b"OPTIONS":
-            return
-        absolute = _ABSOLUTE.fullmatch(target)
-        if absolute is None or not _is_host(absolute[1]):
-            raise EdgeError(Reason.BAD_REQUEST, "The request target must be a path, or an absolute http URL.")
-        request.host = absolute[1]
-        request.target = target = absolute[2] if absolute[2].startswith(b"/") else b"/" + absolute[2]
-    if target.translate(None, _TARGET) or (b"%" in target and _ENCODED.search(target)):
-        raise EdgeError(Reason.BAD_REQUEST, "The request target has a character that is not allowed there.")
+@lru_cache(maxsize=512)
+def _is_origin_form(target: bytes) -> bool:
+    return _PATH.fullmatch(target) is not None and not _ENCODED.search(target)

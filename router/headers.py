@@ -9,28 +9,47 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from router.errors import EdgeError, Reason
-
 if TYPE_CHECKING:
-    from router.request import Header, Request
+    from router.request import Request
 
 VIA = b"1.1 gpu-activator"
 TAG_HEADER = b"knative-serving-tag"
-MAX_HOPS = 8
 
-HOP_BY_HOP = frozenset(
+_HOP_BY_HOP = frozenset(
     b"connection keep-alive proxy-connection te trailer transfer-encoding upgrade http2-settings".split()
 )
 _INTERNAL = frozenset((TAG_HEADER, b"knative-serving-revision", b"knative-serving-namespace", b"k-network-probe"))
 _FORWARDING = frozenset(b"x-forwarded-for x-forwarded-proto x-forwarded-host forwarded".split())
-_REQUEST_DROPS = HOP_BY_HOP | _INTERNAL | _FORWARDING | {b"host", b"expect", b"proxy-authorization"}
-RESPONSE_DROPS = HOP_BY_HOP | {
-    b"content-length",
-    b"proxy-authenticate",
-    b"activator-reason",
-    b"activator-revision",
-}
+_OWN = frozenset(b"activator-reason activator-revision".split())
+_NAME_BYTES = 64
+_NAMES = 4096
+
 _REASONS = {status.value: b"%d %s" % (status.value, status.phrase.encode()) for status in HTTPStatus}
+
+
+class Special(dict[bytes, bytes]):
+    """Maps a field name, as spelled, to its lower-case form if it is one of `names`, else to nothing.
+
+    Spellings are remembered, since telling them apart is much of the cost of a small request. Peers choose them, so the
+    memory is bounded.
+    """
+
+    def __init__(self, names: frozenset[bytes]) -> None:
+        super().__init__()
+        self._names = names
+
+    def __missing__(self, spelled: bytes) -> bytes:
+        lower = spelled.lower()
+        name = lower if lower in self._names else b""
+        if len(self) < _NAMES and len(spelled) <= _NAME_BYTES:
+            self[spelled] = name
+        return name
+
+
+IN_REQUEST = Special(
+    _HOP_BY_HOP | _INTERNAL | _FORWARDING | {b"host", b"content-length", b"expect", b"proxy-authorization", b"via"}
+)
+IN_RESPONSE = Special(_HOP_BY_HOP | _OWN | {b"content-length", b"proxy-authenticate"})
 
 
 def forwarding(peer: str) -> tuple[bytes, bytes]:
@@ -46,27 +65,11 @@ def forwarding(peer: str) -> tuple[bytes, bytes]:
 
 
 def request_head(request: Request, forwarded: tuple[bytes, bytes]) -> bytes:
-    """Return the head that goes to the replica; `forwarded` comes from `forwarding`. EdgeError (508) when the request
-    has passed here too often."""
+    """Return the head that goes to the replica; `forwarded` comes from `forwarding`."""
     host = request.host
     before, after = forwarded
-    parts = [request.method, b" ", request.target, b" HTTP/1.1\r\nHost: ", host, b"\r\n"]
-    hops = 0
-    for lower, name, value in request.headers:
-        if lower in _REQUEST_DROPS:
-            continue
-        if lower == b"via":
-            hops += value.count(VIA)
-        parts += (name, b": ", value, b"\r\n")
-    if hops >= MAX_HOPS:
-        raise EdgeError(
-            Reason.LOOP_DETECTED,
-            f"The request has passed through this edge {hops} times; a route leads back.",
-        )
-    if request.length is None:
-        parts.append(b"Transfer-Encoding: chunked\r\n")
-    parts += (before, host, after, host, b"\r\n\r\n")
-    return b"".join(parts)
+    start = (request.method, b" ", request.target, b" HTTP/1.1\r\nHost: ", host, b"\r\n")
+    return b"".join((*start, *request.lines, before, host, after, host, b"\r\n\r\n"))
 
 
 def response_head(status: int, lines: list[bytes]) -> bytes:
@@ -74,8 +77,12 @@ def response_head(status: int, lines: list[bytes]) -> bytes:
     return b"".join((b"HTTP/1.1 ", _REASONS.get(status) or b"%d " % status, b"\r\n", *lines, b"\r\n"))
 
 
-def without_nominated(headers: list[Header], connection: bytes, protected: frozenset[bytes]) -> list[Header]:
-    """Return `headers` without those that a Connection field names (RFC 9110 7.6.1), but for the protected ones: a
-    client must not be able to take away what routing, framing or the model's authorisation depend on."""
+def without_nominated(lines: list[bytes], connection: bytes, protected: frozenset[bytes]) -> list[bytes]:
+    """Return the lines (in pieces of four) without those that a Connection field names (RFC 9110 7.6.1), but for the
+    protected ones: a client must not be able to take away what the model's authorisation depends on."""
     named = {token.strip().lower() for token in connection.split(b",")} - protected
-    return [header for header in headers if header[0] not in named]
+    kept: list[bytes] = []
+    for start in range(0, len(lines), 4):
+        if lines[start].lower() not in named:
+            kept += lines[start : start + 4]
+    return kept

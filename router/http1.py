@@ -6,17 +6,15 @@ response answers. What it lets through is checked here, so that whatever leaves 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import httptools
 
 from router.body import Body, Flow
 from router.errors import EdgeError, Reason
 from router.guard import MAX_HEAD, bad_method, check, check_size
+from router.headers import IN_REQUEST
 from router.request import Request
-
-if TYPE_CHECKING:
-    from router.request import Header
 
 MAX_TARGET = 8 << 10
 SLICE = 64 << 10
@@ -41,10 +39,12 @@ class RequestReader:
         "_body",
         "_chunks",
         "_fed",
-        "_headers",
+        "_left",
+        "_lines",
         "_parser",
         "_refusal",
         "_sink",
+        "_special",
         "_target",
         "in_head",
     )
@@ -53,11 +53,13 @@ class RequestReader:
         self.in_head = False
         self._sink = sink
         self._parser = httptools.HttpRequestParser(self)
-        self._headers: list[Header] = []
+        self._lines: list[bytes] = []
+        self._special: list[tuple[bytes, bytes]] = []
         self._target = b""
         self._body: Body | None = None
         self._refusal: EdgeError | None = None
         self._chunks = 0
+        self._left = 0  # declared length of the present body
         self._fed = self._at = 0  # bytes fed, and how many of them when the present head or body began
 
     @property
@@ -65,8 +67,12 @@ class RequestReader:
         """Whether a request has begun and is not complete."""
         return self.in_head or self._body is not None
 
+    def expects(self, size: int) -> bool:
+        """Tell whether the next `size` bytes can only be body of the present request."""
+        return self._body is not None and size <= self._left - self._body.received
+
     def feed(self, data: bytes) -> None:
-        """Parse at most SLICE bytes from the client."""
+        """Parse at most SLICE bytes from the client, or as many as are expected."""
         rest = self._parse(data)
         while rest:
             rest = self._parse(rest)
@@ -78,7 +84,8 @@ class RequestReader:
             self._check_chunks()
 
     def on_message_begin(self) -> None:
-        self._headers = []
+        self._lines = []
+        self._special = []
         self._target = b""
         self.in_head = True
         self._at = self._fed
@@ -90,15 +97,20 @@ class RequestReader:
             raise self._refusal
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self.in_head:  # later ones are trailers, which are dropped (RFC 9110 6.5.1)
-            self._headers.append((name.lower(), name, value))
+        if not self.in_head:
+            return  # a trailer, which is dropped (RFC 9110 6.5.1)
+        if special := IN_REQUEST[name]:
+            self._special.append((special, value))
+        else:
+            self._lines += (name, b": ", value, b"\r\n")
 
     def on_headers_complete(self) -> None:
         parser = self._parser
-        keep_alive = parser.should_keep_alive()
-        request = Request(
-            parser.get_method(), self._target, parser.get_http_version(), self._headers, keep_alive=keep_alive
-        )
+        request = Request(parser.get_method(), self._target)
+        request.lines, request.special = self._lines, self._special
+        request.keep_alive = parser.should_keep_alive()
+        if not request.keep_alive or request.header(b"connection") is not None:
+            request.version = parser.get_http_version()  # else it can only be 1.1, and asking is not cheap
         self.in_head = False
         try:
             check_size(request, spread=self._fed > self._at)
@@ -108,6 +120,7 @@ class RequestReader:
             raise
         if request.length != 0:
             request.body = self._body = Body(self._sink)
+            self._left = request.length or 0
             self._chunks = 0
             self._at = self._fed
         self._sink.on_request(request)

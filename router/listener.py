@@ -42,13 +42,14 @@ class Connection(asyncio.Protocol):
         "_current",
         "_edge",
         "_half_closed",
+        "_in_head",
         "_paused",
         "_reader",
         "_refusal",
+        "_since",
         "_transport",
         "_unread",
         "_waiting",
-        "active_since",
         "forwarding",
         "loop",
         "lost",
@@ -58,7 +59,6 @@ class Connection(asyncio.Protocol):
         self.lost = False
         self.loop = edge.loop
         self.forwarding = (b"", b"")
-        self.active_since = edge.clock()  # when it began to wait for the client
         self._edge = edge
         self._reader = RequestReader(self)
         self._current: Exchange | None = None
@@ -69,6 +69,8 @@ class Connection(asyncio.Protocol):
         self._clogged = False  # the client does not read fast enough
         self._half_closed = False  # the client sends no more
         self._closing = False
+        self._in_head = False  # a head has begun
+        self._since = edge.clock()  # when that began, or the connection became idle
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
@@ -79,16 +81,17 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._closing or self._refusal is not None:
             return
-        if len(data) > SLICE or self._unread:
+        if self._unread or (len(data) > SLICE and not self._reader.expects(len(data))):
             self._unread += data
             self._read_on()
             return
-        if self._current is None and not self._reader.mid_request:
-            self.active_since = self._edge.clock()
         try:
             self._reader.feed(data)
         except EdgeError as refusal:
             self._refuse(refusal)
+        if self._reader.in_head != self._in_head:
+            self._in_head = not self._in_head
+            self._since = self._edge.clock()
 
     def eof_received(self) -> bool:
         current = self._current
@@ -118,6 +121,8 @@ class Connection(asyncio.Protocol):
 
     def on_request(self, request: Request) -> None:
         """Take a request from the reader: run it now or in its turn."""
+        if self._closing:
+            return
         exchange = Exchange(request, self, self._edge.clock())
         if self._current is None and not self._waiting and not self._clogged:
             self._run(exchange)
@@ -171,10 +176,14 @@ class Connection(asyncio.Protocol):
             )
 
     def check_clocks(self, now: float) -> None:
-        """Answer 408 to a head that does not come, close a connection that has been idle for too long."""
-        if self._current is not None or self._closing or self._paused:
+        """Check what runs here; answer 408 to a head that does not come, close what has been idle for too long."""
+        if self._current is not None:
+            if self._current.upstream is not None:
+                self._current.upstream.check_clocks(now)
             return
-        waited = now - self.active_since
+        if self._closing or self._paused:
+            return
+        waited = now - self._since
         if self._reader.in_head and waited > HEAD_SECONDS:
             self._refuse(
                 EdgeError(Reason.REQUEST_TIMEOUT, f"The request's head did not come within {HEAD_SECONDS:g} s.")
@@ -211,11 +220,11 @@ class Connection(asyncio.Protocol):
         self._edge.busy.add(self)
         Drive(self._edge.serve(exchange))
 
-    def done(self, exchange: Exchange) -> None:
+    def done(self, exchange: Exchange, now: float) -> None:
         """Go on to the next request after an exchange has ended, or close."""
         self._current = None
+        self._since = now
         self._edge.idle(self)
-        self.active_since = self._edge.clock()
         if not exchange.keep_alive or self._edge.draining or (self._half_closed and not self._waiting):
             self.finish()
         elif self._waiting:
@@ -283,7 +292,7 @@ class Listener:
 
     def sweep(self, now: float) -> None:
         """Check the clocks of all connections."""
-        for connection in list(self.connections):
+        for connection in self.connections | self.busy:
             connection.check_clocks(now)
 
     async def drain(self, seconds: float) -> None:

@@ -23,10 +23,9 @@ _SAFE = frozenset((b"GET", b"HEAD", b"OPTIONS"))
 
 
 class Pool:
-    """Idle and busy connections by endpoint."""
+    """Idle connections by endpoint."""
 
     def __init__(self, clock: Clock) -> None:
-        self.busy: set[Upstream] = set()
         self._clock = clock
         self._idle: dict[Endpoint, list[Upstream]] = {}
 
@@ -39,7 +38,6 @@ class Pool:
         while idle:
             upstream = idle.pop()
             if upstream.usable and upstream.idle_since >= oldest:
-                self.busy.add(upstream)
                 return upstream
             upstream.close()
         return None
@@ -50,8 +48,9 @@ class Pool:
 
     def give(self, upstream: Upstream) -> None:
         """Take a connection back: to be reused if it is clean, else to be closed."""
-        self.busy.discard(upstream)
-        idle = self._idle.setdefault(upstream.endpoint, [])
+        idle = self._idle.get(upstream.endpoint)
+        if idle is None:
+            idle = self._idle[upstream.endpoint] = []
         if upstream.usable and len(idle) < IDLE_PER_REPLICA:
             upstream.idle_since = self._clock()
             idle.append(upstream)
@@ -70,9 +69,10 @@ class Pool:
                 del self._idle[endpoint]
 
     def close(self) -> None:
-        """Close all connections."""
-        for upstream in [*self.busy, *(upstream for idle in self._idle.values() for upstream in idle)]:
-            upstream.close()
+        """Close all idle connections."""
+        for idle in self._idle.values():
+            for upstream in idle:
+                upstream.close()
         self._idle.clear()
 
     async def _connect(self, endpoint: Endpoint) -> Upstream:
@@ -80,5 +80,4 @@ class Pool:
             _, upstream = await asyncio.get_running_loop().create_connection(
                 lambda: Upstream(endpoint, self.give, self._clock), endpoint.host, endpoint.port
             )
-        self.busy.add(upstream)
         return upstream

@@ -48,11 +48,8 @@ class Proxy:
             route = match(self._routes, exchange.request.host, exchange.request.target)
             exchange.assign(route.service, *split(route, exchange.request, self._draw()))
             self.counters.enter(exchange, exchange.arrived)
-            try:
-                with await self.admission.admit(exchange) as upstream:
-                    await upstream.carry(exchange)
-            finally:
-                self.counters.leave(exchange, self._clock())
+            with await self.admission.admit(exchange) as upstream:
+                await upstream.carry(exchange)
         except EdgeError as error:
             exchange.refuse(error, self._clock())
         except ClientGone:
@@ -65,12 +62,10 @@ class Proxy:
 
     def reassign(self, exchange: Exchange) -> None:
         """Choose the revision of a held exchange anew: the one that it waited for has left the table."""
-        now = self._clock()
-        self.counters.leave(exchange, now)
-        exchange.counters = None
         route = match(self._routes, exchange.request.host, exchange.request.target)
-        exchange.assign(route.service, *split(route, exchange.request, self._draw()))
-        self.counters.enter(exchange, now)
+        service, revision, tagged = route.service, *split(route, exchange.request, self._draw())
+        self.counters.move(exchange, revision, self._clock(), tagged=tagged)
+        exchange.assign(service, revision, tagged)
 
     def replace_table(self, table: Table) -> None:
         """Serve by a new table from now on; what runs goes on."""
@@ -115,8 +110,6 @@ class Proxy:
         """Check all clocks; to be called a few times a second."""
         now = self._clock()
         self.admission.sweep(now)
-        for upstream in list(self.pool.busy):
-            upstream.check_clocks(now)
         self.pool.sweep(now)
 
     def _stats(self, name: str, concurrency: float, arrivals: int) -> RevisionStats:
@@ -134,10 +127,11 @@ class Proxy:
         )
 
     def _end(self, exchange: Exchange) -> None:
-        self.counters.ended(exchange, self._clock())
+        now = self._clock()
+        self.counters.leave(exchange, now)
         if self.on_end is not None:
             self.on_end(exchange)
-        exchange.client.done(exchange)
+        exchange.client.done(exchange, now)
 
     def _report(self, error: Exception) -> None:
         if self.on_defect is not None:

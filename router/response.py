@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING
 
 import httptools
 
-from router.headers import RESPONSE_DROPS, response_head
+from router.headers import IN_RESPONSE, response_head
 
 if TYPE_CHECKING:
     from router.exchange import Exchange
-    from router.ports import Clock
 
 MAX_INTERIM = 10
 MAX_HEAD = 64 << 10
@@ -37,13 +36,13 @@ class ResponseReader:
 
     __slots__ = (
         "_chunked",
-        "_clock",
         "_encoding",
         "_exchange",
         "_head",
         "_interim",
         "_length",
         "_lines",
+        "_now",
         "_out",
         "_parser",
         "_seen",
@@ -53,10 +52,10 @@ class ResponseReader:
         "complete",
     )
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self) -> None:
         self.complete = True
         self.clean = True
-        self._clock = clock
+        self._now = 0.0
         self._parser = httptools.HttpResponseParser(self)
         self._lines: list[bytes] = []
         self._length: bytes | None = None
@@ -74,8 +73,9 @@ class ResponseReader:
         self._chunked = False  # the body goes to the client in chunks
         self._until_close = False
 
-    def feed(self, data: bytes) -> bytes:
-        """Parse what came from the replica and return what goes to the client."""
+    def feed(self, data: bytes, now: float) -> bytes:
+        """Parse what came from the replica at `now` and return what goes to the client."""
+        self._now = now
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
@@ -88,9 +88,8 @@ class ResponseReader:
                 raise BadResponse(f"its head is larger than {MAX_HEAD} bytes")
         elif self._to_head:
             self.clean = False  # the parser waits for a body that does not come
-        out = b"".join(self._out)
-        self._out.clear()
-        return out
+        pieces, self._out = self._out, []
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def end(self) -> bytes:
         """Take note that the replica has closed its side; return what still goes to the client."""
@@ -110,12 +109,12 @@ class ResponseReader:
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._head:
             return  # a trailer, which is dropped (RFC 9110 6.5.1)
-        lower = name.lower()
-        if lower not in RESPONSE_DROPS:
+        special = IN_RESPONSE[name]
+        if not special:
             self._lines += (name, b": ", value, b"\r\n")
-        elif lower == b"content-length":
+        elif special == b"content-length":
             self._length = value
-        elif lower == b"transfer-encoding":
+        elif special == b"transfer-encoding":
             self._encoding = value if self._encoding is None else b"several"
 
     def on_headers_complete(self) -> None:
@@ -126,7 +125,7 @@ class ResponseReader:
         self._head = True
         exchange = self._exchange
         exchange.status = status
-        exchange.first_byte = self._clock()
+        exchange.first_byte = self._now
         self.clean = self._parser.should_keep_alive()
         self._lines.append(self._frame(status))
         self._add_own_lines(exchange)

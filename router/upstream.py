@@ -47,7 +47,7 @@ class Upstream(asyncio.Protocol):
         self._clock = clock
         self._paused = False
         self._exchange: Exchange | None = None
-        self._reader = ResponseReader(clock)
+        self._reader = ResponseReader()
 
     async def carry(self, exchange: Exchange) -> None:
         """Send the request and pass on the response; return after its last byte. EdgeError when the replica breaks or
@@ -120,7 +120,7 @@ class Upstream(asyncio.Protocol):
             return
         self.last_byte = self._clock()
         try:
-            out = reader.feed(data)
+            out = reader.feed(data, self.last_byte)
         except BadResponse as error:
             self._broke(f"The model's response was not usable: {error}.")
             return

@@ -7,16 +7,17 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from router.exchange import Exchange
-from router.guard import check
 from router.headers import forwarding
+from router.http1 import RequestReader
 from router.pool import Pool
 from router.ports import Endpoint, Replicas, StartStatus
-from router.request import Request
 from router.table import Limits, Revision, Service, Share, Table
 from router.upstream import Upstream
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from router.request import Request
 
 HELLO = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
 
@@ -45,7 +46,7 @@ class Client:
         self.aborted = False
         self.reading = True
 
-    def done(self, exchange: Exchange) -> None:
+    def done(self, exchange: Exchange, now: float) -> None:
         self.ended.append(exchange)
 
     def write(self, data: bytes) -> None:
@@ -100,12 +101,15 @@ class Connections(Pool):
 
 def request(line: str = "GET / HTTP/1.1", *fields: str, host: str = "a.example") -> Request:
     """Return the checked head of a request, as the reader would hand it over."""
-    method, target, version = line.split()
-    pairs = [field.split(": ", 1) for field in (f"Host: {host}", *fields)]
-    headers = [(name.lower().encode(), name.encode(), value.encode("latin-1")) for name, value in pairs]
-    made = Request(method.encode(), target.encode(), version[5:], headers, keep_alive=version == "HTTP/1.1")
-    check(made)
-    return made
+
+    class Sink(Client):
+        def on_request(self, request: Request) -> None:
+            self.request = request
+
+    sink = Sink()
+    head = "\r\n".join((line, f"Host: {host}", *fields, "", "")).encode("latin-1")
+    RequestReader(sink).feed(head)
+    return sink.request
 
 
 def exchange(made: Request | None = None, client: Client | None = None, now: float = 1000.0) -> Exchange:

@@ -81,7 +81,6 @@ def test_options_may_ask_about_the_server_as_a_whole() -> None:
     [
         ("GET / HTTP/2.0", Reason.VERSION_UNSUPPORTED),
         ("GET / HTTP/0.9", Reason.VERSION_UNSUPPORTED),
-        ("GET / HTTP/1.2", Reason.VERSION_UNSUPPORTED),
         ("TRACE / HTTP/1.1", Reason.METHOD_NOT_ALLOWED),
         ("CONNECT /x HTTP/1.1", Reason.METHOD_NOT_ALLOWED),
         ("BREW / HTTP/1.1", Reason.METHOD_UNKNOWN),

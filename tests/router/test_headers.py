@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from router.errors import EdgeError, Reason
-from router.headers import MAX_HOPS, forwarding, request_head
+from router.guard import MAX_HOPS
+from router.headers import forwarding, request_head
 from tests.router.fakes import request
 
 

@@ -39,7 +39,7 @@ class Serving:
     async def _serve(self, exchange: Exchange) -> None:
         self.exchanges.append(exchange)
         await exchange.wait()
-        exchange.client.done(exchange)
+        exchange.client.done(exchange, 1000.0)
 
 
 async def test_no_more_is_run_for_a_client_that_does_not_take_its_answers() -> None:

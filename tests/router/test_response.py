@@ -7,8 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router.response import BadResponse, ResponseReader
-from tests.router.fakes import Clock, exchange, request, revision, service
+from tests.router.fakes import exchange, request, revision, service
 from tests.router.segments import dribble, segmented
+
+NOW = 1000.0
 
 OK = b"HTTP/1.1 200 OK\r\n"
 HELLO = OK + b"Content-Length: 5\r\n\r\nhello"
@@ -51,11 +53,11 @@ def unchunked(data: bytes) -> bytes:
 def passed(pieces: list[bytes], line: str = "GET / HTTP/1.1", *, ends: bool = False) -> Passed:
     asked = exchange(request(line))
     asked.assign(service(), revision(), tagged=False)
-    reader, out = ResponseReader(Clock()), b""
+    reader, out = ResponseReader(), b""
     reader.begin(asked)
     try:
         for piece in pieces:
-            out += reader.feed(piece)
+            out += reader.feed(piece, NOW)
             if reader.complete:
                 break
         if ends and not reader.complete:
@@ -243,9 +245,9 @@ def test_the_same_bytes_mean_the_same_however_they_are_cut(
 def test_every_piece_leaves_in_the_turn_in_which_it_came() -> None:
     asked = exchange()
     asked.assign(service(), revision(), tagged=False)
-    reader = ResponseReader(Clock())
+    reader = ResponseReader()
     reader.begin(asked)
-    reader.feed(OK + b"Transfer-Encoding: chunked\r\n\r\n")
-    assert reader.feed(b"5\r\nfirst\r\n") == b"5\r\nfirst\r\n"
-    assert reader.feed(b"6\r\nsec") == b"3\r\nsec\r\n"
-    assert reader.feed(b"ond\r\n0\r\n\r\n") == b"3\r\nond\r\n0\r\n\r\n"
+    reader.feed(OK + b"Transfer-Encoding: chunked\r\n\r\n", NOW)
+    assert reader.feed(b"5\r\nfirst\r\n", NOW) == b"5\r\nfirst\r\n"
+    assert reader.feed(b"6\r\nsec", NOW) == b"3\r\nsec\r\n"
+    assert reader.feed(b"ond\r\n0\r\n\r\n", NOW) == b"3\r\nond\r\n0\r\n\r\n"
