@@ -1,7 +1,8 @@
 """Prometheus metrics, read from plain counters when they are scraped; nothing here is touched per request.
 
 Knative's names are given twice, as of the OpenCensus era (until 1.18) and as of OpenTelemetry (since 1.19), so that
-existing dashboards and alerts work. What Knative lacks begins with `activator_`. Label values are configured names,
+existing dashboards and alerts work; those of what does not exist here are left out (scrapes of pods, the connection
+to the autoscaler, the time inside the container alone). What Knative lacks begins with `activator_`. Label values are configured names,
 status codes and fixed sets: no caller can add a series.
 """
 

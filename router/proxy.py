@@ -82,12 +82,15 @@ class Proxy:
         """Return what was counted per revision since the last call."""
         now = self._clock()
         return {
-            name: self._stats(name, *counters.demand.collect(now)) for name, counters in self.counters.revisions.items()
+            name: self._stats(name, *counters.demand.collect(now))
+            for name, counters in self.counters.revisions.items()
+            if name in self.admission.queues  # the counters of one that has left the table stay for longer
         }
 
     def look(self, revision: str) -> RevisionStats:
         """Return the state of `revision` now, without what was counted in the period."""
-        return self._stats(revision, 0.0, 0) if revision in self.counters.revisions else RevisionStats()
+        known = revision in self.counters.revisions and revision in self.admission.queues
+        return self._stats(revision, 0.0, 0) if known else RevisionStats()
 
     def restore(self, revision: str, idle_since: float | None, tagged_since: float | None) -> None:
         """Continue the idle clocks of `revision` from an earlier run (clock seconds, None = never had a request)."""

@@ -38,7 +38,10 @@ def shared_daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
 
 @pytest.fixture
 async def edge(shared_daemon: Daemon, session: ClientSession) -> AsyncIterator[Edge]:
-    """The shared edge; what a journey deploys is taken away after it."""
+    """The shared edge, started again if a journey has broken it. What a journey deploys is taken away after it."""
+    if not shared_daemon.running:
+        shared_daemon.write(configuration())
+        shared_daemon.start()
     edge = Edge(shared_daemon, session)
     yield edge
     await edge.undeploy()

@@ -54,6 +54,10 @@ class Daemon:
         return self._process.pid
 
     @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    @property
     def said(self) -> str:
         """What the present run wrote to its standard error."""
         return self._output.read_text()

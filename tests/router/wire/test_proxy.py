@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from router.ports import RevisionStats
 from router.table import OnDisconnect, Service, Share, Table
 from tests.router.fakes import HELLO, revision, table
 from tests.router.wire.edge import answer
@@ -315,8 +316,12 @@ async def test_a_running_request_outlives_its_revision(edge: Edge) -> None:
     await edge.until(lambda: slow.asked == 1)
     edge.proxy.replace_table(Table())
     edge.later(1.0)
+    assert edge.proxy.collect()["a-1"].open == 1
     slow.go.set()
     assert (await client.response()).status == 200
+    edge.later(1.0)
+    assert edge.proxy.collect() == {}
+    assert edge.proxy.look("a-1") == RevisionStats()
 
 
 async def test_a_replica_out_of_service_is_drained_when_its_last_response_has_ended(edge: Edge) -> None:
