@@ -52,6 +52,7 @@ class Edge:
     def __init__(self, path: Path, settings: Settings) -> None:
         self._path = path
         self._settings = settings
+        self._stamp = _stamp(path)  # of the file as it was last read
         self._log = logs.logger("edge")
         self._tasks = Tasks(self._failed)
         self._stopping = asyncio.Event()
@@ -101,6 +102,7 @@ class Edge:
             await self._reload()
 
     async def _reload(self) -> None:
+        self._stamp = _stamp(self._path)
         try:
             settings = await asyncio.to_thread(load, self._path)
             self._apply(settings)
@@ -199,12 +201,9 @@ class Edge:
 
     async def _watch(self) -> None:
         """Reload when the file changes."""
-        known = _stamp(self._path)
         while True:
             await asyncio.sleep(WATCH_SECONDS)
-            now = _stamp(self._path)
-            if now != known:
-                known = now
+            if _stamp(self._path) != self._stamp:
                 await self.reload()
 
     def _period(self, seconds: float) -> None:

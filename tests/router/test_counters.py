@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+from router.counters import SECONDS, Counters, Histogram
+from tests.router.fakes import Clock, exchange, revision, service
+
+
+def test_a_histogram_puts_each_duration_in_its_bucket() -> None:
+    histogram = Histogram()
+    for seconds in (0.0, 0.005, 0.006, 600.0, 601.0):
+        histogram.observe(seconds)
+    assert histogram.counts == [2, 1, *[0] * (len(SECONDS) - 3), 1, 1]
+    assert histogram.total == sum((0.0, 0.005, 0.006, 600.0, 601.0))
+
+
+def test_the_counters_of_a_revision_that_left_the_table_stay_while_it_has_requests() -> None:
+    clock = Clock()
+    counters = Counters(clock)
+    counters.replace([revision("a-1"), revision("a-2")])
+    asked = exchange()
+    asked.assign(service(), revision("a-1"), tagged=False)
+    counters.enter(asked, clock.now)
+    counters.replace([])
+    assert counters.revisions.keys() == {"a-1"}
+    counters.leave(asked, clock.now)
+    counters.replace([])
+    assert counters.revisions == {}
+
+
+def test_what_is_known_of_a_revision_outlives_a_new_table() -> None:
+    counters = Counters(Clock())
+    counters.replace([revision("a-1")])
+    first = counters.revisions["a-1"]
+    counters.replace([revision("a-1"), revision("a-2")])
+    assert counters.revisions["a-1"] is first
+
+
+def test_what_belongs_to_no_revision_is_counted_by_reason() -> None:
+    counters = Counters(Clock())
+    asked = exchange()
+    asked.reason = "unknown_host"
+    counters.leave(asked, 1000.0)
+    assert counters.refusals == {"unknown_host": 1}
+    assert counters.revisions == {}
+
+
+def test_the_end_of_a_request_is_counted_with_its_times() -> None:
+    clock = Clock()
+    counters = Counters(clock)
+    counters.replace([revision("a-1")])
+    asked = exchange(now=clock.now)
+    asked.assign(service(), revision("a-1"), tagged=False)
+    counters.enter(asked, clock.now)
+    asked.dispatched, asked.status, asked.reason = clock.now + 20.0, 502, "upstream_broke"
+    counters.leave(asked, clock.now + 25.0)
+    counted = counters.revisions["a-1"]
+    assert (counted.statuses, counted.reasons) == ({502: 1}, {"upstream_broke": 1})
+    assert (counted.durations.total, counted.holds.total) == (25.0, 20.0)
+
+
+def test_a_request_that_moves_is_demand_of_its_new_revision_only() -> None:
+    clock = Clock()
+    counters = Counters(clock)
+    counters.replace([revision("a-1"), revision("a-2")])
+    asked = exchange()
+    asked.assign(service(), revision("a-1"), tagged=False)
+    counters.enter(asked, clock.now)
+    counters.move(asked, revision("a-2"), clock.now, tagged=True)
+    asked.assign(service(), revision("a-2"), tagged=True)
+    old, new = counters.revisions["a-1"].demand, counters.revisions["a-2"].demand
+    assert [(demand.now_open, demand.tagged_open) for demand in (old, new)] == [(0, 0), (1, 1)]
+    counters.leave(asked, clock.now)
+    assert [(demand.now_open, demand.tagged_open) for demand in (old, new)] == [(0, 0), (0, 0)]

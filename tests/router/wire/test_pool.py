@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from tests.router.fakes import HELLO
+
+if TYPE_CHECKING:
+    from tests.router.wire.edge import Edge
+    from tests.router.wire.talk import Talk
+
+MiB = 1 << 20
+GET = "GET / HTTP/1.1\r\nHost: a.example\r\n\r\n"
+POST = "POST / HTTP/1.1\r\nHost: a.example\r\n"
+OK = b"HTTP/1.1 200 OK\r\n"
+
+
+async def test_a_response_is_never_taken_for_the_next_ones(edge: Edge) -> None:
+    await edge.serving(HELLO + OK + b"Content-Length: 6\r\n\r\npoison")
+    client = await edge.client()
+    for _ in range(5):
+        await client.send(GET)
+        assert (await client.response()).body == b"hello"
+
+
+async def test_bytes_that_come_on_an_idle_connection_close_it(edge: Edge) -> None:
+    async def script(talk: Talk) -> None:
+        await talk.request()
+        await talk.send(HELLO)
+        await asyncio.sleep(0.02)
+        await talk.send(OK + b"Content-Length: 6\r\n\r\npoison")
+        await talk.request()
+        await talk.send(HELLO)
+
+    replica = await edge.serving(script)
+    client = await edge.client(GET)
+    await client.response()
+    assert not await replica.talks[0].reader.read(1)
+    await client.send(GET)
+    assert (await client.response()).body == b"hello"
+    assert len(replica.talks) == 2
+
+
+async def test_connections_are_reused_while_they_are_fresh_and_not_later(edge: Edge) -> None:
+    replica = await edge.serving()
+    client = await edge.client()
+
+    async def talks_after(request: str, pause: float) -> int:
+        edge.clock.ahead += pause
+        await client.send(request)
+        await client.response()
+        return len(replica.talks)
+
+    post = POST + "Content-Length: 0\r\n\r\n"
+    assert [await talks_after(GET, 0.0), await talks_after(GET, 1.5), await talks_after(GET, 2.5)] == [1, 1, 2]
+    assert [await talks_after(post, 0.5), await talks_after(post, 1.5), await talks_after(post, 0.5)] == [2, 3, 3]
+
+
+async def test_idle_connections_are_closed_after_a_while(edge: Edge) -> None:
+    replica = await edge.serving()
+    client = await edge.client(GET)
+    await client.response()
+    edge.later(3.0)
+    await edge.until(replica.talks[0].reader.at_eof)
+
+
+async def test_a_connection_that_the_replica_closed_is_not_used_again(edge: Edge) -> None:
+    async def script(talk: Talk) -> None:
+        await talk.request()
+        await talk.send(HELLO)
+        talk.leave()
+
+    replica = await edge.serving(script)
+    client = await edge.client()
+    for number in range(1, 5):
+        await client.send(POST + "Content-Length: 2\r\n\r\nhi")
+        assert (await client.response()).status == 200
+        await edge.until(replica.talks[-1].writer.is_closing)
+        await asyncio.sleep(0.01)
+        assert len(replica.talks) == number
+
+
+async def test_a_connection_that_a_slow_client_paused_is_read_again_when_it_is_reused(edge: Edge) -> None:
+    replica = await edge.serving(OK + b"Content-Length: %d\r\n\r\n" % (8 * MiB) + bytes(8 * MiB))
+    for _ in range(3):
+        client = await edge.client(GET)
+        await asyncio.sleep(0.05)
+        assert len((await client.response()).body) == 8 * MiB
+    assert len(replica.talks) == 1
