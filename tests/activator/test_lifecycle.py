@@ -133,6 +133,10 @@ class TestNoTraffic:
         outcome = settled(2, stats=TAGGED, of=spec(reachable=False))
         assert (outcome.replicas, outcome.zero_at) == (1, 1200.0)
 
+    def test_only_requests_by_tag_restart_its_clock(self) -> None:
+        seen = RevisionStats(idle_since=950.0, tagged_since=690.0)
+        assert settled(2, stats=seen, of=spec(reachable=False)).replicas == 0
+
 
 class TestFailedStarts:
     FAILED = replicas(desired=1, failures=5, last_failure="boom", retry_at=1004.0)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -91,6 +92,15 @@ class TestConfigure:
         assert one.life.overdue == 1
         one.configure(plan(bounds=bounds(progress_deadline=5.0), command="better"), 0, 12.0)
         assert (one.life.overdue, one.life.retry_at) == (0, None)
+
+    def test_a_changed_tick_keeps_what_the_scale_down_delay_remembers(self) -> None:
+        patient = spec(scale_down_delay=60.0, stable_window=6.0, panic_window=2.0)
+        one = Revision(plan(spec=patient), 0, 90_000.0)
+        one.collector.record(RevisionStats(concurrency=2.0, open=2), 90_000.0)
+        assert one.step(READY, BUSY, 90_000.0).outcome.replicas == 2
+        one.configure(plan(spec=replace(patient, tick=4.0)), 2, 90_001.0)
+        assert one.step(READY, QUIET, 90_050.0).outcome.replicas == 2
+        assert one.step(READY, QUIET, 90_070.0).outcome.replicas == 0
 
 
 class TestRestart:
