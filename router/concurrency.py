@@ -34,7 +34,10 @@ class Demand:
         self._changed = self._started = now
 
     def enter(self, now: float, *, tagged: bool = False) -> None:
-        """Count one request more; `tagged` if it came by tag and not by its share of the traffic."""
+        """Count one request more; `tagged` if it came by tag and not by its share of the traffic. One that arrived
+        before the last change (it waited behind another on its connection) counts from that change on."""
+        if now < self._changed:
+            now = self._changed
         self._area += (now - self._changed) * self.now_open
         self._changed = now
         self.now_open += 1
