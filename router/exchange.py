@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from router.request import Request
 
 
+SWITCHING = 101
 NONE = Revision("", "")
 NOWHERE = Service("", (), ())
 
@@ -37,6 +38,9 @@ class Client(Protocol):
 
     def write(self, data: bytes) -> None:
         """Send bytes of the response."""
+
+    def write_eof(self) -> bool:
+        """Close the sending side behind a tunnel's last byte; False when the connection cannot be half closed."""
 
     def abort(self) -> None:
         """Cut the connection, so that a response that has begun is seen to be incomplete."""
@@ -147,8 +151,18 @@ class Exchange:
     def outlives_client(self) -> bool:
         """Whether the request was sent whole, to be finished whoever waits for the response."""
         body = self.request.body
-        whole = self.upstream is not None and (body is None or body.complete)
+        whole = self.upstream is not None and (body is None or body.complete) and self.request.upgrade is None
         return whole and self.revision.limits.on_disconnect is OnDisconnect.FINISH
+
+    @property
+    def switched(self) -> bool:
+        """Whether the replica has accepted to talk WebSocket."""
+        return self.status == SWITCHING
+
+    def decline(self) -> None:
+        """Take note that an offer to upgrade, if there is one, is not accepted: what came behind it cannot be read."""
+        if self.request.upgrade is not None and self.request.upgrade.received:
+            self.keep_alive = False
 
     def client_left(self) -> None:
         """Take note that nobody waits for the response. What was sent to a replica goes on until it is done, or is
@@ -164,8 +178,10 @@ class Exchange:
         body = self.request.body
         if self.responded:
             self.keep_alive = False
-            self.client.abort()
+            if not self.switched:
+                self.client.abort()
             return
+        self.decline()
         if body is not None and not body.complete:
             body.discard()
             self.keep_alive = False

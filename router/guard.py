@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from router.errors import EdgeError, Reason
-from router.headers import VIA, without_nominated
+from router.headers import VIA, values, without_nominated
 
 if TYPE_CHECKING:
     from router.request import Request
@@ -20,12 +20,14 @@ MAX_FIELDS = 100
 
 METHODS = frozenset(b"GET HEAD POST PUT PATCH DELETE OPTIONS PROPFIND REPORT SEARCH PURGE".split())
 MAX_HOPS = 8
+_FRAMING = frozenset(b"content-length transfer-encoding".split())
 PROTECTED = frozenset(b"content-type authorization cookie".split())
 _HARMLESS = frozenset((b"keep-alive", b"close", b"upgrade", b"keep-alive, upgrade"))
 _HOST = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+;=%-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
 _ABSOLUTE = re.compile(rb"http://([^/?#]*)([^#]*)", re.IGNORECASE)
 _PATH = re.compile(rb"/[!\x22$-~]*")
 _ENCODED = re.compile(rb"%00|%0[ad]", re.IGNORECASE)
+_WEBSOCKET_KEY = re.compile(rb"[A-Za-z0-9+/]{21}[AQgw]==")  # 16 bytes in base64
 _METHOD_LINE = re.compile(rb"(?:^|\n)([A-Z]{1,32}) [!-~]+ HTTP/1\.[01]\r?$", re.MULTILINE)
 
 
@@ -74,6 +76,21 @@ def _check_hops(request: Request, hops: list[bytes]) -> None:
         )
     for value in hops:
         request.lines += (b"Via", b": ", value, b"\r\n")
+
+
+def offers_websocket(request: Request) -> bool:
+    """Tell whether a checked request, of which the parser says that it offers to upgrade, does so as RFC 6455 4.1 asks
+    for and is free of anything that another parser may take for a body. All other offers are declined (RFC 9110 7.8)."""
+    keys = values(request.lines, b"sec-websocket-key")
+    return (
+        request.method == b"GET"
+        and request.version == "1.1"
+        and [value.lower() for name, value in request.special if name == b"upgrade"] == [b"websocket"]
+        and not any(name in _FRAMING for name, _ in request.special)
+        and values(request.lines, b"sec-websocket-version") == [b"13"]
+        and len(keys) == 1
+        and _WEBSOCKET_KEY.fullmatch(keys[0]) is not None
+    )
 
 
 def check_size(request: Request, *, spread: bool) -> None:

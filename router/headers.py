@@ -21,6 +21,7 @@ _HOP_BY_HOP = frozenset(
 _INTERNAL = frozenset((TAG_HEADER, b"knative-serving-revision", b"knative-serving-namespace", b"k-network-probe"))
 _FORWARDING = frozenset(b"x-forwarded-for x-forwarded-proto x-forwarded-host forwarded".split())
 _OWN = frozenset(b"activator-reason activator-revision".split())
+UPGRADE = (b"Connection", b": ", b"Upgrade", b"\r\n", b"Upgrade", b": ", b"websocket", b"\r\n")
 _NAME_BYTES = 64
 _NAMES = 4096
 
@@ -75,6 +76,11 @@ def request_head(request: Request, forwarded: tuple[bytes, bytes]) -> bytes:
 def response_head(status: int, lines: list[bytes]) -> bytes:
     """Return the head that goes to the client, of pieces of lines; what is in RESPONSE_DROPS is not among them."""
     return b"".join((b"HTTP/1.1 ", _REASONS.get(status) or b"%d " % status, b"\r\n", *lines, b"\r\n"))
+
+
+def values(lines: list[bytes], name: bytes) -> list[bytes]:
+    """Return the values of the field `name` (lower case) among lines, in pieces of four."""
+    return [lines[start + 2] for start in range(0, len(lines), 4) if lines[start].lower() == name]
 
 
 def without_nominated(lines: list[bytes], connection: bytes, protected: frozenset[bytes]) -> list[bytes]:

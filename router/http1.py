@@ -12,8 +12,8 @@ import httptools
 
 from router.body import Body, Flow
 from router.errors import EdgeError, Reason
-from router.guard import MAX_HEAD, bad_method, check, check_size
-from router.headers import IN_REQUEST
+from router.guard import MAX_HEAD, bad_method, check, check_size, offers_websocket
+from router.headers import IN_REQUEST, UPGRADE
 from router.request import Request
 
 MAX_TARGET = 8 << 10
@@ -41,11 +41,13 @@ class RequestReader:
         "_fed",
         "_left",
         "_lines",
+        "_offer",
         "_parser",
         "_refusal",
         "_sink",
         "_special",
         "_target",
+        "_upgrade",
         "in_head",
     )
 
@@ -57,6 +59,8 @@ class RequestReader:
         self._special: list[tuple[bytes, bytes]] = []
         self._target = b""
         self._body: Body | None = None
+        self._offer: Request | None = None  # to upgrade; handed over once it is known what came behind it
+        self._upgrade: Body | None = None  # takes all bytes, until the offer before them is declined
         self._refusal: EdgeError | None = None
         self._chunks = 0
         self._left = 0  # declared length of the present body
@@ -68,8 +72,20 @@ class RequestReader:
         return self.in_head or self._body is not None
 
     def expects(self, size: int) -> bool:
-        """Tell whether the next `size` bytes can only be body of the present request."""
+        """Tell whether the next `size` bytes can only be body of the present request, or are no HTTP at all."""
+        if self._upgrade is not None:
+            return True
         return self._body is not None and size <= self._left - self._body.received
+
+    def end(self) -> None:
+        """Take note that the client has closed its side."""
+        if self._upgrade is not None:
+            self._upgrade.finish()
+
+    def decline(self) -> bool:
+        """Take requests again after an offer to upgrade; False when that cannot be, as something came behind it."""
+        upgrade, self._upgrade = self._upgrade, None
+        return upgrade is None or not upgrade.received
 
     def feed(self, data: bytes) -> None:
         """Parse at most SLICE bytes from the client, or as many as are expected."""
@@ -109,8 +125,10 @@ class RequestReader:
         request = Request(parser.get_method(), self._target)
         request.lines, request.special = self._lines, self._special
         request.keep_alive = parser.should_keep_alive()
+        offers = False
         if not request.keep_alive or request.header(b"connection") is not None:
             request.version = parser.get_http_version()  # else it can only be 1.1, and asking is not cheap
+            offers = parser.should_upgrade()
         self.in_head = False
         try:
             check_size(request, spread=self._fed > self._at)
@@ -123,6 +141,10 @@ class RequestReader:
             self._left = request.length or 0
             self._chunks = 0
             self._at = self._fed
+        elif offers and offers_websocket(request):
+            request.lines += UPGRADE
+            self._offer = request
+            return
         self._sink.on_request(request)
 
     def on_chunk_header(self) -> None:
@@ -139,19 +161,33 @@ class RequestReader:
             body.finish()
 
     def _parse(self, data: bytes) -> bytes:
-        """Parse, and return what is left: an offer to upgrade is declined (RFC 9110 7.8), and what follows its head is
-        for a parser that has not seen it."""
+        """Parse, and return what is left: what follows an offer to upgrade is for a parser that has not seen it
+        (RFC 9110 7.8), or not for a parser at all."""
+        if self._upgrade is not None:
+            self._upgrade.feed(data)
+            return b""
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
             self._parser = httptools.HttpRequestParser(self)
-            return data[upgrade.args[0] :]
+            return self._stop_behind_offer(data[upgrade.args[0] :])
         except httptools.HttpParserCallbackError as error:
             raise self._refusal or error from error
         except httptools.HttpParserInvalidMethodError as error:
             raise bad_method(data) from error
         except httptools.HttpParserError as error:
             raise EdgeError(Reason.BAD_REQUEST, f"The request is not valid HTTP/1.1: {error}.") from error
+        return b""
+
+    def _stop_behind_offer(self, rest: bytes) -> bytes:
+        """Hand over an offer that may be accepted, with what came behind it; return that for any other."""
+        request, self._offer = self._offer, None
+        if request is None:
+            return rest
+        request.upgrade = self._upgrade = Body(self._sink)
+        if rest:
+            request.upgrade.feed(rest)
+        self._sink.on_request(request)
         return b""
 
     def _check_chunks(self) -> None:

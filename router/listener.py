@@ -98,7 +98,8 @@ class Connection(asyncio.Protocol):
         if current is None and not self._waiting:
             return False
         self._half_closed = True
-        if current is not None and not current.outlives_client:
+        self._reader.end()
+        if current is not None and not (current.switched or current.outlives_client):
             self._leave()
         return True  # the client may only have closed its sending side
 
@@ -135,6 +136,13 @@ class Connection(asyncio.Protocol):
         """Send to the client, or to nobody if it has left."""
         if not self.lost and data:
             self._transport.write(data)
+
+    def write_eof(self) -> bool:
+        """Close the sending side; False when this connection cannot be half closed."""
+        if self.lost or self._transport.is_closing() or not self._transport.can_write_eof():
+            return False
+        self._transport.write_eof()
+        return True
 
     def abort(self) -> None:
         """Cut the connection by a reset: after an orderly close, a body that ends with its connection looks whole."""
@@ -222,6 +230,8 @@ class Connection(asyncio.Protocol):
 
     def done(self, exchange: Exchange, now: float) -> None:
         """Go on to the next request after an exchange has ended, or close."""
+        if exchange.request.upgrade is not None and not self._reader.decline():
+            exchange.keep_alive = False
         self._current = None
         self._since = now
         self._edge.idle(self)

@@ -14,7 +14,8 @@ class Request:
     `lines` are the fields that pass untouched, in pieces that can be joined (name, colon, value, line end); `special`
     are those that the edge looks at, as (lower-case name, value). `length` is the declared body length, None when it is
     chunked; `host` is the authority the request is for, from the Host field or from an absolute-form target, which is
-    cut to its origin form (RFC 9112 3.2.2).
+    cut to its origin form (RFC 9112 3.2.2). `upgrade` is what the client sends behind an offer to upgrade to WebSocket,
+    None when it makes none that may be accepted; those bytes are not HTTP and never parsed.
     """
 
     __slots__ = (
@@ -27,6 +28,7 @@ class Request:
         "method",
         "special",
         "target",
+        "upgrade",
         "version",
     )
 
@@ -41,6 +43,7 @@ class Request:
         self.length: int | None = 0
         self.expects_continue = False
         self.body: Body | None = None
+        self.upgrade: Body | None = None
 
     def header(self, name: bytes) -> bytes | None:
         """Return the first value of a special field (lower case), None when it is absent."""

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 import httptools
 
-from router.headers import IN_RESPONSE, response_head
+from router.exchange import SWITCHING
+from router.headers import IN_RESPONSE, UPGRADE, response_head
 
 if TYPE_CHECKING:
     from router.exchange import Exchange
 
 MAX_INTERIM = 10
 MAX_HEAD = 64 << 10
-SWITCHING = 101
 NO_CONTENT = 204
 _BODYLESS = frozenset((NO_CONTENT, 304))
 _TIMING = b"Server-Timing: hold;dur=%.1f, upstream;dur=%.1f\r\n"
@@ -31,7 +31,8 @@ class BadResponse(Exception):
 class ResponseReader:
     """Parses the responses on one connection, each begun for its exchange.
 
-    `complete` = the response is whole and nothing more may come; `clean` = another may follow on this connection.
+    `complete` = the response is whole and nothing more may come; `clean` = another may follow on this connection;
+    `switched` = it was a 101, and what follows is not HTTP.
     """
 
     __slots__ = (
@@ -45,21 +46,25 @@ class ResponseReader:
         "_now",
         "_out",
         "_parser",
+        "_protocol",
         "_seen",
         "_to_head",
         "_until_close",
         "clean",
         "complete",
+        "switched",
     )
 
     def __init__(self) -> None:
         self.complete = True
         self.clean = True
+        self.switched = False
         self._now = 0.0
         self._parser = httptools.HttpResponseParser(self)
         self._lines: list[bytes] = []
         self._length: bytes | None = None
         self._encoding: bytes | None = None
+        self._protocol: bytes | None = None
         self._out: list[bytes] = []
 
     def begin(self, exchange: Exchange) -> None:
@@ -78,6 +83,11 @@ class ResponseReader:
         self._now = now
         try:
             self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self.switched = True
+            behind = data[upgrade.args[0] :]
+            self._exchange.body_bytes += len(behind)
+            return b"".join((*self._out, behind))
         except httptools.HttpParserError as error:
             self.clean = False
             if not self.complete:
@@ -104,7 +114,7 @@ class ResponseReader:
             self.clean = False
             raise BadResponse("it sent more than one response")
         self._lines = []
-        self._length = self._encoding = None
+        self._length = self._encoding = self._protocol = None
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._head:
@@ -116,6 +126,8 @@ class ResponseReader:
             self._length = value
         elif special == b"transfer-encoding":
             self._encoding = value if self._encoding is None else b"several"
+        elif special == b"upgrade":
+            self._protocol = value if self._protocol is None else b"several"
 
     def on_headers_complete(self) -> None:
         status = self._parser.get_status_code()
@@ -124,6 +136,8 @@ class ResponseReader:
             return
         self._head = True
         exchange = self._exchange
+        if exchange.request.upgrade is not None:
+            exchange.decline()
         exchange.status = status
         exchange.first_byte = self._now
         self.clean = self._parser.should_keep_alive()
@@ -149,11 +163,28 @@ class ResponseReader:
 
     def _pass_interim(self, status: int) -> None:
         """Pass 102 and 103 on to clients that know them; 100 was answered by the edge (RFC 9110 15.2)."""
+        if status == SWITCHING:
+            self._switch()
+            return
         self._interim += 1
-        if status == SWITCHING or self._interim > MAX_INTERIM:
-            raise BadResponse("it switched protocols unasked" if status == SWITCHING else "it sent too many 1xx")
+        if self._interim > MAX_INTERIM:
+            raise BadResponse("it sent too many 1xx")
         if status > SWITCHING and self._exchange.request.version == "1.1":
             self._out.append(response_head(status, self._lines))
+
+    def _switch(self) -> None:
+        """Pass a 101 on, if it is the one that was asked for (RFC 6455 4.2.2); the parser stops behind its head."""
+        exchange = self._exchange
+        framed = self._encoding is not None or self._length not in {None, b"0"}
+        if exchange.request.upgrade is None or not self._parser.should_upgrade() or framed:
+            raise BadResponse("it switched protocols unasked")
+        if self._protocol is None or self._protocol.lower() != b"websocket":
+            raise BadResponse("it switched to another protocol than WebSocket")
+        exchange.status = SWITCHING
+        exchange.first_byte = self._now
+        exchange.keep_alive = self.clean = False
+        self._add_own_lines(exchange)
+        self._out.append(response_head(SWITCHING, self._lines))
 
     def _frame(self, status: int) -> bytes:
         """Decide how the body is delimited towards the client and return the line that says so (RFC 9112 6.3)."""
@@ -179,7 +210,9 @@ class ResponseReader:
         lines.append(_TIMING % (hold, (exchange.first_byte - exchange.dispatched) * 1000))
         if exchange.service.show_revision:
             lines.append(b"Activator-Revision: %s\r\n" % exchange.revision.name.encode())
-        if not exchange.keep_alive:
+        if exchange.status == SWITCHING:
+            lines += UPGRADE
+        elif not exchange.keep_alive:
             lines.append(b"Connection: close\r\n")
         elif exchange.request.version == "1.0":
             lines.append(b"Connection: keep-alive\r\n")
@@ -188,6 +221,4 @@ class ResponseReader:
 def _bad(error: httptools.HttpParserError) -> BadResponse:
     if isinstance(error.__context__, BadResponse):
         return error.__context__
-    if isinstance(error, httptools.HttpParserUpgrade):
-        return BadResponse("it switched protocols unasked")
     return BadResponse(f"it is not valid HTTP/1.1 ({error})")

@@ -14,6 +14,7 @@ from router.errors import EdgeError, Reason
 from router.exchange import ClientGone
 from router.headers import request_head
 from router.response import BadResponse, ResponseReader
+from router.tunnel import Tunnel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -127,7 +128,10 @@ class Upstream(asyncio.Protocol):
         if out:
             exchange.responded = exchange.responded or exchange.status != 0
             exchange.client.write(out)
-        if self._is_complete():
+        if reader.switched:
+            self.usable = False
+            Tunnel(exchange, self._transport, self._clock).switch()
+        elif self._is_complete():
             self.usable = self.usable and reader.clean
             exchange.wake()
 

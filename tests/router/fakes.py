@@ -44,6 +44,7 @@ class Client:
         self.ended: list[Exchange] = []
         self.got = b""
         self.aborted = False
+        self.ended_side = False
         self.reading = True
 
     def done(self, exchange: Exchange, now: float) -> None:
@@ -51,6 +52,10 @@ class Client:
 
     def write(self, data: bytes) -> None:
         self.got += data
+
+    def write_eof(self) -> bool:
+        self.ended_side = True
+        return True
 
     def abort(self) -> None:
         self.aborted = True
