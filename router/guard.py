@@ -80,7 +80,7 @@ def _check_hops(request: Request, hops: list[bytes]) -> None:
 
 def offers_websocket(request: Request) -> bool:
     """Tell whether a checked request, of which the parser says that it offers to upgrade, does so as RFC 6455 4.1 asks
-    for and is free of anything that another parser may take for a body. All other offers are declined (RFC 9110 7.8)."""
+    for, and has nothing that others may take for a body. All other offers are declined (RFC 9110 7.8)."""
     keys = values(request.lines, b"sec-websocket-key")
     return (
         request.method == b"GET"

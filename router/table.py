@@ -21,7 +21,7 @@ class Limits:
 
     `container_concurrency` is a hard limit per replica (0 = none). The four clocks: `hold` runs from the end of the
     request's head until it is sent to a replica; `first_byte` from then to the response's head; `idle` between two
-    pieces of a response; `total` from dispatch to the last byte.
+    pieces of a response, or of either direction of a WebSocket; `total` from dispatch to the last byte.
     """
 
     container_concurrency: int = 0

@@ -114,6 +114,82 @@ def test_an_expectation_is_only_met_for_those_who_know_what_it_is() -> None:
     assert not request("POST / HTTP/1.1", "Expect: 200-maybe", "Content-Length: 5").expects_continue
 
 
+KEY = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
+OFFER = ("Connection: Upgrade", "Upgrade: websocket", KEY, "Sec-WebSocket-Version: 13")
+
+
+def offers(*fields: str, line: str = "GET / HTTP/1.1") -> bool:
+    """Tell whether the reader takes a request for an offer of WebSocket; if it does not, it must not pass it on."""
+    made = request(line, *fields)
+    assert (b"websocket" in made.lines) == (made.upgrade is not None)
+    return made.upgrade is not None
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        OFFER,
+        tuple(field.swapcase() if field is not KEY else field for field in OFFER),
+        ("Connection: keep-alive, Upgrade", *OFFER[1:]),
+        ("Connection: close", *OFFER),
+        (*OFFER, "Sec-WebSocket-Protocol: chat", "Sec-WebSocket-Extensions: permessage-deflate", "Origin: null"),
+    ],
+)
+def test_a_proper_offer_of_websocket_is_taken(fields: tuple[str, ...]) -> None:
+    assert offers(*fields)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        OFFER[1:],
+        OFFER[:1] + OFFER[2:],
+        OFFER[:2] + OFFER[3:],
+        OFFER[:3],
+        ("Connection: xupgrade", *OFFER[1:]),
+        ("Connection: Upgrade, Sec-WebSocket-Key", *OFFER[1:]),
+        ("Connection: Upgrade, Sec-WebSocket-Version", *OFFER[1:]),
+        (*OFFER, "Upgrade: websocket"),
+        (*OFFER, "Upgrade: h2c"),
+        (*OFFER, KEY),
+        (*OFFER, "Sec-WebSocket-Version: 13"),
+        (*OFFER, "Content-Length: 0"),
+    ],
+)
+def test_an_offer_that_lacks_something_or_has_too_much_is_declined(fields: tuple[str, ...]) -> None:
+    assert not offers(*fields)
+
+
+@pytest.mark.parametrize("value", ["h2c", "websocket, h2c", "websocket/13", "xwebsocket", "TLS/1.0", ""])
+def test_an_offer_of_another_protocol_is_declined(value: str) -> None:
+    assert not offers(OFFER[0], f"Upgrade: {value}", *OFFER[2:])
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "",
+        "x",
+        "dGhlIHNhbXBsZSBub25jZQ",
+        "dGhlIHNhbXBsZSBub25jZR==",
+        "dGhlIHNhbXBsZSBub25jZTE2",
+        "dGhlIHNhbXBsZSBub25j_Q==",
+    ],
+)
+def test_a_key_that_is_not_16_bytes_in_base64_is_no_key(value: str) -> None:
+    assert not offers(*OFFER[:2], f"Sec-WebSocket-Key: {value}", OFFER[3])
+
+
+@pytest.mark.parametrize("value", ["", "8", "013", "13, 8", "14"])
+def test_there_is_no_version_of_websocket_but_13(value: str) -> None:
+    assert not offers(*OFFER[:3], f"Sec-WebSocket-Version: {value}")
+
+
+@pytest.mark.parametrize("line", ["POST / HTTP/1.1", "HEAD / HTTP/1.1", "OPTIONS / HTTP/1.1", "GET / HTTP/1.0"])
+def test_only_a_get_of_http_1_1_may_offer_websocket(line: str) -> None:
+    assert not offers(*OFFER, line=line)
+
+
 @pytest.mark.parametrize("field", ["Content-Length: 5", "Transfer-Encoding: chunked"])
 def test_an_offer_to_upgrade_must_not_carry_a_body(field: str) -> None:
     assert refused("GET / HTTP/1.1", "Connection: Upgrade", "Upgrade: websocket", field) == Reason.BAD_REQUEST

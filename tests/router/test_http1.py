@@ -167,6 +167,53 @@ def test_a_slice_full_of_offers_to_upgrade_is_only_a_slice_full_of_requests() ->
     assert len(read(offer * count, GET % 1).seen) == count + 1
 
 
+OFFER = (
+    b"GET /ws HTTP/1.1\r\nHost: a.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
+
+
+@given(st.data(), st.sampled_from([b"", b"\x81\x05hello", GET % 2, OFFER, b"rubbish\r\n\r\n", b"\r\n"]))
+def test_what_comes_behind_an_offer_of_websocket_is_never_parsed(data: st.DataObject, behind: bytes) -> None:
+    reading = Reading().feed(data.draw(segmented(GET % 1 + OFFER + behind)))
+    assert reading.refusal is None
+    assert [received.request.target for received in reading.requests] == [b"/1", b"/ws"]
+    upgrade = reading.requests[1].request.upgrade
+    assert upgrade is not None
+    assert upgrade.received == len(behind)
+    tunnel = Received(reading.requests[0].request)
+    upgrade.attach(tunnel)
+    reading.feed([GET % 3])
+    assert tunnel.body == behind + GET % 3
+    assert not reading.reader.decline()
+
+
+def test_requests_are_read_again_after_an_offer_that_was_declined_in_time() -> None:
+    reading = Reading().feed([OFFER])
+    assert reading.reader.decline()
+    reading.feed([GET % 2, OFFER])
+    assert [received.request.target for received in reading.requests] == [b"/ws", b"/2", b"/ws"]
+
+
+def test_what_came_behind_an_offer_is_known_when_it_is_handed_over() -> None:
+    declined: list[bool] = []
+
+    class Declining(Reading):
+        def on_request(self, request: Request) -> None:
+            declined.append(self.reader.decline())
+
+    Declining().feed([OFFER])
+    Declining().feed([OFFER + GET % 2])
+    assert declined == [True, False]
+
+
+def test_no_more_is_read_than_can_be_kept_behind_an_offer() -> None:
+    reading = Reading().feed([OFFER, *[b"x" * 1000] * 65])
+    assert reading.reader.expects(1 << 20), "it need not be cut for a parser"
+    assert reading.reading
+    assert not reading.feed([b"x" * 1000]).reading
+
+
 def test_a_reader_knows_whether_it_is_within_a_request() -> None:
     reading = Reading()
     states = []

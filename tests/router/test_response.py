@@ -216,6 +216,34 @@ def test_fields_pass_as_they_are_but_hop_by_hop_ones_and_the_edges_own() -> None
     assert result.head == b"200 OK\r\n" + kept + b"Content-Length: 0"
 
 
+OFFER = request(
+    "GET / HTTP/1.1",
+    *("Connection: Upgrade", "Upgrade: websocket"),
+    *("Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="),
+)
+SWITCH = (
+    b"HTTP/1.1 103 Early Hints\r\nX: 1\r\n\r\nHTTP/1.1 101 Yes\r\n"
+    b"Upgrade: WebSocket\r\nConnection: keep-alive, upgrade\r\nSec-WebSocket-Accept: x\r\n\r\n"
+)
+
+
+@given(st.data(), st.sampled_from([b"", b"\x81\x05hello", HELLO, SWITCH]))
+def test_what_comes_behind_an_accepted_offer_is_never_parsed(data: st.DataObject, behind: bytes) -> None:
+    asked = exchange(OFFER)
+    asked.assign(service(), revision(), tagged=False)
+    reader, out, rest = ResponseReader(), b"", data.draw(segmented(SWITCH + behind))
+    reader.begin(asked)
+    while not reader.switched:
+        out += reader.feed(rest.pop(0), NOW)
+    head, _, first = out.partition(b"HTTP/1.1 101 ")[2].partition(b"\r\n\r\n")
+    assert head.startswith(b"Switching Protocols\r\nSec-WebSocket-Accept: x\r\nServer-Timing: ")
+    assert b"upstream;dur=1000000.0" in head
+    assert head.endswith(b"\r\nConnection: Upgrade\r\nUpgrade: websocket")
+    assert first + b"".join(rest) == behind
+    assert (asked.status, asked.keep_alive, reader.complete, reader.clean) == (101, False, False, False)
+    assert asked.body_bytes == len(first)
+
+
 STREAMS = [
     (HELLO, "GET / HTTP/1.1", False),
     (CHUNKED, "GET / HTTP/1.1", False),

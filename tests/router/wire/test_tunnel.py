@@ -161,6 +161,22 @@ async def test_nothing_behind_an_offer_that_the_edge_refuses_becomes_a_request(e
     assert replica.heard == b""
 
 
+async def test_what_comes_while_the_refusal_is_under_way_does_not_become_a_request_either(edge: Edge) -> None:
+    script = Script()
+    await edge.serving(script)
+    client = await edge.client(OFFER)
+    replica = await script.at
+    await replica.head()
+    await replica.send(HELLO[:-5])
+    assert (await client.head()).status == 200
+    await client.send(GET)
+    assert await replica.quiet()
+    await replica.send(b"hello")
+    assert await client.hear() == b"hello"
+    assert await client.ended()
+    assert b"/x" not in replica.heard
+
+
 async def test_an_offer_with_a_body_is_refused(edge: Edge) -> None:
     replica = await edge.serving()
     smuggled = OFFER.replace("\r\n\r\n", f"\r\nContent-Length: {len(GET)}\r\n\r\n") + GET
@@ -281,6 +297,7 @@ async def test_a_side_that_is_silent_after_the_others_end_does_not_keep_the_slot
     ending.half_close()
     assert await other.ended()
     edge.later(HALF_CLOSED_SECONDS - 1)
+    assert await ending.quiet()
     assert edge.running == 1
     edge.later(1.5)
     await edge.settle()
