@@ -70,7 +70,7 @@ class Edge:
         self._ledger = Ledger()
         self._listener = Listener(self._proxy.serve, clock, self._refused)
         parts = (self._proxy, self._loop, self._scaler, self._ledger)
-        self._insight = Insight(parts, clock, lambda: len(self._listener.connections))
+        self._insight = Insight(parts, clock, lambda: len(self._listener.door.guests))
         self._admin = Admin(self._insight, time.time)
         self._proxy.on_defect = self._defect
         self._loop.on_change = self._changed
@@ -157,6 +157,7 @@ class Edge:
         self._proxy.on_end = self._ended if settings.access_log else None
         self._insight.services = catalog.table.services
         self._proxy.replace_table(catalog.table)
+        self._listener.limit(catalog.table.limits)
         self._loop.configure(catalog.plans)
 
     def _restore_usage(self) -> None:

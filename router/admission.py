@@ -10,8 +10,11 @@ import asyncio
 from itertools import count
 from typing import TYPE_CHECKING
 
-from router.errors import EdgeError, Reason
+from router.body import BUFFER
+from router.buffers import Buffers
+from router.errors import EdgeError, Reason, spread
 from router.queue import Queue
+from router.wakes import Wakes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
     from router.pool import Pool
     from router.ports import Clock, Replicas, Waker
     from router.slots import Slots
-    from router.table import Revision
+    from router.table import EdgeLimits, Revision
     from router.upstream import Upstream
 
 SUSPECT_SECONDS = 0.1
@@ -54,11 +57,14 @@ class Admission:
 
     def __init__(self, pool: Pool, waker: Waker, resolve: Callable[[Exchange], None], clock: Clock) -> None:
         self.queues: dict[str, Queue] = {}
+        self.buffers = Buffers()
+        self.wakes = Wakes()
         self._pool = pool
         self._waker = waker
         self._resolve = resolve
         self._clock = clock
         self._tickets = count()
+        self._refused = 0
         self._retired: set[str] = set()
         self._uploads: dict[Exchange, float] = {}  # whose body still comes, with the deadline
 
@@ -66,27 +72,37 @@ class Admission:
         """Return a connected slot for `exchange` in the order of arrival, however long that takes within its hold."""
         ticket = next(self._tickets)
         body = exchange.request.body
-        if body is not None and not body.ready:
-            await self._receive(exchange, body)
-        while exchange.failure is None:
-            queue = self.queues[exchange.revision.name]
-            slots = queue.take()
-            if slots is None:
-                slots = await queue.hold(exchange, ticket, self._clock())
-            if slots is None:
-                self._resolve(exchange)
-                continue
-            upstream = self._pool.take(slots.endpoint, exchange.request)
-            if upstream is None:
-                upstream = await self._connect(exchange, queue, slots)
-            if upstream is not None:
-                return Admitted(self, queue, slots, upstream)
-        raise exchange.failure
+        try:
+            if body is not None and not body.ready:
+                await self._receive(exchange, body)
+            while exchange.failure is None:
+                queue = self.queues[exchange.revision.name]
+                slots = queue.take()
+                if slots is None:
+                    self._keep(exchange)
+                    slots = await queue.hold(exchange, ticket, self._clock())
+                if slots is None:
+                    self._resolve(exchange)
+                    continue
+                upstream = self._pool.take(slots.endpoint, exchange.request)
+                if upstream is None:
+                    upstream = await self._connect(exchange, queue, slots)
+                if upstream is not None:
+                    return Admitted(self, queue, slots, upstream)
+            raise exchange.failure
+        finally:
+            if body is not None:
+                self.buffers.release(exchange)
+
+    def limit(self, limits: EdgeLimits) -> None:
+        """Take the bounds of the edge as a whole."""
+        self.buffers.limit = limits.buffered
+        self.wakes.limit = limits.max_wakes
 
     def replace(self, revisions: Mapping[str, Revision]) -> None:
         """Take a new table's revisions; those held for one that is gone are resolved again."""
         for name, revision in revisions.items():
-            queue = self.queues.setdefault(name, Queue(revision, self._waker.wake))
+            queue = self.queues.setdefault(name, Queue(revision, self._wake))
             queue.revision = revision
             queue.refresh(self._clock())
         self._retired = self.queues.keys() - revisions.keys()
@@ -113,6 +129,7 @@ class Admission:
 
     async def _receive(self, exchange: Exchange, body: Body) -> None:
         """Wait for a body that is still being uploaded; it must not occupy a replica meanwhile."""
+        self._keep(exchange)
         queue = self.queues[exchange.revision.name]
         if not queue.replicas.endpoints:
             queue.expect(exchange, self._clock())
@@ -127,6 +144,37 @@ class Admission:
             del self._uploads[exchange]
         if exchange.revision.name in self._retired or exchange.revision.name not in self.queues:
             self._resolve(exchange)
+
+    def _keep(self, exchange: Exchange) -> None:
+        """Make sure that there is memory for the body of a request that waits: for what is here, or will be before a
+        replica is known."""
+        body, revision = exchange.request.body, exchange.revision.name
+        if body is None:
+            return
+        size = body.size if body.ready else min(exchange.request.length or BUFFER, BUFFER)
+        if not self.buffers.keep(exchange, revision, size):
+            self._refused += 1
+            raise EdgeError(
+                Reason.BUFFER_FULL,
+                f"Bodies of waiting requests take {self.buffers.total} bytes of memory already,"
+                f" {self.buffers.by_revision.get(revision, 0)} of them those for {revision}.",
+                retry_after=spread(self._refused),
+            )
+
+    def _wake(self, name: str) -> None:
+        """Ask for capacity. EdgeError when the service was woken too often."""
+        queue = self.queues[name]
+        if queue.asleep:
+            limits, now = queue.revision.limits, self._clock()
+            wait = self.wakes.ask(queue.revision.service, limits.max_wakes, now)
+            if wait:
+                self._refused += 1
+                raise EdgeError(
+                    Reason.WAKE_LIMITED,
+                    f"{queue.revision.service} is asleep; it, or all services, were woken as often as is allowed.",
+                    retry_after=wait + spread(self._refused, 5.0, 0.0),
+                )
+        self._waker.wake(name)
 
     async def _connect(self, exchange: Exchange, queue: Queue, slots: Slots) -> Upstream | None:
         """Return a connection for a slot that was taken. None when the replica cannot be connected: the slot is given

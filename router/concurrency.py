@@ -59,6 +59,11 @@ class Demand:
             if not self.tagged_open:
                 self.tagged_since = now
 
+    def withdraw(self, entered: float, now: float) -> None:
+        """Undo the demand of a request that entered at `entered` and has just left: it was to have no effect."""
+        self._area = max(0.0, self._area - (now - max(entered, self._started)))
+        self.arrivals -= 1
+
     def collect(self, now: float) -> tuple[float, int]:
         """Return (average concurrency, arrivals) since the last call, and begin a new period."""
         area = self._area + (now - self._changed) * self.now_open

@@ -10,6 +10,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from router.concurrency import Demand
+from router.errors import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -71,6 +72,8 @@ class Counters:
             self.refusals[exchange.reason] += 1
             return
         counters.demand.leave(now, tagged=exchange.tagged)
+        if exchange.reason == Reason.WAKE_LIMITED:
+            counters.demand.withdraw(exchange.arrived, now)
         counters.statuses[exchange.status] += 1
         if exchange.reason:
             counters.reasons[exchange.reason] += 1

@@ -28,6 +28,10 @@ class Reason(StrEnum):
     LOOP_DETECTED = "loop_detected"
     UPSTREAM_BROKE = "upstream_broke"
     QUEUE_FULL = "queue_full"
+    BUFFER_FULL = "buffer_full"
+    WAKE_LIMITED = "wake_limited"
+    TOO_MANY_CONNECTIONS = "too_many_connections"
+    TOO_MANY_FROM_SOURCE = "too_many_connections_from_source"
     HOLD_TIMEOUT = "hold_timeout"
     START_FAILED = "start_failed"
     SHUTTING_DOWN = "shutting_down"
@@ -49,12 +53,24 @@ STATUS: Mapping[Reason, int] = {
     Reason.LOOP_DETECTED: 508,
     Reason.UPSTREAM_BROKE: 502,
     Reason.QUEUE_FULL: 503,
+    Reason.BUFFER_FULL: 503,
+    Reason.WAKE_LIMITED: 503,
+    Reason.TOO_MANY_CONNECTIONS: 503,
+    Reason.TOO_MANY_FROM_SOURCE: 429,
     Reason.HOLD_TIMEOUT: 503,
     Reason.START_FAILED: 503,
     Reason.SHUTTING_DOWN: 503,
     Reason.UPSTREAM_TIMEOUT: 504,
     Reason.INTERNAL: 500,
 }
+
+_GOLDEN = 0.618034
+
+
+def spread(number: int, most: float = 10.0, least: float = 4.0) -> float:
+    """Return the `number`-th of a series of seconds that is spread evenly over least < s <= most (multiples of the
+    golden ratio): those who were refused together shall not come back together."""
+    return most - (most - least) * (number * _GOLDEN % 1)
 
 
 class EdgeError(Exception):

@@ -7,17 +7,19 @@ dropped for a moment before the connection is closed, since a reset would destro
 from __future__ import annotations
 
 import asyncio
-import socket
-import struct
 from collections import deque
 from typing import TYPE_CHECKING, cast
 
 from router.answer import refuse_head
+from router.door import Door
 from router.drive import Drive
 from router.errors import EdgeError, Reason
 from router.exchange import Exchange
 from router.headers import forwarding
 from router.http1 import SLICE, RequestReader
+from router.sockets import reset
+from router.table import EdgeLimits
+from router.watch import Watch, left_unseen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -28,9 +30,11 @@ if TYPE_CHECKING:
 MAX_PIPELINED = 16
 HEAD_SECONDS = 10.0
 IDLE_SECONDS = 60.0
+LOOK_SECONDS = 0.5  # between looks for clients that left unseen
+PRESSED_IDLE_SECONDS = 2.0
 LINGER_SECONDS = 1.0
 BACKLOG = 4096
-RESET = struct.pack("ii", 1, 0)  # linger for 0 s
+WRITE_BUFFER = 64 << 10
 
 
 class Connection(asyncio.Protocol):
@@ -50,6 +54,7 @@ class Connection(asyncio.Protocol):
         "_transport",
         "_unread",
         "_waiting",
+        "_watch",
         "forwarding",
         "loop",
         "lost",
@@ -61,6 +66,7 @@ class Connection(asyncio.Protocol):
         self.forwarding = (b"", b"")
         self._edge = edge
         self._reader = RequestReader(self)
+        self._watch = Watch()
         self._current: Exchange | None = None
         self._waiting: deque[Exchange] = deque()
         self._refusal: EdgeError | None = None
@@ -74,9 +80,13 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        peer = transport.get_extra_info("peername")
-        self.forwarding = forwarding(peer[0] if peer else "unknown")
-        self._edge.connections.add(self)
+        self._transport.set_write_buffer_limits(high=WRITE_BUFFER)
+        name = transport.get_extra_info("peername")
+        host = name[0] if name else "unknown"
+        self.forwarding = forwarding(host)
+        reason = self._edge.door.enter(self, host)
+        if reason is not None:
+            self._edge.door.turn_away(transport, reason)
 
     def data_received(self, data: bytes) -> None:
         if self._closing or self._refusal is not None:
@@ -105,7 +115,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         self.lost = True
-        self._edge.connections.discard(self)
+        self._edge.door.leave(self)
         self._leave()
 
     def pause_writing(self) -> None:
@@ -129,8 +139,8 @@ class Connection(asyncio.Protocol):
             self._run(exchange)
             return
         self._waiting.append(exchange)
-        if len(self._waiting) >= MAX_PIPELINED:
-            self.pause_reading()
+        if len(self._waiting) >= MAX_PIPELINED or request.body is not None:
+            self.pause_reading()  # a body is read in its turn
 
     def write(self, data: bytes) -> None:
         """Send to the client, or to nobody if it has left."""
@@ -148,8 +158,7 @@ class Connection(asyncio.Protocol):
         """Cut the connection by a reset: after an orderly close, a body that ends with its connection looks whole."""
         self._closing = True
         if not self.lost:
-            self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
-            self._transport.abort()
+            reset(self._transport)
 
     def pause_reading(self) -> None:
         """Stop reading from the client."""
@@ -184,10 +193,18 @@ class Connection(asyncio.Protocol):
             )
 
     def check_clocks(self, now: float) -> None:
-        """Check what runs here; answer 408 to a head that does not come, close what has been idle for too long."""
-        if self._current is not None:
-            if self._current.upstream is not None:
-                self._current.upstream.check_clocks(now)
+        """Check what runs here, and what is read and written for it; answer 408 to a head that does not come, close
+        what has been idle for too long."""
+        current, limits = self._current, self._edge.limits
+        writes = (self._clogged or self._closing) and not self.lost
+        if writes and self._watch.takes_nothing(self._transport, limits.write, now):
+            self.abort()
+        if current is not None:
+            slow = self._watch.too_slow(current, limits.body_rate, now, reading=not self._paused)
+            if slow is not None:
+                current.fail(slow)
+            if current.upstream is not None:
+                current.upstream.check_clocks(now)
             return
         if self._closing or self._paused:
             return
@@ -196,8 +213,24 @@ class Connection(asyncio.Protocol):
             self._refuse(
                 EdgeError(Reason.REQUEST_TIMEOUT, f"The request's head did not come within {HEAD_SECONDS:g} s.")
             )
-        elif waited > IDLE_SECONDS:
+        elif waited > (PRESSED_IDLE_SECONDS if self._edge.door.pressed else IDLE_SECONDS):
             self.finish()
+
+    def look_for_client(self) -> None:
+        """Notice a client that has left while nothing is read from it."""
+        current = self._current
+        if self._paused and not self.lost and current is not None and left_unseen(self._transport, current):
+            self._half_closed = True
+            self._leave()
+
+    def is_idle(self, now: float, seconds: float) -> bool:
+        """Tell whether nothing has been asked here for so long."""
+        return self._current is None and not self._waiting and now - self._since >= seconds
+
+    def evict(self) -> None:
+        """Close at once."""
+        self._closing = True
+        self._transport.abort()
 
     def finish(self) -> None:
         """Close the sending side, and the rest when the client does or after a moment."""
@@ -226,6 +259,7 @@ class Connection(asyncio.Protocol):
     def _run(self, exchange: Exchange) -> None:
         self._current = exchange
         self._edge.busy.add(self)
+        self._edge.door.idle.pop(self, None)
         Drive(self._edge.serve(exchange))
 
     def done(self, exchange: Exchange, now: float) -> None:
@@ -247,8 +281,11 @@ class Connection(asyncio.Protocol):
     def _run_next(self) -> None:
         """Run the next of those that wait, if the client takes its answer."""
         if self._waiting and self._current is None and not self._clogged and not self._closing:
-            self._run(self._waiting.popleft())
-            self.resume_reading()
+            exchange = self._waiting.popleft()
+            self._run(exchange)
+            body = exchange.request.body
+            if body is None or body.complete or not body.ready:
+                self.resume_reading()
 
     def _refuse(self, refusal: EdgeError) -> None:
         """Answer what cannot be parsed, after what came before it; then close."""
@@ -288,11 +325,23 @@ class Listener:
         self.clock = clock
         self.refused = refused
         self.draining = False
-        self.connections: set[Connection] = set()
+        self.door = Door(clock, refused)
+        self.limits = EdgeLimits()
         self.busy: set[Connection] = set()
         self._all_idle = asyncio.Event()
         self.loop = asyncio.get_running_loop()
+        self._looked = 0.0
         self._server: asyncio.Server | None = None
+
+    @property
+    def connections(self) -> set[Connection]:
+        """All connections that are open."""
+        return cast("set[Connection]", set(self.door.guests))
+
+    def limit(self, limits: EdgeLimits) -> None:
+        """Take new bounds; what is open stays open."""
+        self.limits = limits
+        self.door.limit(limits)
 
     async def open(self, host: str, port: int) -> int:
         """Listen, and return the port. OSError when the address is in use."""
@@ -302,8 +351,14 @@ class Listener:
 
     def sweep(self, now: float) -> None:
         """Check the clocks of all connections."""
-        for connection in self.connections | self.busy:
+        self.door.sweep(now)
+        everyone = self.connections | self.busy
+        for connection in everyone:
             connection.check_clocks(now)
+        if now - self._looked >= LOOK_SECONDS:
+            self._looked = now
+            for connection in everyone:
+                connection.look_for_client()
 
     async def drain(self, seconds: float) -> None:
         """Accept nothing more, let what runs end within `seconds`, then answer or cut the rest."""
@@ -327,5 +382,7 @@ class Listener:
     def idle(self, connection: Connection) -> None:
         """Take note that a connection's exchange has ended."""
         self.busy.discard(connection)
+        if not connection.lost:
+            self.door.idle[connection] = None
         if self.draining and not self.busy:
             self._all_idle.set()

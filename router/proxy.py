@@ -72,6 +72,7 @@ class Proxy:
         self._routes = compile_routes(table)
         revisions = {share.revision.name: share.revision for service in table.services for share in service.shares}
         self.counters.replace(revisions.values())
+        self.admission.limit(table.limits)
         self.admission.replace(revisions)
 
     def update(self, replicas: Replicas) -> None:

@@ -11,7 +11,7 @@ from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING
 
 from router.balance import pick
-from router.errors import EdgeError, Reason
+from router.errors import EdgeError, Reason, spread
 from router.ports import Replicas
 from router.slots import Slots
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from router.ports import Endpoint
     from router.table import Revision
 
-BUSY_RETRY_AFTER = 5.0
+ASLEEP = frozenset(("asleep", "failing"))
 
 
 class Waiter:
@@ -57,6 +57,7 @@ class Queue:
         self._usable: list[Slots] = []
         self._waiting: list[Waiter] = []
         self._turn = 0
+        self._refused = 0
 
     def update(self, replicas: Replicas, now: float) -> None:
         """Replace the capacity snapshot, send on those who can go, and refuse all when starts keep failing."""
@@ -69,6 +70,11 @@ class Queue:
         self.refresh(now)
         if replicas.start.phase == "failing" and not replicas.endpoints:
             self.refuse(lambda: self._start_failed(now))
+
+    @property
+    def asleep(self) -> bool:
+        """Whether a wake would start a replica."""
+        return not self._slots and self.replicas.start.phase in ASLEEP
 
     def refresh(self, now: float) -> None:
         """Reconsider which replicas can be used; suspicion may have ended."""
@@ -197,7 +203,7 @@ class Queue:
             raise EdgeError(
                 Reason.QUEUE_FULL,
                 f"{self.held} requests ({self.held_bytes} bytes) wait for {self.revision.name} already.",
-                retry_after=BUSY_RETRY_AFTER,
+                retry_after=self._back_in(),
                 detail={"start": self._start()},
             )
 
@@ -206,7 +212,7 @@ class Queue:
             Reason.HOLD_TIMEOUT,
             f"No replica of {self.revision.name} was free within {self.revision.limits.hold:g} s; a start that is under"
             " way goes on.",
-            retry_after=BUSY_RETRY_AFTER,
+            retry_after=self._back_in(),
             detail={"start": self._start()},
         )
 
@@ -215,9 +221,13 @@ class Queue:
         return EdgeError(
             Reason.START_FAILED,
             f"{self.revision.name} cannot be started: {start.message}",
-            retry_after=(start.retry_at - now) if start.retry_at is not None else BUSY_RETRY_AFTER,
+            retry_after=max(start.retry_at - now, 0.0) + self._back_in(5.0, 0.0) if start.retry_at else self._back_in(),
             detail={"start": self._start()},
         )
+
+    def _back_in(self, most: float = 10.0, least: float = 4.0) -> float:
+        self._refused += 1
+        return spread(self._refused, most, least)
 
     def _start(self) -> dict[str, object]:
         start = self.replicas.start

@@ -21,7 +21,8 @@ class Limits:
 
     `container_concurrency` is a hard limit per replica (0 = none). The four clocks: `hold` runs from the end of the
     request's head until it is sent to a replica; `first_byte` from then to the response's head; `idle` between two
-    pieces of a response, or of either direction of a WebSocket; `total` from dispatch to the last byte.
+    pieces of a response, or of either direction of a WebSocket; `total` from dispatch to the last byte. `max_wakes` is
+    per minute, over the whole service; 0 = no limit.
     """
 
     container_concurrency: int = 0
@@ -33,6 +34,7 @@ class Limits:
     idle: float = 0.0
     total: float = 0.0
     on_disconnect: OnDisconnect = OnDisconnect.CANCEL
+    max_wakes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,25 @@ class Service:
 
 
 @dataclass(frozen=True, slots=True)
+class EdgeLimits:
+    """Bounds of the edge as a whole. Times in seconds, sizes in bytes, 0 = none.
+
+    `connections` is lowered to what the descriptors suffice for. `body_rate` is the least number of bytes a second of a
+    request's body; `write` how long a client may take nothing of its response; `buffered` what the bodies of held
+    and uploading requests may take together; `max_wakes` is per minute.
+    """
+
+    connections: int = 0
+    connections_per_source: int = 0
+    body_rate: int = 1 << 10
+    write: float = 60.0
+    buffered: int = 256 * MiB
+    max_wakes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Table:
     """All services. Hosts and paths do not overlap between services (the catalog checks it)."""
 
     services: tuple[Service, ...] = ()
+    limits: EdgeLimits = EdgeLimits()

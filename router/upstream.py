@@ -81,7 +81,7 @@ class Upstream(asyncio.Protocol):
         elif not exchange.first_byte:
             if limits.first_byte and now - exchange.dispatched > limits.first_byte:
                 exchange.fail(_too_slow(f"The model did not begin to answer within {limits.first_byte:g} s."))
-        elif limits.idle and now - self.last_byte > limits.idle:
+        elif limits.idle and not self._paused and now - self.last_byte > limits.idle:
             exchange.fail(_too_slow(f"The response paused for longer than {limits.idle:g} s."))
 
     def client_left(self) -> None:
@@ -101,8 +101,9 @@ class Upstream(asyncio.Protocol):
             self._transport.pause_reading()
 
     def resume_reading(self) -> None:
-        """Read on."""
+        """Read on. The time in which the client took nothing is not the replica's."""
         self._paused = False
+        self.last_byte = self._clock()
         if not self._transport.is_closing():
             self._transport.resume_reading()
 

@@ -22,9 +22,8 @@ def build(settings: schema.Settings) -> Catalog:
         for service in settings.services
         for revision in service.revisions
     }
-    return Catalog(
-        table.Table(tuple(_service(settings, service) for service in settings.services)), MappingProxyType(plans)
-    )
+    services = tuple(_service(settings, service) for service in settings.services)
+    return Catalog(table.Table(services, plan.edge_limits_of(settings.limits)), MappingProxyType(plans))
 
 
 def _service(settings: schema.Settings, service: schema.Service) -> table.Service:

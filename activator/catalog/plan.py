@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from activator.kpa.spec import Algorithm, Bounds, Metric, Spec
 from activator.scalers.base import ReplicaSpec
-from router.table import Limits, OnDisconnect
+from router.table import EdgeLimits, Limits, OnDisconnect
 
 if TYPE_CHECKING:
+    from activator.settings import running
     from activator.settings.autoscaling import Autoscaling
     from activator.settings.running import Process, Requests
     from activator.settings.schema import Revision
@@ -83,7 +84,20 @@ def limits_of(keys: Requests) -> Limits:
         first_byte=keys.first_byte_timeout,
         idle=keys.idle_timeout,
         total=keys.total_timeout,
+        max_wakes=keys.max_wakes_per_minute,
         on_disconnect=OnDisconnect(auto if keys.on_disconnect == "auto" else keys.on_disconnect),
+    )
+
+
+def edge_limits_of(keys: running.EdgeLimits) -> EdgeLimits:
+    """Return the router's bounds as a whole."""
+    return EdgeLimits(
+        connections=keys.max_connections,
+        connections_per_source=keys.max_connections_per_source,
+        body_rate=keys.min_body_rate,
+        write=keys.write_timeout,
+        buffered=keys.max_buffered_bytes,
+        max_wakes=keys.max_wakes_per_minute,
     )
 
 

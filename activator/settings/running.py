@@ -31,10 +31,31 @@ class Requests(Group):
     """Bytes of body that the waiting requests of a revision may keep in memory; more are refused."""
     max_request_bytes: Annotated[int, Size(0)] = 1024 * MiB
     """Largest body of a request; 0 = no limit."""
+    max_wakes_per_minute: Annotated[int, Whole(0)] = 0
+    """Times per minute that a service may be woken from zero; requests that would do it more often are refused; 0 = no
+    limit.
+    """
     on_disconnect: Annotated[str, Choice(("auto", "cancel", "finish"))] = "auto"
     """What to do when a client leaves: close the replica's connection, or await the answer and keep its slot; auto =
     finish with a container-concurrency, else cancel.
     """
+
+
+class EdgeLimits(Group):
+    """Bounds of the edge as a whole, against clients that take too much of it."""
+
+    max_connections: Annotated[int, Whole(0)] = 0
+    """Client connections; 0 = as many as the descriptors suffice for, which is never exceeded."""
+    max_connections_per_source: Annotated[int, Whole(0)] = 0
+    """Client connections from one IPv4 address or IPv6 /64 network; 0 = no limit."""
+    min_body_rate: Annotated[int, Size(0)] = 1 << 10
+    """Bytes a second at which a request's body must come, after 5 s of grace; 0 = no limit."""
+    write_timeout: Annotated[float, Duration()] = 60.0
+    """Time for which a client may take nothing of its answer; 0 = no limit."""
+    max_buffered_bytes: Annotated[int, Size(0)] = 256 * MiB
+    """Bytes that bodies of waiting requests may take over all revisions; 0 = no limit."""
+    max_wakes_per_minute: Annotated[int, Whole(0)] = 0
+    """Wakes from zero per minute over all services; 0 = no limit."""
 
 
 class Process(Group):

@@ -16,7 +16,7 @@ from activator.settings.group import Group
 from activator.settings.numbers import Duration, Whole
 from activator.settings.places import Address, File, Listen
 from activator.settings.rules import Choice, Flag
-from activator.settings.running import Process, Requests
+from activator.settings.running import EdgeLimits, Process, Requests
 from activator.settings.texts import Host, Label, Prefix
 
 DEFAULT_PRESET = "gpu-120s"
@@ -116,5 +116,7 @@ class Settings(Group):
     """Defaults for all services."""
     process: Process = Process()
     """Defaults for all services."""
+    limits: EdgeLimits = EdgeLimits()
+    """Bounds of the edge as a whole."""
     services: tuple[Service, ...] = ()
     """The services."""

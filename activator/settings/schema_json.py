@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from activator.settings import preset
 from activator.settings.autoscaling import Autoscaling, AutoscalingOverrides
 from activator.settings.rules import Rule
-from activator.settings.running import Process, Requests
+from activator.settings.running import EdgeLimits, Process, Requests
 from activator.settings.schema import Revision, Service, Settings, Traffic
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ GROUPS: tuple[type[Group], ...] = (
     AutoscalingOverrides,
     Requests,
     Process,
+    EdgeLimits,
     Traffic,
     Revision,
     Service,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, get_args
 
 from activator.settings.autoscaling import AutoscalingOverrides
 from activator.settings.group import Group
-from activator.settings.running import Process, Requests
+from activator.settings.running import EdgeLimits, Process, Requests
 
 if TYPE_CHECKING:
     from activator.settings.problems import Location
@@ -19,6 +19,7 @@ GROUPS: dict[str, type[Group]] = {
     "autoscaling": AutoscalingOverrides,
     "requests": Requests,
     "process": Process,
+    "limits": EdgeLimits,
 }
 
 ELSEWHERE = {

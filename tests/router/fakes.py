@@ -148,6 +148,9 @@ class Transport(asyncio.Transport):
         self.reading = True
         self.closed = False
 
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        pass
+
     def write(self, data: bytes | bytearray | memoryview) -> None:
         self.got += bytes(data)
 

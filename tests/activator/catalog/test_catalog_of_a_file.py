@@ -12,7 +12,8 @@ from activator.catalog.plan import panic_window, targets
 from activator.kpa.spec import Algorithm, Bounds, Metric, Spec
 from activator.scalers.base import ReplicaSpec
 from activator.settings.autoscaling import Autoscaling, AutoscalingOverrides
-from activator.settings.running import Process, Requests
+from activator.settings.running import EdgeLimits, Process, Requests
+from router import table
 from router.table import Limits, OnDisconnect, Share
 from tests.activator.settings.files import BASE, FULL, loaded, small, written
 
@@ -182,6 +183,7 @@ CHANGES: dict[str, dict[str, tuple[Any, dict[str, Any]]]] = {
         "queue-depth": (1, {}),
         "queue-bytes": ("1KiB", {}),
         "max-request-bytes": ("1KiB", {}),
+        "max-wakes-per-minute": (9, {}),
         "on-disconnect": ("finish", {}),
     },
     "process": {
@@ -278,6 +280,7 @@ def test_values_reach_the_fields_they_are_meant_for() -> None:
         first_byte=1,
         idle=1,
         total=1,
+        max_wakes=9,
         on_disconnect=OnDisconnect.CANCEL,
     )
     assert plan.replica == ReplicaSpec(
@@ -291,6 +294,20 @@ def test_values_reach_the_fields_they_are_meant_for() -> None:
         termination_grace=1,
         log_bytes=1 << 20,
     )
+
+
+def test_the_bounds_of_the_edge_reach_the_table() -> None:
+    keys = {
+        "max-connections": 1,
+        "max-connections-per-source": 2,
+        "min-body-rate": "3B",
+        "write-timeout": "4s",
+        "max-buffered-bytes": "5B",
+        "max-wakes-per-minute": 6,
+    }
+    assert set(keys) == set(EdgeLimits.fields_by_key())
+    assert catalog({"services": [], "limits": keys}).table.limits == table.EdgeLimits(1, 2, 3, 4, 5, 6)
+    assert catalog({"services": []}).table.limits == table.EdgeLimits()
 
 
 def test_how_a_revision_is_run_is_its_own() -> None:

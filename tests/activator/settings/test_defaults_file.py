@@ -10,7 +10,7 @@ import pytest
 from activator.settings.autoscaling import Autoscaling, AutoscalingOverrides
 from activator.settings.load import load
 from activator.settings.rules import Rule
-from activator.settings.running import Process, Requests
+from activator.settings.running import EdgeLimits, Process, Requests
 from activator.settings.schema import Revision, Service, Settings, Traffic
 from activator.settings.schema_json import default_of
 from activator.settings.source import Source, parse, read
@@ -28,6 +28,7 @@ TOP: list[tuple[Location, type[Group]]] = [
     (("autoscaling",), Autoscaling),
     (("requests",), Requests),
     (("process",), Process),
+    (("limits",), EdgeLimits),
 ]
 EXAMPLE: list[tuple[Location, type[Group]]] = [
     (("services", 0), Service),
@@ -35,7 +36,7 @@ EXAMPLE: list[tuple[Location, type[Group]]] = [
     (("services", 0, "traffic", 0), Traffic),
 ]
 LAYERS = {"autoscaling", "requests", "process"}
-GROUPS = {*LAYERS, "services"}
+GROUPS = {*LAYERS, "limits", "services"}
 
 
 def example() -> str:
