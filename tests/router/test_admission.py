@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from router.errors import EdgeError, Reason
+from router.table import EdgeLimits
 
 if TYPE_CHECKING:
     from tests.router.waiting import Staged
@@ -233,3 +234,67 @@ async def test_a_replica_that_was_slow_gets_the_next_request_at_once(staged: Sta
     first.exchange.fail(EdgeError(Reason.UPSTREAM_TIMEOUT, "It was slow.", sent=True))
     await stage.turn()
     assert (first.state, second.state) == ("refused", "running")
+
+
+async def test_a_service_that_was_woken_often_enough_is_not_woken(staged: Staged) -> None:
+    stage = staged(max_wakes=1)
+    first = stage.arrive()
+    stage.start("starting")
+    second = stage.arrive()
+    await stage.turn()
+    assert (first.state, second.state) == ("waiting", "waiting"), "one start serves both"
+    first.leave()
+    second.leave()
+    stage.start("asleep")
+    refused = stage.arrive()
+    await stage.turn()
+    assert refused.error is not None
+    assert (refused.error.reason, refused.error.status) == (Reason.WAKE_LIMITED, 503)
+    assert 60 <= (refused.error.retry_after or 0) <= 65
+    woken = len(stage.wakes)
+    await stage.later(60)
+    again = stage.arrive()
+    await stage.turn()
+    assert (again.state, len(stage.wakes)) == ("waiting", woken + 1)
+
+
+async def test_bodies_of_those_who_wait_have_a_bound_together(staged: Staged) -> None:
+    stage = staged()
+    stage.admission.limit(EdgeLimits(buffered=1000))
+    first, second = stage.arrive(body=400), stage.arrive(body=300)
+    plain = stage.arrive()
+    await stage.turn()
+    assert [caller.state for caller in (first, second, plain)] == ["waiting", "refused", "waiting"]
+    assert second.error is not None
+    assert (second.error.reason, second.error.status) == (Reason.BUFFER_FULL, 503)
+    assert 4 < (second.error.retry_after or 0) <= 10
+    first.leave()
+    await stage.turn()
+    third = stage.arrive(body=500)
+    await stage.turn()
+    assert third.state == "waiting"
+    stage.grow(1)
+    await stage.turn()
+    assert (third.state, stage.admission.buffers.total) == ("running", 0)
+
+
+async def test_an_upload_counts_with_what_it_may_grow_to(staged: Staged) -> None:
+    stage = staged()
+    stage.admission.limit(EdgeLimits(buffered=20))
+    first, second = stage.arrive(uploading=True), stage.arrive(uploading=True)
+    await stage.turn()
+    assert (first.state, second.state, stage.admission.buffers.total) == ("waiting", "refused", 7)
+    first.upload(7)
+    await stage.turn()
+    assert stage.admission.buffers.total == 7
+    first.leave()
+    await stage.turn()
+    assert stage.admission.buffers.total == 0
+
+
+async def test_one_that_is_refused_wakes_nothing(staged: Staged) -> None:
+    stage = staged()
+    stage.admission.limit(EdgeLimits(buffered=100))
+    stage.arrive(body=200)
+    await stage.turn()
+    assert stage.wakes == []

@@ -107,3 +107,20 @@ def test_a_request_that_arrived_before_the_last_change_takes_nothing_away() -> N
     demand.enter(2.0)
     demand.leave(4.0)
     assert demand.collect(4.0) == (0.75, 2)
+
+
+def test_what_is_withdrawn_was_never_there() -> None:
+    demand = Demand(100.0)
+    demand.enter(100.3)
+    demand.leave(100.4)
+    demand.withdraw(100.3, 100.4)
+    assert demand.collect(101.0) == (0.0, 0)
+
+
+def test_what_is_withdrawn_takes_nothing_from_the_others() -> None:
+    demand = Demand(100.0)
+    demand.enter(100.0)
+    demand.enter(100.25)
+    demand.leave(100.5)
+    demand.withdraw(100.25, 100.5)
+    assert demand.collect(101.0) == (1.0, 1)

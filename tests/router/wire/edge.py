@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from router.listener import Listener
 from router.ports import Endpoint, Replicas, StartStatus
 from router.proxy import Proxy
-from router.table import Limits, Revision, Service, Share, Table
+from router.table import EdgeLimits, Limits, Revision, Service, Share, Table
 from tests.router.fakes import HELLO, Wakes
 from tests.router.wire.talk import PATIENCE, Talk
 
@@ -101,6 +101,7 @@ class Edge:
         self.refusals: list[EdgeError] = []
         self.defects: list[object] = []
         self.limits = Limits()
+        self.bounds = EdgeLimits()
         self.port = 0
         self.proxy = Proxy(self.wakes, self.clock)
         self.proxy.on_end = self.ended.append
@@ -133,7 +134,13 @@ class Edge:
         """Set limits of the only revision, `a-1`."""
         self.limits = replace(self.limits, **limits)  # type: ignore[arg-type]
         service = Service("a", ("a.example", "b.example"), (Share(Revision("a-1", "a", self.limits), 100),))
-        self.proxy.replace_table(Table((service,)))
+        self.proxy.replace_table(Table((service,), self.bounds))
+        self.listener.limit(self.bounds)
+
+    def bound(self, **bounds: object) -> None:
+        """Set bounds of the edge as a whole."""
+        self.bounds = EdgeLimits(**bounds)  # type: ignore[arg-type]
+        self.limit()
 
     def ready(self, *replicas: Replica) -> None:
         """Tell the router that these replicas, and no others, are ready."""
