@@ -124,6 +124,7 @@ class Edge:
         try:
             await self.settle()
             await self.until(lambda: not self.listener.connections)
+            assert not self.listener.door.idle
         finally:
             await self.listener.drain(0)
             self.proxy.pool.close()
