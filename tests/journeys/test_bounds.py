@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import resource
 from collections import Counter
 from pathlib import Path
@@ -58,21 +59,24 @@ async def test_a_thousand_uploads_to_a_sleeping_service_take_little_memory(serve
     await asyncio.sleep(2)
     assert _resident(edge) - before < 100 * MiB
     outcomes = Counter(await asyncio.gather(*uploads))
-    assert set(outcomes) <= {b"200", b"503"}, outcomes
+    assert set(outcomes) <= {b"200", b"503", b"cut"}, outcomes
     assert outcomes[b"200"] >= 20
-    assert await edge.metric("activator_ended_total", service="asleep", reason="buffer_full") == outcomes[b"503"]
+    refused = await edge.metric("activator_ended_total", service="asleep", reason="buffer_full")
+    assert refused == UPLOADS - outcomes[b"200"]
 
 
 async def _upload(edge: Edge) -> bytes:
-    """Return the status of the answer to an upload."""
+    """Return the status of the answer to an upload; `cut` when it was still sending a while after the answer."""
     reader, writer = await edge.connect()
     writer.write(POST)
     sending = asyncio.create_task(_send(writer))
-    async with asyncio.timeout(20):
-        line = await reader.readline()
+    line = b""
+    with contextlib.suppress(ConnectionError):
+        async with asyncio.timeout(20):
+            line = await reader.readline()
     await sending
     writer.close()
-    return line[9:12]
+    return line[9:12] or b"cut"
 
 
 async def _send(writer: asyncio.StreamWriter) -> None:
