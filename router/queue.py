@@ -218,10 +218,11 @@ class Queue:
 
     def _start_failed(self, now: float) -> EdgeError:
         start = self.replicas.start
+        again = None if start.retry_at is None else max(start.retry_at - now, 0.0)
         return EdgeError(
             Reason.START_FAILED,
             f"{self.revision.name} cannot be started: {start.message}",
-            retry_after=max(start.retry_at - now, 0.0) + self._back_in(5.0, 0.0) if start.retry_at else self._back_in(),
+            retry_after=self._back_in() if again is None else again + self._back_in(5.0, 0.0),
             detail={"start": self._start()},
         )
 
