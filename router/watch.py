@@ -57,11 +57,11 @@ class Watch:
 
 def left_unseen(transport: asyncio.Transport, exchange: Exchange) -> bool:
     """Tell whether the client of `exchange` has gone, of which no event tells while nothing is read from it. One that
-    only sends no more counts as gone, unless its answer is awaited all the same, or the rest of its body may be on its
-    way."""
+    only sends no more counts as gone, unless its answer is awaited all the same, or the rest of its body or of its
+    WebSocket may be on its way."""
     found = peer(transport)
     if found is Peer.GONE:
         return True
     body = exchange.request.body
-    comes = exchange.upstream is not None and body is not None and not body.complete
+    comes = exchange.upstream is not None and (exchange.switched or (body is not None and not body.complete))
     return found is Peer.HALF_CLOSED and not comes and not exchange.outlives_client

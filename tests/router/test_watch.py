@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from router.body import Body
+from router.exchange import SWITCHING
 from router.table import OnDisconnect
 from router.watch import left_unseen
 from tests.router.fakes import Client, exchange, request, revision
@@ -72,6 +73,13 @@ async def test_one_that_sends_no_more_has_left_while_it_is_held() -> None:
 
 async def test_the_rest_of_a_body_may_be_on_its_way_from_one_that_sends_no_more() -> None:
     assert not left_unseen(transport(CLOSE_WAIT), asked(dispatched=True))
+
+
+async def test_so_may_the_last_bytes_of_a_websocket() -> None:
+    talks = asked(dispatched=True, complete=True)
+    talks.status = SWITCHING
+    assert not left_unseen(transport(CLOSE_WAIT), talks)
+    assert left_unseen(transport(CLOSE), talks)
 
 
 async def test_one_that_sends_no_more_may_wait_for_its_answer_where_requests_are_finished() -> None:
