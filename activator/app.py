@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 import signal
 import threading
 import time
@@ -15,18 +16,23 @@ from typing import TYPE_CHECKING, Any
 from activator import logs, state
 from activator.admin import Admin
 from activator.catalog.file import build
+from activator.edge_tls import EdgeTls
 from activator.insight import Insight
 from activator.loop import Loop
 from activator.scalers.base import Phase
 from activator.scalers.memory import MemoryScaler
 from activator.scalers.process import ProcessScaler
 from activator.settings.load import load
+from activator.settings.places import within
 from activator.settings.problems import SettingsError
+from activator.settings.tls_checks import files_of, warnings
 from activator.usage import FILE as USAGE
 from activator.usage import Ledger
+from router.ids import Ids
 from router.listener import Listener
 from router.proxy import Proxy
 from router.tasks import Tasks
+from router.tls import CertificateError
 from router.tuning import tune
 
 if TYPE_CHECKING:
@@ -43,7 +49,7 @@ if TYPE_CHECKING:
 SWEEP_SECONDS = 0.25
 SAVE_SECONDS = 5.0
 WATCH_SECONDS = 1.0
-FIXED = ("listen", "admin", "scaler", "state_dir", "log_dir")
+FIXED = ("listen", "listen_plain", "admin", "scaler", "state_dir", "log_dir")
 
 
 class Edge:
@@ -52,7 +58,8 @@ class Edge:
     def __init__(self, path: Path, settings: Settings) -> None:
         self._path = path
         self._settings = settings
-        self._stamp = _stamp(path)  # of the file as it was last read
+        self._watched = (path, *files_of(settings))
+        self._seen = self._look()  # of the files as they were last read
         self._log = logs.logger("edge")
         self._tasks = Tasks(self._failed)
         self._stopping = asyncio.Event()
@@ -69,6 +76,8 @@ class Edge:
         self._loop = Loop(self._proxy, self._scaler, clock)
         self._ledger = Ledger()
         self._listener = Listener(self._proxy.serve, clock, self._refused)
+        self._ids = Ids(random.Random().getrandbits)
+        self._tls = EdgeTls()
         parts = (self._proxy, self._loop, self._scaler, self._ledger)
         self._insight = Insight(parts, clock, lambda: len(self._listener.door.guests))
         self._admin = Admin(self._insight, time.time)
@@ -102,18 +111,21 @@ class Edge:
             await self._reload()
 
     async def _reload(self) -> None:
-        self._stamp = _stamp(self._path)
+        self._seen = self._look()
         try:
             settings = await asyncio.to_thread(load, self._path)
             self._apply(settings)
-        except SettingsError as error:
+        except (SettingsError, CertificateError) as error:
             self._insight.reload_failures += 1
             self._insight.config_valid = False
-            self._log.error("configuration refused", problems=[str(problem) for problem in error.problems])
+            problems = error.problems if isinstance(error, SettingsError) else [error]
+            self._log.error("configuration refused", problems=[str(problem) for problem in problems])
+            self._tls.renew()
             return
         self._insight.reloads += 1
         self._insight.config_valid = True
         fixed = [key for key in FIXED if getattr(settings, key) != getattr(self._settings, key)]
+        fixed += ["tls"] if bool(settings.tls) != bool(self._settings.tls) else []
         if fixed:
             self._log.warning("these keys need a restart", keys=[key.replace("_", "-") for key in fixed])
         self._log.info("configuration taken over", file=str(self._path), services=len(settings.services))
@@ -124,8 +136,11 @@ class Edge:
             await self._scaler.start()
         self._restore_usage()
         self._apply(settings)
-        listen, admin = settings.listen, settings.admin
-        port = await _open(self._listener.open, listen, "listen")
+        listen, plain, admin = settings.listen, settings.listen_plain, settings.admin
+        port = await _open(self._open_edge, listen, "listen")
+        more = {}
+        if plain is not None:
+            more["plain"] = f"{plain.host}:{await _open(self._listener.open, plain, 'listen-plain')}"
         admin_port = await _open(self._admin.open, admin, "admin")
         self._restore()
         self._tasks.spawn(self._loop.run(), "loop")
@@ -134,7 +149,10 @@ class Edge:
         self._tasks.spawn(self._watch(), "watch")
         tune()
         self._insight.ready = True
-        self._log.info("serving", listen=f"{listen.host}:{port}", admin=f"{admin.host}:{admin_port}")
+        self._log.info("serving", listen=f"{listen.host}:{port}", **more, admin=f"{admin.host}:{admin_port}")
+
+    async def _open_edge(self, host: str, port: int) -> int:
+        return await self._listener.open(host, port, self._tls.certificates if self._settings.tls else None)
 
     async def _end(self) -> None:
         served, self._insight.ready = self._insight.ready, False
@@ -153,7 +171,14 @@ class Edge:
 
     def _apply(self, settings: Settings) -> None:
         """Serve by `settings` from this loop turn on."""
+        self._tls.take(settings)
+        self._watched = (self._path, *files_of(settings))
+        self._seen = {**self._look(), **{path: seen for path, seen in self._seen.items() if path in self._watched}}
+        for warning in warnings(settings, time.time()):
+            self._log.warning("configuration", warning=warning)
         catalog = build(settings)
+        self._listener.policy.ids = self._ids if settings.request_ids else None
+        self._listener.policy.trusts = within(settings.trusted_hops)
         self._proxy.on_end = self._ended if settings.access_log else None
         self._insight.services = catalog.table.services
         self._proxy.replace_table(catalog.table)
@@ -201,11 +226,14 @@ class Edge:
             await asyncio.to_thread(self._save, self._loop.dump(), self._ledger.dump())
 
     async def _watch(self) -> None:
-        """Reload when the file changes."""
+        """Reload when the file or one that it names changes."""
         while True:
             await asyncio.sleep(WATCH_SECONDS)
-            if _stamp(self._path) != self._stamp:
+            if self._look() != self._seen:
                 await self.reload()
+
+    def _look(self) -> dict[Path, tuple[int, int, int] | None]:
+        return {path: _stamp(path) for path in self._watched}
 
     def _period(self, seconds: float) -> None:
         """Add the last `seconds` to the usage ledger."""

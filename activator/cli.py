@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -48,6 +49,7 @@ def serve(config: ConfigOption = Path("config/local.yaml")) -> None:
 
     settings = _load(config)
     logs.configure(pretty=sys.stderr.isatty())
+    logs.ignore_bad_server_names()
 
     async def run() -> bool:
         return await Edge(config, settings).run()
@@ -64,8 +66,12 @@ def serve(config: ConfigOption = Path("config/local.yaml")) -> None:
 @app.command()
 def check(file: Annotated[Path, typer.Argument(help="The configuration file.")]) -> None:
     """Check a configuration file; print every problem and exit 2 if there is one."""
+    from activator.settings.tls_checks import warnings
+
     settings = _load(file)
     revisions = sum(len(service.revisions) for service in settings.services)
+    for warning in warnings(settings, time.time()):
+        typer.echo(f"{file}: warning: {warning}", err=True)
     typer.echo(f"{file}: good ({len(settings.services)} services, {revisions} revisions)")
 
 

@@ -98,7 +98,7 @@ def present(bounds: Bounds, life: Life, replicas: ReplicaSet, now: float) -> Rep
     ready = [replica for replica in replicas.replicas if replica.phase is Phase.READY]
     return Replicas(
         replicas.revision,
-        tuple(Endpoint(replica.name, replica.host, replica.port) for replica in ready),
+        tuple(Endpoint(replica.name, replica.host, replica.port, replica.tls) for replica in ready),
         StartStatus(
             phase=_phase(bounds, life, replicas, now),
             message=_message(bounds, life, replicas, now),

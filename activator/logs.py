@@ -31,6 +31,16 @@ def configure(*, pretty: bool) -> None:
     )
 
 
+def ignore_bad_server_names() -> None:
+    """Let no client fill the log: `ssl` prints a traceback for a server name that is not ASCII, after refusing it."""
+
+    def hook(unraisable: sys.UnraisableHookArgs) -> None:
+        if not (isinstance(unraisable.exc_value, UnicodeDecodeError) and isinstance(unraisable.object, bytes)):
+            sys.__unraisablehook__(unraisable)
+
+    sys.unraisablehook = hook
+
+
 def logger(component: str) -> FilteringBoundLogger:
     """Return the logger of one component."""
     log: FilteringBoundLogger = structlog.get_logger(component=component)
@@ -46,6 +56,7 @@ def access(log: FilteringBoundLogger, exchange: Exchange, now: float) -> None:
         path=request.target.partition(b"?")[0].decode("ascii", "backslashreplace"),
         status=exchange.status,
         reason=exchange.reason or None,
+        request_id=request.id.decode("ascii") or None,
         service=exchange.service.name or None,
         revision=exchange.revision.name or None,
         hold_ms=round((exchange.dispatched - exchange.arrived) * 1000, 1) if exchange.dispatched else None,

@@ -10,6 +10,9 @@ import json
 from math import ceil
 from typing import TYPE_CHECKING
 
+from router.errors import Reason
+from router.guard import METHODS
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
     from router.request import Request
 
 REASON_HEADER = "Activator-Reason"
+ALLOWED = ", ".join(sorted(method.decode() for method in METHODS))
 MAX_RETRY_AFTER = 120.0
 _OPENAI = (
     b"/v1/chat/",
@@ -29,12 +33,14 @@ _OPENAI = (
     b"/openai/",
 )
 _PHRASES = {
+    200: "OK",
     400: "Bad Request",
     404: "Not Found",
     405: "Method Not Allowed",
     408: "Request Timeout",
     413: "Content Too Large",
     414: "URI Too Long",
+    421: "Misdirected Request",
     429: "Too Many Requests",
     431: "Request Header Fields Too Large",
     500: "Internal Server Error",
@@ -55,7 +61,8 @@ def respond(error: EdgeError, request: Request, facts: Mapping[str, object], *, 
     if openai:
         kind = "server_error" if error.status >= 500 else "invalid_request_error"
         fields = {"error": {"message": error.message, "type": kind, "param": None, "code": error.reason}, **fields}
-    return compose(error, fields, keep_alive=keep_alive, bodyless=request.method == b"HEAD")
+    answer = compose(error, fields, keep_alive=keep_alive, bodyless=request.method == b"HEAD")
+    return answer.replace(b"\r\n", b"\r\nX-Request-Id: %b\r\n" % request.id, 1) if request.id else answer
 
 
 def refuse_head(error: EdgeError) -> bytes:
@@ -76,6 +83,8 @@ def compose(error: EdgeError, fields: dict[str, object], *, keep_alive: bool, bo
         lines.append(f"Retry-After: {ceil(min(max(error.retry_after, 1.0), MAX_RETRY_AFTER))}")
     if error.sent:
         lines.append("X-Should-Retry: false")
+    if error.reason in {Reason.OPTIONS, Reason.METHOD_NOT_ALLOWED}:
+        lines.append(f"Allow: {ALLOWED}")
     if not keep_alive:
         lines.append("Connection: close")
     head = "\r\n".join(lines).encode() + b"\r\n\r\n"

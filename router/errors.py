@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 class Reason(StrEnum):
     """Machine-readable reason of an answer made by the edge."""
 
+    OPTIONS = "options"
     BAD_REQUEST = "bad_request"
     UNKNOWN_HOST = "unknown_host"
     UNKNOWN_PATH = "unknown_path"
@@ -22,6 +23,7 @@ class Reason(StrEnum):
     REQUEST_TIMEOUT = "request_timeout"
     BODY_TOO_LARGE = "body_too_large"
     TARGET_TOO_LONG = "target_too_long"
+    MISDIRECTED = "misdirected"
     HEAD_TOO_LARGE = "head_too_large"
     METHOD_UNKNOWN = "method_unknown"
     VERSION_UNSUPPORTED = "version_unsupported"
@@ -40,6 +42,7 @@ class Reason(StrEnum):
 
 
 STATUS: Mapping[Reason, int] = {
+    Reason.OPTIONS: 200,
     Reason.BAD_REQUEST: 400,
     Reason.UNKNOWN_HOST: 404,
     Reason.UNKNOWN_PATH: 404,
@@ -47,6 +50,7 @@ STATUS: Mapping[Reason, int] = {
     Reason.REQUEST_TIMEOUT: 408,
     Reason.BODY_TOO_LARGE: 413,
     Reason.TARGET_TOO_LONG: 414,
+    Reason.MISDIRECTED: 421,
     Reason.HEAD_TOO_LARGE: 431,
     Reason.METHOD_UNKNOWN: 501,
     Reason.VERSION_UNSUPPORTED: 505,
@@ -74,7 +78,7 @@ def spread(number: int, most: float = 10.0, least: float = 4.0) -> float:
 
 
 class EdgeError(Exception):
-    """The edge cannot have this request answered by a replica.
+    """The edge does not have this request answered by a replica.
 
     `retry_after` is in seconds (None = no hint). `detail` is merged into the JSON body. `sent` says that the request
     may have reached a replica, so that a client must not repeat it blindly.

@@ -107,7 +107,7 @@ class Exchange:
         self.counters: RevisionCounters | None = None
         self.tagged = False
         self.upstream: Carrier | None = None
-        self.failure: Exception | None = None
+        self.failure: Exception | None = request.refusal
         self.responded = False  # a byte of the final response was written
         self.status = 0
         self.reason = ""

@@ -21,18 +21,19 @@ MAX_FIELDS = 100
 METHODS = frozenset(b"GET HEAD POST PUT PATCH DELETE OPTIONS PROPFIND REPORT SEARCH PURGE".split())
 MAX_HOPS = 8
 _FRAMING = frozenset(b"content-length transfer-encoding".split())
+_MAX_DIGITS = 9
 PROTECTED = frozenset(b"content-type authorization cookie".split())
 _HARMLESS = frozenset((b"keep-alive", b"close", b"upgrade", b"keep-alive, upgrade"))
 _HOST = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+;=%-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
-_ABSOLUTE = re.compile(rb"http://([^/?#]*)([^#]*)", re.IGNORECASE)
+_ABSOLUTE = re.compile(rb"(https?)://([^/?#]*)([^#]*)", re.IGNORECASE)
 _PATH = re.compile(rb"/[!\x22$-~]*")
 _ENCODED = re.compile(rb"%00|%0[ad]", re.IGNORECASE)
 _WEBSOCKET_KEY = re.compile(rb"[A-Za-z0-9+/]{21}[AQgw]==")  # 16 bytes in base64
 _METHOD_LINE = re.compile(rb"(?:^|\n)([A-Z]{1,32}) [!-~]+ HTTP/1\.[01]\r?$", re.MULTILINE)
 
 
-def check(request: Request) -> None:
-    """Check a head and settle the request's `host` and body `length`. EdgeError says what is wrong.
+def check(request: Request, scheme: bytes = b"http") -> None:
+    """Check a head that came by `scheme`; settle the request's `host` and body `length`. EdgeError says what is wrong.
 
     Sources: RFC 9110 7.2, 9.3.6, 10.1.1; RFC 9112 2.3, 3.2, 6.1, 6.3.
     """
@@ -44,7 +45,7 @@ def check(request: Request) -> None:
     if len(request.special) > 1:
         _check_special(request)
     if not _is_origin_form(request.target):
-        _check_target(request)
+        _check_target(request, scheme)
 
 
 def _check_special(request: Request) -> None:
@@ -66,6 +67,8 @@ def _check_special(request: Request) -> None:
         raise EdgeError(Reason.BAD_REQUEST, "A request that offers to upgrade must not have a body.")
     if hops := found.get(b"via"):
         _check_hops(request, hops)
+    if steps := found.get(b"max-forwards"):
+        _check_steps(request, steps)
 
 
 def _check_hops(request: Request, hops: list[bytes]) -> None:
@@ -91,6 +94,24 @@ def offers_websocket(request: Request) -> bool:
         and len(keys) == 1
         and _WEBSOCKET_KEY.fullmatch(keys[0]) is not None
     )
+
+
+def _check_steps(request: Request, steps: list[bytes]) -> None:
+    """Count down Max-Forwards, or answer here when no step is left; it means something to OPTIONS only, since TRACE is
+    refused (RFC 9110 7.6.2)."""
+    value = steps[0]
+    if request.method == b"OPTIONS":
+        if len(steps) > 1 or not value.isdigit() or len(value) > _MAX_DIGITS:
+            raise EdgeError(Reason.BAD_REQUEST, "Max-Forwards is not one number.")
+        if not int(value):
+            request.refusal = _about_edge()
+            return
+        value = b"%d" % (int(value) - 1)
+    request.lines += (b"Max-Forwards", b": ", value, b"\r\n")
+
+
+def _about_edge() -> EdgeError:
+    return EdgeError(Reason.OPTIONS, "This is the edge itself. It speaks HTTP/1.1.")
 
 
 def check_size(request: Request, *, spread: bool) -> None:
@@ -141,18 +162,20 @@ def _check_host(request: Request) -> None:
         raise EdgeError(Reason.BAD_REQUEST, "The Host header is not a host name with an optional port.")
 
 
-def _check_target(request: Request) -> None:
+def _check_target(request: Request, scheme: bytes) -> None:
     """Check a target that is not a path, and cut an absolute one to its path."""
     if request.target == b"*" and request.method == b"OPTIONS":
+        request.refusal = _about_edge()
         return
     absolute = _ABSOLUTE.fullmatch(request.target)
-    if absolute is not None and _is_host(absolute[1]):
-        path = absolute[2] if absolute[2].startswith(b"/") else b"/" + absolute[2]
+    if absolute is not None and absolute[1].lower() == scheme and _is_host(absolute[2]):
+        path = absolute[3] if absolute[3].startswith(b"/") else b"/" + absolute[3]
         if _is_origin_form(path):
-            request.host, request.target = absolute[1], path
+            request.host, request.target = absolute[2], path
             return
+    name = scheme.decode()
     raise EdgeError(
-        Reason.BAD_REQUEST, "The request target must be a path or an absolute http URL, without a fragment."
+        Reason.BAD_REQUEST, f"The request target must be a path or an absolute {name} URL, without a fragment."
     )
 
 

@@ -37,39 +37,62 @@ class Special(dict[bytes, bytes]):
 
     def __init__(self, names: frozenset[bytes]) -> None:
         super().__init__()
-        self._names = names
+        self.names = names
 
     def __missing__(self, spelled: bytes) -> bytes:
         lower = spelled.lower()
-        name = lower if lower in self._names else b""
+        name = lower if lower in self.names else b""
         if len(self) < _NAMES and len(spelled) <= _NAME_BYTES:
             self[spelled] = name
         return name
 
 
 IN_REQUEST = Special(
-    _HOP_BY_HOP | _INTERNAL | _FORWARDING | {b"host", b"content-length", b"expect", b"proxy-authorization", b"via"}
+    _HOP_BY_HOP
+    | _INTERNAL
+    | _FORWARDING
+    | {b"host", b"content-length", b"expect", b"proxy-authorization", b"via", b"max-forwards"}
 )
 IN_RESPONSE = Special(_HOP_BY_HOP | _OWN | {b"content-length", b"proxy-authenticate"})
 
 
-def forwarding(peer: str) -> tuple[bytes, bytes]:
+def forwarding(peer: str, scheme: bytes = b"http") -> tuple[bytes, bytes]:
     """Return what is written for a client connection: all forwarding fields (RFC 7239, X-Forwarded-*, Via) up to and
     after the host, made once per connection. What the client wrote there is replaced."""
     address = peer.encode()
-    node = b'"[%s]"' % address if b":" in address else address
     return (
-        b"X-Forwarded-For: %s\r\nX-Forwarded-Proto: http\r\nVia: %s\r\n" % (address, VIA)
-        + b'Forwarded: for=%s;proto=http;host="' % node,
+        b"X-Forwarded-For: %s\r\nX-Forwarded-Proto: %s\r\nVia: %s\r\n" % (address, scheme, VIA)
+        + b'Forwarded: for=%s;proto=%s;host="' % (_node(address), scheme),
         b'"\r\nX-Forwarded-Host: ',
     )
 
 
+def passed_on(request: Request, peer: str, scheme: bytes) -> bytes:
+    """Return all forwarding fields for one request of a trusted hop: what it tells of those before it stays, the hop
+    itself is appended to the chains (RFC 7239 4)."""
+    told = {name: b", ".join(value for key, value in request.special if key == name) for name in _FORWARDING}
+    address, host = peer.encode(), request.host
+    own = b'for=%s;proto=%s;host="%s"' % (_node(address), scheme, host)
+    return b"X-Forwarded-For: %s\r\nX-Forwarded-Proto: %s\r\nVia: %s\r\nForwarded: %s\r\nX-Forwarded-Host: %s\r\n" % (
+        b", ".join(filter(None, (told[b"x-forwarded-for"], address))),
+        told[b"x-forwarded-proto"] or scheme,
+        VIA,
+        b", ".join(filter(None, (told[b"forwarded"], own))),
+        told[b"x-forwarded-host"] or host,
+    )
+
+
+def _node(address: bytes) -> bytes:
+    return b'"[%s]"' % address if b":" in address else address
+
+
 def request_head(request: Request, forwarded: tuple[bytes, bytes]) -> bytes:
-    """Return the head that goes to the replica; `forwarded` comes from `forwarding`."""
+    """Return the head that goes to the replica; `forwarded` is of its connection, for one without its own."""
     host = request.host
     before, after = forwarded
     start = (request.method, b" ", request.target, b" HTTP/1.1\r\nHost: ", host, b"\r\n")
+    if request.forwarded:
+        return b"".join((*start, *request.lines, request.forwarded, b"\r\n"))
     return b"".join((*start, *request.lines, before, host, after, host, b"\r\n\r\n"))
 
 

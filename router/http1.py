@@ -6,7 +6,7 @@ response answers. What it lets through is checked here, so that whatever leaves 
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import httptools
 
@@ -15,6 +15,9 @@ from router.errors import EdgeError, Reason
 from router.guard import MAX_HEAD, bad_method, check, check_size, offers_websocket
 from router.headers import IN_REQUEST, UPGRADE
 from router.request import Request
+
+if TYPE_CHECKING:
+    from router.headers import Special
 
 MAX_TARGET = 8 << 10
 SLICE = 64 << 10
@@ -32,7 +35,8 @@ class RequestSink(Flow, Protocol):
 
 class RequestReader:
     """Feeds one client connection's bytes to llhttp and hands over complete heads. Raises EdgeError for what is
-    refused; after that it must not be fed again."""
+    refused; after that it must not be fed again. `specials` tells which fields to look at, `scheme` how the bytes came.
+    """
 
     __slots__ = (
         "_at",
@@ -44,15 +48,19 @@ class RequestReader:
         "_offer",
         "_parser",
         "_refusal",
+        "_scheme",
         "_sink",
         "_special",
+        "_specials",
         "_target",
         "_upgrade",
         "in_head",
     )
 
-    def __init__(self, sink: RequestSink) -> None:
+    def __init__(self, sink: RequestSink, specials: Special = IN_REQUEST, scheme: bytes = b"http") -> None:
         self.in_head = False
+        self._specials = specials
+        self._scheme = scheme
         self._sink = sink
         self._parser = httptools.HttpRequestParser(self)
         self._lines: list[bytes] = []
@@ -115,7 +123,7 @@ class RequestReader:
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self.in_head:
             return  # a trailer, which is dropped (RFC 9110 6.5.1)
-        if special := IN_REQUEST[name]:
+        if special := self._specials[name]:
             self._special.append((special, value))
         else:
             self._lines += (name, b": ", value, b"\r\n")
@@ -132,7 +140,7 @@ class RequestReader:
         self.in_head = False
         try:
             check_size(request, spread=self._fed > self._at)
-            check(request)
+            check(request, self._scheme)
         except EdgeError as refusal:
             self._refusal = refusal
             raise

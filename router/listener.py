@@ -15,8 +15,9 @@ from router.door import Door
 from router.drive import Drive
 from router.errors import EdgeError, Reason
 from router.exchange import Exchange
-from router.headers import forwarding
 from router.http1 import SLICE, RequestReader
+from router.origin import Origin, Policy
+from router.servers import Servers
 from router.sockets import reset
 from router.table import EdgeLimits
 from router.watch import Watch, left_unseen
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from router.ports import Clock
     from router.request import Request
+    from router.tls import Certificates
 
 MAX_PIPELINED = 16
 HEAD_SECONDS = 10.0
@@ -33,7 +35,6 @@ IDLE_SECONDS = 60.0
 LOOK_SECONDS = 0.5  # between looks for clients that left unseen
 PRESSED_IDLE_SECONDS = 2.0
 LINGER_SECONDS = 1.0
-BACKLOG = 4096
 WRITE_BUFFER = 64 << 10
 
 
@@ -47,6 +48,7 @@ class Connection(asyncio.Protocol):
         "_edge",
         "_half_closed",
         "_in_head",
+        "_origin",
         "_paused",
         "_reader",
         "_refusal",
@@ -65,7 +67,7 @@ class Connection(asyncio.Protocol):
         self.loop = edge.loop
         self.forwarding = (b"", b"")
         self._edge = edge
-        self._reader = RequestReader(self)
+        self._origin: Origin | None = None  # None = its requests are as they are
         self._watch = Watch()
         self._current: Exchange | None = None
         self._waiting: deque[Exchange] = deque()
@@ -81,10 +83,11 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(high=WRITE_BUFFER)
-        name = transport.get_extra_info("peername")
-        host = name[0] if name else "unknown"
-        self.forwarding = forwarding(host)
-        reason = self._edge.door.enter(self, host)
+        origin = Origin(transport, self._edge.policy)
+        self.forwarding = origin.forwarding
+        self._origin = None if origin.plain else origin
+        self._reader = RequestReader(self, origin.specials, origin.scheme)
+        reason = self._edge.door.enter(self, origin.peer)
         if reason is not None:
             self._edge.door.turn_away(transport, reason)
 
@@ -111,7 +114,7 @@ class Connection(asyncio.Protocol):
         self._reader.end()
         if current is not None and not (current.switched or current.outlives_client):
             self._leave()
-        return True  # the client may only have closed its sending side
+        return self._transport.can_write_eof()  # it may only have closed its sending side, but not of TLS
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         self.lost = True
@@ -134,6 +137,8 @@ class Connection(asyncio.Protocol):
         """Take a request from the reader: run it now or in its turn."""
         if self._closing:
             return
+        if self._origin is not None:
+            self._origin.settle(request)
         exchange = Exchange(request, self, self._edge.clock())
         if self._current is None and not self._waiting and not self._clogged:
             self._run(exchange)
@@ -246,6 +251,9 @@ class Connection(asyncio.Protocol):
             self._transport.resume_reading()
         if self._transport.can_write_eof():
             self._transport.write_eof()
+        elif self._refusal is None and not self._reader.mid_request:
+            self._transport.close()
+            return
         self.loop.call_later(LINGER_SECONDS, self._transport.close)
 
     def _read_on(self) -> None:
@@ -324,6 +332,8 @@ class Listener:
         self.serve = serve
         self.clock = clock
         self.refused = refused
+        self.policy = Policy()
+        self.servers = Servers()
         self.draining = False
         self.door = Door(clock, refused)
         self.limits = EdgeLimits()
@@ -331,7 +341,6 @@ class Listener:
         self._all_idle = asyncio.Event()
         self.loop = asyncio.get_running_loop()
         self._looked = 0.0
-        self._server: asyncio.Server | None = None
 
     @property
     def connections(self) -> set[Connection]:
@@ -343,11 +352,10 @@ class Listener:
         self.limits = limits
         self.door.limit(limits)
 
-    async def open(self, host: str, port: int) -> int:
-        """Listen, and return the port. OSError when the address is in use."""
-        self._server = await self.loop.create_server(lambda: Connection(self), host, port, backlog=BACKLOG)
-        bound: int = self._server.sockets[0].getsockname()[1]
-        return bound
+    async def open(self, host: str, port: int, certificates: Certificates | None = None) -> int:
+        """Listen, by TLS if there are certificates, and return the port. OSError when the address is in use."""
+        self.policy.certificates = certificates or self.policy.certificates
+        return await self.servers.open(lambda: Connection(self), host, port, certificates)
 
     def sweep(self, now: float) -> None:
         """Check the clocks of all connections."""
@@ -363,8 +371,7 @@ class Listener:
     async def drain(self, seconds: float) -> None:
         """Accept nothing more, let what runs end within `seconds`, then answer or cut the rest."""
         self.draining = True
-        if self._server is not None:
-            self._server.close()
+        self.servers.close()
         for connection in list(self.connections):
             connection.retire()
         if not self.busy:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from router.tls import upstream_context
 from router.upstream import Upstream
 
 if TYPE_CHECKING:
@@ -76,8 +77,15 @@ class Pool:
         self._idle.clear()
 
     async def _connect(self, endpoint: Endpoint) -> Upstream:
+        tls = endpoint.tls
+        context = upstream_context(tls) if tls is not None else None
+        name = (tls.name or endpoint.host) if tls is not None else None
         async with asyncio.timeout(CONNECT_TIMEOUT):
             _, upstream = await asyncio.get_running_loop().create_connection(
-                lambda: Upstream(endpoint, self.give, self._clock), endpoint.host, endpoint.port
+                lambda: Upstream(endpoint, self.give, self._clock),
+                endpoint.host,
+                endpoint.port,
+                ssl=context,
+                server_hostname=name,
             )
         return upstream

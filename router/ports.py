@@ -20,13 +20,23 @@ class Clock(Protocol):
         """Return the present time."""
 
 
+class UpstreamTls(NamedTuple):
+    """How a replica is connected by TLS. `ca` is a PEM file of those who may have signed its certificate ("" = the
+    system's), `name` what the certificate must be for ("" = the replica's host); with `verify` off neither counts."""
+
+    verify: bool = True
+    ca: str = ""
+    name: str = ""
+
+
 class Endpoint(NamedTuple):
     """A replica that may be sent requests: it answered its readiness probe and is not draining. A tuple, because it is
-    looked up for every request."""
+    looked up for every request. `tls` None = plain HTTP."""
 
     replica: str
     host: str
     port: int
+    tls: UpstreamTls | None = None
 
 
 @dataclass(frozen=True, slots=True)

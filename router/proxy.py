@@ -45,6 +45,8 @@ class Proxy:
     async def serve(self, exchange: Exchange) -> None:
         """Have `exchange` answered, by a replica or by the edge. Never raises."""
         try:
+            if exchange.failure is not None:
+                raise exchange.failure
             route = match(self._routes, exchange.request.host, exchange.request.target)
             exchange.assign(route.service, *split(route, exchange.request, self._draw()))
             self.counters.enter(exchange, exchange.arrived)

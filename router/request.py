@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from router.body import Body
+    from router.errors import EdgeError
 
 
 class Request:
@@ -15,17 +16,22 @@ class Request:
     are those that the edge looks at, as (lower-case name, value). `length` is the declared body length, None when it is
     chunked; `host` is the authority the request is for, from the Host field or from an absolute-form target, which is
     cut to its origin form (RFC 9112 3.2.2). `upgrade` is what the client sends behind an offer to upgrade to WebSocket,
-    None when it makes none that may be accepted; those bytes are not HTTP and never parsed.
+    None when it makes none that may be accepted; those bytes are not HTTP and never parsed. `id` is its name in logs,
+    if it has one; `forwarded` the forwarding fields that go upstream, where they are not its connection's; `refusal`
+    how the edge itself answers it, if that is clear from its head.
     """
 
     __slots__ = (
         "body",
         "expects_continue",
+        "forwarded",
         "host",
+        "id",
         "keep_alive",
         "length",
         "lines",
         "method",
+        "refusal",
         "special",
         "target",
         "upgrade",
@@ -44,6 +50,9 @@ class Request:
         self.expects_continue = False
         self.body: Body | None = None
         self.upgrade: Body | None = None
+        self.id = b""
+        self.forwarded = b""
+        self.refusal: EdgeError | None = None
 
     def header(self, name: bytes) -> bytes | None:
         """Return the first value of a special field (lower case), None when it is absent."""

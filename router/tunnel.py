@@ -91,10 +91,11 @@ class Tunnel(asyncio.Protocol):
         self._exchange.client.write(data)
 
     def eof_received(self) -> bool:
-        """Pass on the end of the replica's side; asyncio closes when the client's has ended or cannot end alone."""
+        """Pass on the end of the replica's side; asyncio closes if the client's has ended, or one cannot end alone."""
         self._replica_ended = True
         self._last_byte = self._clock()
-        return not self._client_ended and self._exchange.client.write_eof()
+        goes_on = not self._client_ended and self._exchange.client.write_eof()
+        return goes_on and self._transport.can_write_eof()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if exc is None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from activator.kpa.spec import Algorithm, Bounds, Metric, Spec
 from activator.scalers.base import ReplicaSpec
+from router.ports import UpstreamTls
 from router.table import EdgeLimits, Limits, OnDisconnect
 
 if TYPE_CHECKING:
@@ -114,4 +115,14 @@ def replica_of(revision: Revision, keys: Process) -> ReplicaSpec:
         failure_threshold=keys.failure_threshold,
         termination_grace=keys.termination_grace_period,
         log_bytes=keys.log_bytes,
+        tls=upstream_tls_of(keys),
     )
+
+
+def upstream_tls_of(keys: Process) -> UpstreamTls | None:
+    """Return how replicas are connected; None = by plain HTTP."""
+    if keys.upstream_tls == "off":
+        return None
+    if keys.upstream_tls == "insecure":
+        return UpstreamTls(verify=False)
+    return UpstreamTls(ca=str(keys.upstream_ca or ""), name=keys.upstream_name or "")

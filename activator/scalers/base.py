@@ -11,7 +11,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from router.ports import UpstreamTls
 
 
 class Phase(StrEnum):
@@ -26,7 +29,7 @@ class Phase(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Replica:
     """One replica. `since` is when it came into its phase (clock seconds); `host`/`port` are set once it has an
-    address."""
+    address. `tls` is how it was started to be connected, None = plain HTTP."""
 
     name: str
     phase: Phase
@@ -34,6 +37,7 @@ class Replica:
     host: str = ""
     port: int = 0
     message: str = ""
+    tls: UpstreamTls | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +69,7 @@ class ReplicaSpec:
     The command runs without a shell in `directory`, with `env` over the edge's own environment and with HOST, PORT and
     REPLICA set. It is ready when GET `readiness_path` answers 200, asked every `startup_period` until then and every
     `probe_period` afterwards; `failure_threshold` failed probes in a row take it out of service until it answers again.
-    SIGTERM ends it, SIGKILL follows after `termination_grace`.
+    SIGTERM ends it, SIGKILL follows after `termination_grace`. `tls` is how it is connected, None = plain HTTP.
     """
 
     command: tuple[str, ...] = ()
@@ -78,6 +82,7 @@ class ReplicaSpec:
     failure_threshold: int = 3
     termination_grace: float = 30.0
     log_bytes: int = 10 << 20
+    tls: UpstreamTls | None = None
 
 
 class Routing(Protocol):

@@ -213,7 +213,9 @@ class Fleet:
         for _ in range(count):
             name = self._around.new_name(self._revision)
             phase = self._around.runner.start(Launch(self._revision, name, self._spec), self)
-            self._members[name] = Member(Replica(name, phase, self._around.clock()), self._history.streak)
+            self._members[name] = Member(
+                Replica(name, phase, self._around.clock(), tls=self._spec.tls), self._history.streak
+            )
 
     def _plan_retry(self, wanted: bool) -> None:
         if self._retry:

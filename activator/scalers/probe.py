@@ -9,35 +9,60 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import ssl
+from typing import TYPE_CHECKING
+
+from router.tls import upstream_context
+
+if TYPE_CHECKING:
+    from router.ports import UpstreamTls
 
 LONGEST_STATUS_LINE = 4096
 REQUEST = "GET {path} HTTP/1.1\r\nHost: {authority}\r\nUser-Agent: gpu-activator-probe\r\nConnection: close\r\n\r\n"
 
 
-async def probe(host: str, port: int, path: str, *, within: float) -> str:
+async def probe(host: str, port: int, path: str, *, within: float, tls: UpstreamTls | None = None) -> str:
     """Ask `GET path` once; return "" when it answers 200 within `within` seconds, else what is wrong, in a
     few words.
 
-    `host` is an IP address.
+    `host` is an IP address. With `tls` it is asked by TLS, as requests are sent.
     """
+    request = REQUEST.format(path=path, authority=f"[{host}]:{port}" if ":" in host else f"{host}:{port}").encode()
     try:
         async with asyncio.timeout(within):
-            line = await _status_line(host, port, path)
+            if tls is None:
+                line = await _status_line(host, port, request)
+            else:
+                line = await _tls_status_line(host, port, request, tls)
     except TimeoutError:
         return f"no answer to GET {path} within {within:g} s"
+    except ssl.SSLError as error:
+        return f"port {port}: no TLS: {getattr(error, 'verify_message', None) or error.reason or error}"
     except OSError as error:
         return f"port {port}: {os.strerror(error.errno).lower() if error.errno else error}"
     return _complaint(line, path)
 
 
-async def _status_line(host: str, port: int, path: str) -> bytes:
+async def _tls_status_line(host: str, port: int, request: bytes, tls: UpstreamTls) -> bytes:
+    reader, writer = await asyncio.open_connection(
+        host, port, limit=LONGEST_STATUS_LINE, ssl=upstream_context(tls), server_hostname=tls.name or host
+    )
+    try:
+        writer.write(request)
+        return (await reader.readline()).rstrip(b"\r\n")
+    except ValueError:
+        return b""  # a line without end
+    finally:
+        writer.transport.abort()
+
+
+async def _status_line(host: str, port: int, request: bytes) -> bytes:
     loop = asyncio.get_running_loop()
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as connection:
         connection.setblocking(False)
         await loop.sock_connect(connection, (host, port))
-        authority = f"[{host}]:{port}" if family == socket.AF_INET6 else f"{host}:{port}"
-        await loop.sock_sendall(connection, REQUEST.format(path=path, authority=authority).encode())
+        await loop.sock_sendall(connection, request)
         line = b""
         while b"\n" not in line and len(line) < LONGEST_STATUS_LINE:
             data = await loop.sock_recv(connection, LONGEST_STATUS_LINE)

@@ -167,7 +167,7 @@ async def _watch(process: Process) -> None:
     ready, failures = False, 0
     while True:
         begun = loop.time()
-        complaint = await probe(HOST, process.port, spec.readiness_path, within=spec.probe_timeout)
+        complaint = await probe(HOST, process.port, spec.readiness_path, within=spec.probe_timeout, tls=spec.tls)
         failures = failures + 1 if complaint else 0
         if not complaint:
             ready = True

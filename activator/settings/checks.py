@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING
 from activator.settings.problems import Finding, Location, shown
 from activator.settings.route_checks import check_routes
 from activator.settings.scaling_checks import check_scaling
+from activator.settings.tls_checks import check_tls
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from activator.settings.group import Group
+    from activator.settings.places import Address
     from activator.settings.schema import Revision, Service, Settings, Traffic
 
 RESERVED_ENV = ("HOST", "PORT", "REPLICA")
@@ -38,6 +40,9 @@ def check(settings: Settings) -> Iterator[Finding]:
             yield from _revision(settings, revision, (*at, "revisions", number))
     yield from check_routes(settings)
     yield from check_scaling(settings)
+    for index, pair in enumerate(settings.tls):
+        yield from _required(pair, ("tls", index))
+    yield from check_tls(settings)
 
 
 def _required(group: Group, at: Location) -> Iterator[Finding]:
@@ -49,11 +54,23 @@ def _required(group: Group, at: Location) -> Iterator[Finding]:
 
 
 def _listeners(settings: Settings) -> Iterator[Finding]:
-    edge, admin = settings.listen, settings.admin
-    hosts = {"localhost" if address.host in LOOPBACK else address.host for address in (edge, admin)}
-    if edge.port and edge.port == admin.port and (len(hosts) == 1 or hosts & set(EVERYWHERE)):
+    edge, admin, plain = settings.listen, settings.admin, settings.listen_plain
+    if _clash(edge, admin):
         message = f"must be another address than that of the edge (listen: {edge})"
         yield Finding(("admin",), message, shown(str(admin)), needs=(("listen",),))
+    if plain is None:
+        return
+    if not settings.tls:
+        yield Finding(("listen-plain",), "is for an edge with tls; without, listen is plain", needs=(("tls",),))
+    for key, other in (("listen", edge), ("admin", admin)):
+        if _clash(plain, other):
+            message = f"must be another address than {key}: {other}"
+            yield Finding(("listen-plain",), message, shown(str(plain)), needs=((key,),))
+
+
+def _clash(one: Address, other: Address) -> bool:
+    hosts = {"localhost" if address.host in LOOPBACK else address.host for address in (one, other)}
+    return bool(one.port) and one.port == other.port and (len(hosts) == 1 or bool(hosts & set(EVERYWHERE)))
 
 
 def _names(settings: Settings) -> Iterator[Finding]:

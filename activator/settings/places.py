@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from activator.settings.rules import RefusedError, Rule, text_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from pydantic_core import core_schema
 
 _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\[\]:/@\s]*):([0-9]{1,5})")
+
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class Address(NamedTuple):
@@ -84,9 +87,52 @@ class File(Rule):
         return {"type": "string", "minLength": 1}
 
 
+@dataclass(frozen=True)
+class Cidr(Rule):
+    """A network of IP addresses."""
+
+    @property
+    def allowed(self) -> str:
+        """Return the form."""
+        return "a network such as 10.0.0.0/8 or fd00::/8, or one IP address"
+
+    def read(self, value: object) -> Network:
+        """Return the network."""
+        text = text_of(value, "must be a network")
+        try:
+            network = ipaddress.ip_network("" if "%" in text else text, strict=False)
+        except ValueError:
+            raise RefusedError("is no network") from None
+        if "/" in text and ipaddress.ip_address(text.partition("/")[0]) != network.network_address:
+            raise RefusedError("is no network: there are bits set beyond its length", str(network))
+        return network
+
+    def write(self, value: Network) -> str:
+        """Return the network."""
+        return str(value)
+
+    def schema(self) -> Mapping[str, object]:
+        """Return the JSON Schema."""
+        return {"type": "string", "pattern": r"^[0-9A-Fa-f:.]+(/[0-9]+)?$"}
+
+
 def context(base: Path) -> dict[str, Any]:
     """Return the validation context that makes `File` relative to `base`."""
     return {"base": base}
+
+
+def within(networks: tuple[Network, ...]) -> Callable[[str], bool]:
+    """Return what tells whether a peer's address is in one of the networks; an IPv4 address may be mapped into IPv6."""
+
+    def is_within(peer: str) -> bool:
+        try:
+            address = ipaddress.ip_address(peer)
+        except ValueError:
+            return False
+        plain = getattr(address, "ipv4_mapped", None) or address
+        return any(plain in network for network in networks)
+
+    return is_within if networks else lambda _: False
 
 
 def is_ipv6(text: str) -> bool:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path  # noqa: TC003 - pydantic reads it
 from typing import Annotated
 
 from activator.settings.group import Group
 from activator.settings.numbers import Duration, Size, Whole
+from activator.settings.places import File
 from activator.settings.rules import Choice
-from activator.settings.texts import Target
+from activator.settings.texts import Host, Target
 
 MiB = 1 << 20
 
@@ -59,7 +61,7 @@ class EdgeLimits(Group):
 
 
 class Process(Group):
-    """How replicas are run by `scaler: process`."""
+    """How replicas are run by `scaler: process`, and how they are connected."""
 
     readiness_path: Annotated[str, Target()] = "/"
     """Path that answers 200 when a replica is ready."""
@@ -75,3 +77,9 @@ class Process(Group):
     """Time between SIGTERM and SIGKILL for a replica that has no request left."""
     log_bytes: Annotated[int, Size(1024)] = 10 * MiB
     """Size at which a replica's log file is started anew."""
+    upstream_tls: Annotated[str, Choice(("off", "on", "insecure"))] = "off"
+    """Whether replicas speak TLS; insecure = whatever certificate they show."""
+    upstream_ca: Annotated[Path | None, File()] = None
+    """File of the CAs that sign the certificates of replicas; not set = those of the system."""
+    upstream_name: Annotated[str | None, Host()] = None
+    """Name that the certificates of replicas are for; not set = the address they are connected at."""

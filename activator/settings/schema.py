@@ -14,10 +14,10 @@ from activator.settings.autoscaling import Autoscaling, AutoscalingOverrides
 from activator.settings.commands import Command, EnvName, EnvText
 from activator.settings.group import Group
 from activator.settings.numbers import Duration, Whole
-from activator.settings.places import Address, File, Listen
+from activator.settings.places import Address, Cidr, File, Listen, Network
 from activator.settings.rules import Choice, Flag
 from activator.settings.running import EdgeLimits, Process, Requests
-from activator.settings.texts import Host, Label, Prefix
+from activator.settings.texts import Host, Label, Prefix, ServerName
 
 DEFAULT_PRESET = "gpu-120s"
 
@@ -89,13 +89,32 @@ class Service(Group):
         return (Traffic.model_validate({"revision": self.revisions[0].name, "percent": 100}),)
 
 
+class Tls(Group):
+    """A certificate of the edge."""
+
+    required: ClassVar[tuple[str, ...]] = ("certificate", "key")
+
+    certificate: Annotated[Path, File()] = Path()
+    """File of the certificate and its chain, in PEM form."""
+    key: Annotated[Path, File()] = Path()
+    """File of its key, in PEM form, without a password."""
+    hosts: tuple[Annotated[str, ServerName()], ...] = ()
+    """Names that it is shown for; none = those in its subjectAltName."""
+
+
 class Settings(Group):
     """A configuration file. Paths are absolute after loading, and `autoscaling` lies over its preset."""
 
     required: ClassVar[tuple[str, ...]] = ("services",)
 
     listen: Annotated[Address, Listen()] = Address("127.0.0.1", 8080)
-    """Address of the edge."""
+    """Address of the edge; TLS is spoken there if `tls` has certificates."""
+    listen_plain: Annotated[Address | None, Listen()] = None
+    """Address for plain HTTP beside it."""
+    tls: tuple[Tls, ...] = ()
+    """Certificates, chosen by the name a client asks for; the first is for clients that ask for none."""
+    trusted_hops: tuple[Annotated[Network, Cidr()], ...] = ()
+    """Networks of the proxies in front of the edge, whose forwarding fields are believed."""
     admin: Annotated[Address, Listen()] = Address("127.0.0.1", 9090)
     """Address of the admin API and of metrics."""
     scaler: Annotated[str, Choice(("process", "memory"))] = "process"
@@ -106,6 +125,8 @@ class Settings(Group):
     """Directory for the logs of replicas; not written = `logs` in state-dir."""
     access_log: Annotated[bool, Flag()] = False
     """Whether each request writes a line to the log."""
+    request_ids: Annotated[bool, Flag()] = False
+    """Whether requests get an X-Request-Id and a traceparent, unless they bring them."""
     drain_timeout: Annotated[float, Duration()] = 45.0
     """Time for running requests to end after SIGTERM."""
     preset: str = DEFAULT_PRESET

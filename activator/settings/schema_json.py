@@ -8,7 +8,7 @@ from activator.settings import preset
 from activator.settings.autoscaling import Autoscaling, AutoscalingOverrides
 from activator.settings.rules import Rule
 from activator.settings.running import EdgeLimits, Process, Requests
-from activator.settings.schema import Revision, Service, Settings, Traffic
+from activator.settings.schema import Revision, Service, Settings, Tls, Traffic
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -22,6 +22,7 @@ GROUPS: tuple[type[Group], ...] = (
     Requests,
     Process,
     EdgeLimits,
+    Tls,
     Traffic,
     Revision,
     Service,

@@ -70,6 +70,26 @@ class Host(Rule):
 
 
 @dataclass(frozen=True)
+class ServerName(Host):
+    """A name in a certificate: a host, or `*.` before one, for any one label (RFC 6125 6.4.3)."""
+
+    @property
+    def allowed(self) -> str:
+        """Return the form."""
+        return "a DNS name or IP address without port, or *. and a DNS name"
+
+    def read(self, value: object) -> str:
+        """Return the name as it is looked up."""
+        wildcard = "*." if isinstance(value, str) and value.startswith("*.") else ""
+        host = super().read(value.removeprefix("*.") if isinstance(value, str) else value)
+        return wildcard + host.strip("[]")
+
+    def schema(self) -> Mapping[str, object]:
+        """Return the JSON Schema."""
+        return {"type": "string", "pattern": r"^(\*\.)?[^*:/\s]+$|^\[[0-9A-Fa-f:.]+\]$", "maxLength": 254}
+
+
+@dataclass(frozen=True)
 class Prefix(Rule):
     """A path prefix of whole segments, decoded, without a final slash (it means the same)."""
 

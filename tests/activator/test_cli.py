@@ -16,6 +16,7 @@ from activator.cli import app
 from activator.scalers.memory import Start
 from tests.activator.parts import all_parts
 from tests.activator.settings.files import small, written
+from tests.certificates import pair
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -74,6 +75,14 @@ class TestCheck:
         result = run("check", str(tmp_path / "none.yaml"))
         assert result.exit_code == 2
         assert "none.yaml" in result.stderr
+
+    def test_an_expired_certificate_is_a_warning(self, tmp_path: Path) -> None:
+        file = tmp_path / "tls.yaml"
+        certificate, key = map(str, pair("expired"))
+        file.write_text(written(small(tls=[{"certificate": certificate, "key": key, "hosts": ["m.localhost"]}])))
+        result = run("check", str(file))
+        assert (result.exit_code, result.stdout) == (0, f"{file}: good (1 services, 1 revisions)\n")
+        assert result.stderr == f"{file}: warning: the certificate {certificate} has expired\n"
 
     @pytest.mark.parametrize("name", ["local.yaml", "demo.yaml"])
     def test_the_shipped_files_are_good(self, name: str) -> None:

@@ -72,12 +72,21 @@ def test_an_access_line_tells_what_became_of_a_request() -> None:
         "path": "/v1/predict",
         "status": 200,
         "reason": None,
+        "request_id": None,
         "service": "m",
         "revision": "m-1",
         "hold_ms": 2000.0,
         "total_ms": 5000.0,
         "bytes": 17,
     }
+
+
+def test_an_access_line_has_the_requests_id_if_it_has_one() -> None:
+    ended = exchange(request())
+    ended.request.id = b"7f3c"
+    with capture_logs() as lines:
+        logs.access(structlog.get_logger(), ended, 1000.5)
+    assert lines[0]["request_id"] == "7f3c"
 
 
 def test_an_access_line_holds_no_query_and_no_header() -> None:

@@ -42,7 +42,7 @@ class Daemon:
         self.file = home / "activator.yaml"
         self.mark = str(uuid4().int)[:12]
         self.config: Keys = {}
-        self.listen = self.admin = ""
+        self.listen = self.admin = self.plain = ""
         self._stamps = home / "stamps.log"
         self._starts = self._writes = 0
         self._read = 0
@@ -156,3 +156,4 @@ class Daemon:
             assert time.monotonic() < deadline, self.said
             time.sleep(0.01)
         self.listen, self.admin = serving[0]["listen"], serving[0]["admin"]
+        self.plain = serving[0].get("plain", "")

@@ -30,6 +30,19 @@ def told(error: EdgeError, line: str = "GET / HTTP/1.1") -> dict[str, Any]:
     return told
 
 
+def test_an_answer_has_the_requests_id_if_it_has_one() -> None:
+    client = Client()
+    asked = exchange(request(), client)
+    asked.request.id = b"7f3c"
+    asked.refuse(EdgeError(Reason.UNKNOWN_HOST, "Who?"), 1000.0)
+    assert parts(client.got)[1]["X-Request-Id"] == "7f3c"
+
+
+def test_a_method_that_is_not_allowed_is_told_which_are() -> None:
+    assert "POST" in answered(EdgeError(Reason.METHOD_NOT_ALLOWED, "No."))[1]["Allow"].split(", ")
+    assert "Allow" not in answered(EdgeError(Reason.UNKNOWN_HOST, "No."))[1]
+
+
 FULL = EdgeError(Reason.QUEUE_FULL, "Too many wait.", retry_after=5.0, detail={"start": {"phase": "starting"}})
 
 

@@ -1,9 +1,15 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from router.errors import EdgeError, Reason
-from tests.router.fakes import request
+from router.http1 import RequestReader
+from tests.router.fakes import Client, request
+
+if TYPE_CHECKING:
+    from router.request import Request
 
 
 def refused(line: str = "GET / HTTP/1.1", *fields: str, host: str = "a.example") -> str:
@@ -72,8 +78,49 @@ def test_an_absolute_target_names_the_host_and_is_cut_to_its_path(target: str, h
     assert (made.host, made.target) == (host.encode(), path.encode())
 
 
-def test_options_may_ask_about_the_server_as_a_whole() -> None:
-    assert request("OPTIONS * HTTP/1.1").target == b"*"
+def test_options_may_ask_about_the_server_as_a_whole_and_that_is_the_edge() -> None:
+    asked = request("OPTIONS * HTTP/1.1")
+    assert asked.target == b"*"
+    assert asked.refusal is not None
+    assert (asked.refusal.reason, asked.refusal.status) == (Reason.OPTIONS, 200)
+
+
+@pytest.mark.parametrize(("given", "left"), [("1", b"0"), ("007", b"6"), ("100", b"99")])
+def test_max_forwards_of_options_is_counted_down(given: str, left: bytes) -> None:
+    asked = request("OPTIONS / HTTP/1.1", f"Max-Forwards: {given}")
+    assert asked.refusal is None
+    assert b"".join(asked.lines) == b"Max-Forwards: %b\r\n" % left
+
+
+def test_and_at_0_the_edge_answers() -> None:
+    asked = request("OPTIONS / HTTP/1.1", "Max-Forwards: 0")
+    assert asked.refusal is not None
+    assert asked.refusal.reason == Reason.OPTIONS
+
+
+@pytest.mark.parametrize("fields", [["x"], ["-1"], [""], ["1" * 10], ["1", "2"], ["\xb2"]])
+def test_max_forwards_of_options_is_one_number(fields: list[str]) -> None:
+    assert refused("OPTIONS / HTTP/1.1", *(f"Max-Forwards: {field}" for field in fields)) == Reason.BAD_REQUEST
+
+
+def test_max_forwards_means_nothing_to_other_methods() -> None:
+    assert b"".join(request("GET / HTTP/1.1", "Max-Forwards: x").lines) == b"Max-Forwards: x\r\n"
+
+
+def by_tls(target: str) -> tuple[bytes, bytes]:
+    class Sink(Client):
+        def on_request(self, request: Request) -> None:
+            self.request = request
+
+    sink = Sink()
+    RequestReader(sink, scheme=b"https").feed(f"GET {target} HTTP/1.1\r\nHost: a.example\r\n\r\n".encode())
+    return sink.request.host, sink.request.target
+
+
+def test_an_absolute_target_has_the_scheme_by_which_it_came() -> None:
+    assert by_tls("HTTPS://b.example:443/x?y") == (b"b.example:443", b"/x?y")
+    with pytest.raises(EdgeError):
+        by_tls("http://b.example/")
 
 
 @pytest.mark.parametrize(

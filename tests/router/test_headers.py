@@ -4,7 +4,7 @@ import pytest
 
 from router.errors import EdgeError, Reason
 from router.guard import MAX_HOPS
-from router.headers import forwarding, request_head
+from router.headers import forwarding, passed_on, request_head
 from tests.router.fakes import request
 
 
@@ -81,6 +81,43 @@ def test_forwarding_fields_of_the_client_are_replaced() -> None:
     assert values(lines, "X-Forwarded-Proto") == ["http"]
     assert values(lines, "X-Forwarded-Host") == ["a.example"]
     assert values(lines, "Forwarded") == ['for=192.0.2.7;proto=http;host="a.example"']
+
+
+def test_the_scheme_is_that_of_the_clients_connection() -> None:
+    head = request_head(request(), forwarding("192.0.2.7", b"https")).decode().split("\r\n")
+    assert values(head, "X-Forwarded-Proto") == ["https"]
+    assert values(head, "Forwarded") == ['for=192.0.2.7;proto=https;host="a.example"']
+
+
+def trusted(*fields: str, peer: str = "10.0.0.9") -> list[str]:
+    """Return the lines of the head that a replica gets from a trusted hop."""
+    made = request("GET / HTTP/1.1", *fields, "X-Kept: 1")
+    made.forwarded = passed_on(made, peer, b"http")
+    return request_head(made, forwarding("unused")).decode("latin-1").removesuffix("\r\n\r\n").split("\r\n")
+
+
+def test_what_a_trusted_hop_tells_is_passed_on_and_added_to() -> None:
+    lines = trusted(
+        "X-Forwarded-For: 203.0.113.5",
+        "x-forwarded-for: 10.0.0.1",
+        "X-Forwarded-Proto: https",
+        "X-Forwarded-Host: www.example",
+        "Forwarded: for=203.0.113.5;proto=https",
+        "Via: 1.1 balancer",
+    )
+    assert values(lines, "X-Forwarded-For") == ["203.0.113.5, 10.0.0.1, 10.0.0.9"]
+    assert values(lines, "X-Forwarded-Proto") == ["https"]
+    assert values(lines, "X-Forwarded-Host") == ["www.example"]
+    assert values(lines, "Forwarded") == ['for=203.0.113.5;proto=https, for=10.0.0.9;proto=http;host="a.example"']
+    assert values(lines, "Via") == ["1.1 balancer", "1.1 gpu-activator"]
+    assert values(lines, "X-Kept") == ["1"]
+    assert values(lines, "Host") == ["a.example"]
+
+
+def test_a_trusted_hop_that_tells_nothing_is_a_client_like_any_other() -> None:
+    names = ("X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "Forwarded", "Via")
+    plain = sent("X-Kept: 1", peer="fd00::9")
+    assert [values(trusted(peer="fd00::9"), name) for name in names] == [values(plain, name) for name in names]
 
 
 def test_an_ipv6_client_is_quoted_where_the_rfc_says_so() -> None:

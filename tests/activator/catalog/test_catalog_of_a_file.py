@@ -14,8 +14,10 @@ from activator.scalers.base import ReplicaSpec
 from activator.settings.autoscaling import Autoscaling, AutoscalingOverrides
 from activator.settings.running import EdgeLimits, Process, Requests
 from router import table
+from router.ports import UpstreamTls
 from router.table import Limits, OnDisconnect, Share
 from tests.activator.settings.files import BASE, FULL, loaded, small, written
+from tests.certificates import CA
 
 if TYPE_CHECKING:
     from activator.catalog.model import Catalog
@@ -194,6 +196,9 @@ CHANGES: dict[str, dict[str, tuple[Any, dict[str, Any]]]] = {
         "failure-threshold": (1, {}),
         "termination-grace-period": ("1s", {}),
         "log-bytes": ("1MiB", {}),
+        "upstream-tls": ("insecure", {}),
+        "upstream-ca": (str(CA), {"upstream-tls": "on"}),
+        "upstream-name": ("m.example", {"upstream-tls": "on"}),
     },
 }
 WITHOUT_EFFECT = {
@@ -250,7 +255,7 @@ def test_a_key_of_a_revision_wins_over_its_service_and_the_file(
 def test_values_reach_the_fields_they_are_meant_for() -> None:
     keys = {key: value for key, (value, _) in CHANGES["autoscaling"].items() if key not in {"window", "target"}}
     requests = {key: value for key, (value, _) in CHANGES["requests"].items()} | {"on-disconnect": "cancel"}
-    process = {key: value for key, (value, _) in CHANGES["process"].items()}
+    process = {key: value for key, (value, _) in CHANGES["process"].items()} | {"upstream-tls": "on"}
     found = catalog(service(autoscaling=keys, requests=requests, process=process))
     plan = found.plans["m-1"]
     assert plan.spec == Spec(
@@ -293,6 +298,7 @@ def test_values_reach_the_fields_they_are_meant_for() -> None:
         failure_threshold=1,
         termination_grace=1,
         log_bytes=1 << 20,
+        tls=UpstreamTls(ca=str(CA), name="m.example"),
     )
 
 

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from activator.scalers.probe import probe
+from router.ports import UpstreamTls
+from tests.certificates import CA, server_context
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 
 @asynccontextmanager
-async def answering(*pieces: bytes, host: str = "127.0.0.1") -> AsyncIterator[tuple[int, list[bytes]]]:
+async def answering(*pieces: bytes, host: str = "127.0.0.1", tls: str = "") -> AsyncIterator[tuple[int, list[bytes]]]:
     """Serve the same answer to everyone, piece by piece; give the port and the requests."""
     requests: list[bytes] = []
     serving: list[asyncio.Task[None] | None] = []
@@ -29,13 +31,13 @@ async def answering(*pieces: bytes, host: str = "127.0.0.1") -> AsyncIterator[tu
         with suppress(ConnectionError):
             await writer.wait_closed()
 
-    async with await asyncio.start_server(serve, host, 0) as server:
+    async with await asyncio.start_server(serve, host, 0, ssl=server_context(tls) if tls else None) as server:
         yield server.sockets[0].getsockname()[1], requests
         await asyncio.gather(*filter(None, serving))
 
 
-async def ask(port: int, *, host: str = "127.0.0.1", within: float = 5) -> str:
-    return await probe(host, port, "/ready?deep=1", within=within)
+async def ask(port: int, *, host: str = "127.0.0.1", within: float = 5, tls: UpstreamTls | None = None) -> str:
+    return await probe(host, port, "/ready?deep=1", within=within, tls=tls)
 
 
 async def test_a_200_is_ready() -> None:
@@ -80,3 +82,40 @@ async def test_a_probe_may_go_over_ipv6() -> None:
     async with answering(b"HTTP/1.1 200 OK\r\n\r\n", host="::1") as (port, requests):
         assert await ask(port, host="::1") == ""
     assert f"\r\nHost: [::1]:{port}\r\n".encode() in requests[0]
+
+
+@pytest.mark.parametrize(
+    ("shows", "tls"),
+    [
+        ("local", UpstreamTls(ca=str(CA))),
+        ("a", UpstreamTls(ca=str(CA), name="a.example")),
+        ("b", UpstreamTls(verify=False)),
+    ],
+)
+async def test_a_probe_goes_by_tls_where_requests_do(shows: str, tls: UpstreamTls) -> None:
+    async with answering(b"HTTP/1.1 200 OK\r\n\r\n", tls=shows) as (port, requests):
+        assert await ask(port, tls=tls) == ""
+    assert requests[0].startswith(b"GET /ready?deep=1 HTTP/1.1\r\n")
+
+
+@pytest.mark.parametrize("answer", [b"HTTP/1.1 503 Loading\r\n\r\n", b"x" * 9000])
+async def test_an_answer_by_tls_is_judged_like_any_other(answer: bytes) -> None:
+    async with answering(answer, tls="local") as (port, _):
+        assert (await ask(port, tls=UpstreamTls(ca=str(CA)))).startswith("GET /ready?deep=1 ")
+
+
+async def test_a_certificate_that_is_not_accepted_is_not_ready_and_says_why() -> None:
+    async with answering(tls="local") as (port, _):
+        assert await ask(port, tls=UpstreamTls()) == f"port {port}: no TLS: unable to get local issuer certificate"
+    async with answering(tls="a") as (port, _):
+        said = await ask(port, tls=UpstreamTls(ca=str(CA)))
+    assert said.startswith(f"port {port}: no TLS: IP address mismatch")
+
+
+async def test_a_replica_that_speaks_no_tls_is_not_ready() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        asking = asyncio.create_task(ask(server.getsockname()[1], tls=UpstreamTls()))
+        connection, _ = await asyncio.to_thread(server.accept)
+        with connection:
+            connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+            assert "no TLS: " in await asking

@@ -11,6 +11,8 @@ from router.listener import Listener
 from router.ports import Endpoint, Replicas, StartStatus
 from router.proxy import Proxy
 from router.table import EdgeLimits, Limits, Revision, Service, Share, Table
+from router.tls import Certificates, load_certificate
+from tests.certificates import client_context, pair, server_context
 from tests.router.fakes import HELLO, Wakes
 from tests.router.wire.talk import PATIENCE, Talk
 
@@ -55,8 +57,10 @@ class Replica:
     def heard(self) -> bytes:
         return b"".join(talk.heard for talk in self.talks)
 
-    async def open(self, port: int = 0) -> None:
-        self._server = await asyncio.start_server(self._accept, LOCAL, port)
+    async def open(self, port: int = 0, *, tls: str = "") -> None:
+        """Listen; by TLS with the certificate `tls`, if that is given."""
+        context = server_context(tls) if tls else None
+        self._server = await asyncio.start_server(self._accept, LOCAL, port, ssl=context)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def close(self) -> None:
@@ -115,6 +119,14 @@ class Edge:
         self.limit()
         self.port = await self.listener.open(LOCAL, 0)
 
+    async def speak_tls(self, *names: str, handshake: float = 5.0) -> Certificates:
+        """Listen by TLS from now on, with certificates of these names; return them."""
+        certificates = Certificates()
+        certificates.replace([load_certificate(*pair(name)) for name in names])
+        self.listener.servers.handshake = handshake
+        self.port = await self.listener.open(LOCAL, 0, certificates)
+        return certificates
+
     async def close(self) -> None:
         """End all, and check that nothing is left of any request and that nothing broke unseen."""
         for client in self._clients:
@@ -163,9 +175,13 @@ class Edge:
         self.ready(made)
         return made
 
-    async def client(self, *data: bytes | str) -> Talk:
-        """Return a client that has connected, and said `data`."""
-        client = Talk(*await asyncio.open_connection(LOCAL, self.port))
+    async def client(self, *data: bytes | str, tls: str = "") -> Talk:
+        """Return a client that has connected, and said `data`; by TLS to the host `tls`, if that is given."""
+        client = Talk(
+            *await asyncio.open_connection(
+                LOCAL, self.port, ssl=client_context() if tls else None, server_hostname=tls or None
+            )
+        )
         self._clients.append(client)
         await client.send(*data)
         return client

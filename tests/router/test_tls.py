@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import shutil
+import ssl
+from typing import TYPE_CHECKING
+
+import pytest
+
+from router.ports import UpstreamTls
+from router.tls import CertificateError, Certificates, load_certificate, upstream_context
+from tests.certificates import CA, FILES, pair
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_a_certificate_is_for_the_names_in_it() -> None:
+    assert load_certificate(*pair("a")).names == {"a.example", "*.a.example"}
+    assert load_certificate(*pair("local")).names == {"localhost", "127.0.0.1"}
+
+
+def test_or_for_those_that_were_written() -> None:
+    assert load_certificate(*pair("nameless"), ["x.example"]).names == {"x.example"}
+
+
+@pytest.mark.parametrize(
+    ("name", "covered"),
+    [
+        ("a.example", True),
+        ("x.a.example", True),
+        ("x.y.a.example", False),
+        ("b.example", False),
+        ("example", False),
+        ("", False),
+        ("*.a.example", True),
+    ],
+)
+def test_a_wildcard_stands_for_one_label(name: str, covered: bool) -> None:
+    assert load_certificate(*pair("a")).covers(name) is covered
+
+
+def test_the_time_it_is_good_for_is_known_though_it_is_over() -> None:
+    expired = load_certificate(*pair("expired"))
+    assert (expired.not_before, expired.not_after) == (1577836800, 1580515200)
+
+
+@pytest.mark.parametrize(
+    ("certificate", "key", "part", "message"),
+    [
+        ("none.pem", "a.key", "certificate", "cannot be read: No such file or directory"),
+        ("a.pem", "none.key", "key", "cannot be read: No such file or directory"),
+        ("a.key", "a.key", "certificate", "has no certificate in PEM form"),
+        ("a.pem", "a.pem", "key", "has no key in PEM form"),
+        ("a.pem", "b.key", "key", "does not belong to the certificate"),
+        ("a.pem", "encrypted.key", "key", "is encrypted; the edge takes keys without a password"),
+        ("nameless.pem", "nameless.key", "hosts", "must be written: the certificate has no subjectAltName"),
+        ("client.pem", "client.key", "certificate", "cannot be used by a server: unsuitable certificate purpose"),
+    ],
+)
+def test_what_cannot_be_used_is_named(certificate: str, key: str, part: str, message: str) -> None:
+    with pytest.raises(CertificateError) as error:
+        load_certificate(FILES / certificate, FILES / key)
+    assert (error.value.part, error.value.message) == (part, message)
+
+
+@pytest.mark.parametrize("part", ["certificate", "key"])
+def test_a_damaged_file_is_an_error_and_nothing_worse(tmp_path: Path, part: str) -> None:
+    files = tmp_path / "x.pem", tmp_path / "x.key"
+    for source, file in zip(pair("a"), files, strict=True):
+        shutil.copy(source, file)
+    damaged = files[part == "key"]
+    damaged.write_text(damaged.read_text().replace("M", "A", 3))
+    with pytest.raises(CertificateError):
+        load_certificate(*files)
+
+
+def test_a_request_is_misdirected_if_its_host_has_another_certificate_than_was_shown() -> None:
+    certificates = Certificates()
+    a, b = load_certificate(*pair("a")), load_certificate(*pair("b"))
+    certificates.replace([a, b])
+    assert certificates.misdirected(a, "b.example")
+    assert not certificates.misdirected(a, "x.a.example")
+    assert not certificates.misdirected(a, "elsewhere.example"), "there is no better connection for it"
+    assert not certificates.misdirected(None, "b.example"), "the client asked for no name"
+
+
+def test_old_versions_of_tls_and_weak_ciphers_are_not_spoken() -> None:
+    context = Certificates().context
+    assert context.minimum_version == ssl.TLSVersion.TLSv1_2
+    assert all(cipher["aead"] for cipher in context.get_ciphers())
+
+
+def test_replicas_are_verified_unless_that_is_off() -> None:
+    strict = upstream_context(UpstreamTls(ca=str(CA)))
+    assert (strict.verify_mode, strict.check_hostname) == (ssl.CERT_REQUIRED, True)
+    assert strict is upstream_context(UpstreamTls(ca=str(CA)))
+    loose = upstream_context(UpstreamTls(verify=False))
+    assert (loose.verify_mode, loose.check_hostname) == (ssl.CERT_NONE, False)
