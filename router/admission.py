@@ -6,7 +6,6 @@ nothing, so the request goes back to its place in the queue; one whose revision 
 
 from __future__ import annotations
 
-import asyncio
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -28,28 +27,7 @@ if TYPE_CHECKING:
     from router.upstream import Upstream
 
 SUSPECT_SECONDS = 0.1
-BROKE_SECONDS = 0.02
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-
-
-class Admitted:
-    """A slot on a replica and a connection to it, given back on leaving the context."""
-
-    __slots__ = ("_admission", "_queue", "_slots", "_upstream")
-
-    def __init__(self, admission: Admission, queue: Queue, slots: Slots, upstream: Upstream) -> None:
-        self._admission = admission
-        self._queue = queue
-        self._slots = slots
-        self._upstream = upstream
-
-    def __enter__(self) -> Upstream:
-        return self._upstream
-
-    def __exit__(self, kind: object, error: object, trace: object) -> None:
-        if isinstance(error, EdgeError) and error.reason is Reason.UPSTREAM_BROKE:
-            self._admission.avoid(self._queue, self._slots, BROKE_SECONDS)
-        self._queue.release(self._slots)
 
 
 class Admission:
@@ -68,8 +46,9 @@ class Admission:
         self._retired: set[str] = set()
         self._uploads: dict[Exchange, float] = {}  # whose body still comes, with the deadline
 
-    async def admit(self, exchange: Exchange) -> Admitted:
-        """Return a connected slot for `exchange` in the order of arrival, however long that takes within its hold."""
+    async def admit(self, exchange: Exchange) -> Upstream:
+        """Return a connection with a slot for `exchange`, in the order of arrival, however long that takes within its
+        hold. Both are given back on leaving its context."""
         ticket = next(self._tickets)
         body = exchange.request.body
         try:
@@ -88,7 +67,8 @@ class Admission:
                 if upstream is None:
                     upstream = await self._connect(exchange, queue, slots)
                 if upstream is not None:
-                    return Admitted(self, queue, slots, upstream)
+                    upstream.slots = slots
+                    return upstream
             raise exchange.failure
         finally:
             if body is not None:
@@ -102,7 +82,7 @@ class Admission:
     def replace(self, revisions: Mapping[str, Revision]) -> None:
         """Take a new table's revisions; those held for one that is gone are resolved again."""
         for name, revision in revisions.items():
-            queue = self.queues.setdefault(name, Queue(revision, self._wake))
+            queue = self.queues.setdefault(name, Queue(revision, self._wake, self._clock))
             queue.revision = revision
             queue.refresh(self._clock())
         self._retired = self.queues.keys() - revisions.keys()
@@ -182,7 +162,7 @@ class Admission:
         try:
             upstream = await self._pool.connect(slots.endpoint)
         except (OSError, TimeoutError):
-            self.avoid(queue, slots, SUSPECT_SECONDS)
+            queue.avoid(slots, SUSPECT_SECONDS)
             queue.release(slots)
             if exchange.revision.name in self._retired:
                 self._resolve(exchange)
@@ -195,15 +175,6 @@ class Admission:
             queue.release(slots)
             raise exchange.failure
         return upstream
-
-    def avoid(self, queue: Queue, slots: Slots, seconds: float) -> None:
-        """Send nothing to a replica for a moment: it could not be connected, or it broke a connection and may be dying,
-        of which its scaler will tell in a moment, too."""
-        queue.suspect(slots, self._clock() + seconds)
-        asyncio.get_running_loop().call_later(seconds, self._trust, queue, slots.suspect_until)
-
-    def _trust(self, queue: Queue, suspect_until: float) -> None:
-        queue.refresh(max(self._clock(), suspect_until))  # the loop's clock is coarser
 
 
 def _upload_timeout(exchange: Exchange) -> EdgeError:

@@ -11,11 +11,12 @@ class Demand:
     """Requests of one revision, held and running.
 
     Source: knative networking `pkg/http/stats/request.go`: the integral of concurrency over the period, divided by it.
+    Over a period that integral is the sum of the times left in it at each arrival, less the same at each end; so an
+    event adds one number, and nothing is kept of the one before.
     """
 
     __slots__ = (
         "_area",
-        "_changed",
         "_started",
         "arrivals",
         "idle_since",
@@ -30,16 +31,14 @@ class Demand:
         self.arrivals = 0
         self.idle_since: float | None = None
         self.tagged_since: float | None = None
-        self._area = 0.0
-        self._changed = self._started = now
+        self._area = 0.0  # of those that have ended, less what had passed of the period when the open ones arrived
+        self._started = now
 
-    def enter(self, now: float, *, tagged: bool = False) -> None:
+    def enter(self, now: float, tagged: bool = False) -> None:
         """Count one request more; `tagged` if it came by tag and not by its share of the traffic. One that arrived
-        before the last change (it waited behind another on its connection) counts from that change on."""
-        if now < self._changed:
-            now = self._changed
-        self._area += (now - self._changed) * self.now_open
-        self._changed = now
+        before the period began (it waited behind another on its connection) counts from then on."""
+        if now > self._started:
+            self._area -= now - self._started
         self.now_open += 1
         self.arrivals += 1
         self.idle_since = None
@@ -47,10 +46,9 @@ class Demand:
             self.tagged_open += 1
             self.tagged_since = None
 
-    def leave(self, now: float, *, tagged: bool = False) -> None:
+    def leave(self, now: float, tagged: bool = False) -> None:
         """Count one request less, however it ended."""
-        self._area += (now - self._changed) * self.now_open
-        self._changed = now
+        self._area += now - self._started
         self.now_open -= 1
         if not self.now_open:
             self.idle_since = now
@@ -61,15 +59,15 @@ class Demand:
 
     def withdraw(self, entered: float, now: float) -> None:
         """Undo the demand of a request that entered at `entered` and has just left: it was to have no effect."""
-        self._area = max(0.0, self._area - (now - max(entered, self._started)))
+        self._area -= now - max(entered, self._started)
         self.arrivals -= 1
 
     def collect(self, now: float) -> tuple[float, int]:
         """Return (average concurrency, arrivals) since the last call, and begin a new period."""
-        area = self._area + (now - self._changed) * self.now_open
         period = now - self._started
+        area = max(0.0, self._area + period * self.now_open)
         average = area / period if period > 0 else float(self.now_open)
         arrivals = self.arrivals
         self._area, self.arrivals = 0.0, 0
-        self._changed = self._started = now
+        self._started = now
         return average, arrivals

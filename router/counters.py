@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from router.table import Revision
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
+SHORT = SECONDS[0]
 
 
 class Histogram:
@@ -33,7 +34,7 @@ class Histogram:
 
     def observe(self, seconds: float) -> None:
         """Add one observation."""
-        self.counts[bisect_left(SECONDS, seconds)] += 1
+        self.counts[bisect_left(SECONDS, seconds) if seconds > SHORT else 0] += 1
         self.total += seconds
 
 
@@ -63,7 +64,7 @@ class Counters:
     def enter(self, exchange: Exchange, now: float) -> None:
         """Count `exchange` as demand of its revision from `now` on."""
         exchange.counters = counters = self.revisions[exchange.revision.name]
-        counters.demand.enter(now, tagged=exchange.tagged)
+        counters.demand.enter(now, exchange.tagged)
 
     def leave(self, exchange: Exchange, now: float) -> None:
         """Count `exchange` as demand no more, and how it ended."""
@@ -71,7 +72,7 @@ class Counters:
         if counters is None:
             self.refusals[exchange.reason] += 1
             return
-        counters.demand.leave(now, tagged=exchange.tagged)
+        counters.demand.leave(now, exchange.tagged)
         if exchange.reason == Reason.WAKE_LIMITED:
             counters.demand.withdraw(exchange.arrived, now)
         counters.statuses[exchange.status] += 1
@@ -84,7 +85,7 @@ class Counters:
     def move(self, exchange: Exchange, revision: Revision, now: float, *, tagged: bool) -> None:
         """Count `exchange` as demand of another revision than before."""
         if exchange.counters is not None:
-            exchange.counters.demand.leave(now, tagged=exchange.tagged)
+            exchange.counters.demand.leave(now, exchange.tagged)
         exchange.counters = self.revisions[revision.name]
         exchange.counters.demand.enter(now, tagged=tagged)
 

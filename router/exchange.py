@@ -1,8 +1,8 @@
 """One request on its way through: what it waits for, what has become of it, and when.
 
 An exchange waits for one thing at a time (its body, a slot, the end of the response). Whoever ends the wait calls
-`wake` or `fail`; the first failure is kept, so that a client that leaves in the very turn in which its slot is granted
-is seen by the code that was granted it.
+`wake`, `resume` or `fail`; the first failure is kept, so that a client that leaves in the very turn in which its slot
+is granted is seen by the code that was granted it.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from router.answer import respond
+from router.drive import Driven
 from router.errors import EdgeError, Reason
 from router.table import OnDisconnect, Revision, Service
 
@@ -71,18 +72,16 @@ class Carrier(Protocol):
         """End the exchange if it has used up one of its clocks."""
 
 
-class Exchange:
+class Exchange(Driven):
     """A request, its client and its fate. Times are clock seconds, 0.0 = not yet; `service` and `revision` are NOWHERE
     and NONE until they are known."""
 
     __slots__ = (
-        "_waiting",
         "arrived",
         "body_bytes",
         "client",
         "counters",
         "dispatched",
-        "failure",
         "first_byte",
         "keep_alive",
         "reason",
@@ -98,6 +97,7 @@ class Exchange:
     def __init__(self, request: Request, client: Client, now: float) -> None:
         self.request = request
         self.client = client
+        self.loop = client.loop
         self.arrived = now
         self.dispatched = 0.0
         self.first_byte = 0.0
@@ -107,12 +107,12 @@ class Exchange:
         self.counters: RevisionCounters | None = None
         self.tagged = False
         self.upstream: Carrier | None = None
-        self.failure: Exception | None = request.refusal
+        self.failure = request.refusal
+        self._waits = False
         self.responded = False  # a byte of the final response was written
         self.status = 0
         self.reason = ""
         self.body_bytes = 0
-        self._waiting: asyncio.Future[object] | None = None
 
     def assign(self, service: Service, revision: Revision, tagged: bool) -> None:
         """Settle which revision answers. EdgeError (413) when it does not take so large a body."""
@@ -127,25 +127,6 @@ class Exchange:
             raise _too_large(limit)
         body.limit = limit
         body.on_overflow = lambda: self.fail(_too_large(limit))
-
-    def wait(self) -> asyncio.Future[object]:
-        """Return a future that ends when someone calls `wake` (its value) or `fail` (its error)."""
-        if self.failure is not None:
-            raise self.failure
-        self._waiting = self.client.loop.create_future()
-        return self._waiting
-
-    def wake(self, value: object = None) -> None:
-        """End the wait."""
-        if self._waiting is not None and not self._waiting.done():
-            self._waiting.set_result(value)
-
-    def fail(self, error: Exception) -> None:
-        """End the wait, or the next one, with `error`; the first failure counts."""
-        if self.failure is None:
-            self.failure = error
-            if self._waiting is not None and not self._waiting.done():
-                self._waiting.set_exception(error)
 
     @property
     def outlives_client(self) -> bool:

@@ -41,24 +41,36 @@ def check(request: Request, scheme: bytes = b"http") -> None:
         raise EdgeError(Reason.VERSION_UNSUPPORTED, f"HTTP/{request.version} is not spoken here; use HTTP/1.1.")
     if request.method not in METHODS:
         raise _method_refused(request.method)
-    _check_host(request)
-    if len(request.special) > 1:
-        _check_special(request)
+    hosts, length, others = 0, None, False
+    for name, value in request.special:
+        if name == b"host":
+            request.host = value
+            hosts += 1
+        elif name == b"content-length":
+            request.length = int(value)
+            length = value  # the only one: llhttp lets no second one pass
+        else:
+            others = True
+    if hosts != 1 and (hosts or request.version == "1.1"):
+        raise EdgeError(Reason.BAD_REQUEST, "A request needs exactly one Host header.")
+    if hosts and not _is_host(request.host):
+        raise EdgeError(Reason.BAD_REQUEST, "The Host header is not a host name with an optional port.")
+    if others:
+        _check_rare(request)
+    if length is not None:
+        request.lines += (b"Content-Length", b": ", length, b"\r\n")
     if not _is_origin_form(request.target):
         _check_target(request, scheme)
 
 
-def _check_special(request: Request) -> None:
-    """Check the fields on which framing and forwarding depend, and make the lines that follow from them."""
+def _check_rare(request: Request) -> None:
+    """Check the special fields that most requests do not have."""
     found: dict[bytes, list[bytes]] = {}
     for name, value in request.special:
         found.setdefault(name, []).append(value)
     for value in found.get(b"connection", ()):
         if value.lower() not in _HARMLESS:
             request.lines = without_nominated(request.lines, value, PROTECTED)
-    if lengths := found.get(b"content-length"):
-        request.length = int(lengths[0])
-        request.lines += (b"Content-Length", b": ", lengths[0], b"\r\n")
     if encodings := found.get(b"transfer-encoding"):
         _check_encoding(request, encodings)
     if b"expect" in found and request.version == "1.1":
@@ -114,7 +126,7 @@ def _about_edge() -> EdgeError:
     return EdgeError(Reason.OPTIONS, "This is the edge itself. It speaks HTTP/1.1.")
 
 
-def check_size(request: Request, *, spread: bool) -> None:
+def check_size(request: Request, spread: bool) -> None:
     """Check the head's size and number of fields (RFC 6585 5); one that is not spread over several reads is small."""
     special = request.special
     if len(request.lines) // 4 + len(special) > MAX_FIELDS:
@@ -148,18 +160,6 @@ def _check_encoding(request: Request, encodings: list[bytes]) -> None:
         )
     request.length = None
     request.lines += (b"Transfer-Encoding", b": ", b"chunked", b"\r\n")
-
-
-def _check_host(request: Request) -> None:
-    count = 0
-    for name, value in request.special:
-        if name == b"host":
-            request.host = value
-            count += 1
-    if count > 1 or (not count and request.version == "1.1"):
-        raise EdgeError(Reason.BAD_REQUEST, "A request needs exactly one Host header.")
-    if count and not _is_host(request.host):
-        raise EdgeError(Reason.BAD_REQUEST, "The Host header is not a host name with an optional port.")
 
 
 def _check_target(request: Request, scheme: bytes) -> None:

@@ -25,8 +25,6 @@ UPGRADE = (b"Connection", b": ", b"Upgrade", b"\r\n", b"Upgrade", b": ", b"webso
 _NAME_BYTES = 64
 _NAMES = 4096
 
-_REASONS = {status.value: b"%d %s" % (status.value, status.phrase.encode()) for status in HTTPStatus}
-
 
 class Special(dict[bytes, bytes]):
     """Maps a field name, as spelled, to its lower-case form if it is one of `names`, else to nothing.
@@ -47,6 +45,14 @@ class Special(dict[bytes, bytes]):
         return name
 
 
+class StatusLines(dict[int, bytes]):
+    """The first line of a response by its status."""
+
+    def __missing__(self, status: int) -> bytes:
+        return b"HTTP/1.1 %d \r\n" % status
+
+
+STATUS_LINES = StatusLines((each.value, b"HTTP/1.1 %d %s\r\n" % (each.value, each.phrase.encode())) for each in HTTPStatus)
 IN_REQUEST = Special(
     _HOP_BY_HOP
     | _INTERNAL
@@ -90,15 +96,13 @@ def request_head(request: Request, forwarded: tuple[bytes, bytes]) -> bytes:
     """Return the head that goes to the replica; `forwarded` is of its connection, for one without its own."""
     host = request.host
     before, after = forwarded
-    start = (request.method, b" ", request.target, b" HTTP/1.1\r\nHost: ", host, b"\r\n")
+    pieces = [request.method, b" ", request.target, b" HTTP/1.1\r\nHost: ", host, b"\r\n"]
+    pieces += request.lines
     if request.forwarded:
-        return b"".join((*start, *request.lines, request.forwarded, b"\r\n"))
-    return b"".join((*start, *request.lines, before, host, after, host, b"\r\n\r\n"))
-
-
-def response_head(status: int, lines: list[bytes]) -> bytes:
-    """Return the head that goes to the client, of pieces of lines; what is in RESPONSE_DROPS is not among them."""
-    return b"".join((b"HTTP/1.1 ", _REASONS.get(status) or b"%d " % status, b"\r\n", *lines, b"\r\n"))
+        pieces += (request.forwarded, b"\r\n")
+    else:
+        pieces += (before, host, after, host, b"\r\n\r\n")
+    return b"".join(pieces)
 
 
 def values(lines: list[bytes], name: bytes) -> list[bytes]:

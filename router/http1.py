@@ -130,16 +130,15 @@ class RequestReader:
 
     def on_headers_complete(self) -> None:
         parser = self._parser
-        request = Request(parser.get_method(), self._target)
-        request.lines, request.special = self._lines, self._special
-        request.keep_alive = parser.should_keep_alive()
+        special = self._special
+        request = Request(parser.get_method(), self._target, self._lines, special, parser.should_keep_alive())
         offers = False
-        if not request.keep_alive or request.header(b"connection") is not None:
+        if not request.keep_alive or (len(special) > 1 and request.header(b"connection") is not None):
             request.version = parser.get_http_version()  # else it can only be 1.1, and asking is not cheap
             offers = parser.should_upgrade()
         self.in_head = False
         try:
-            check_size(request, spread=self._fed > self._at)
+            check_size(request, self._fed > self._at)
             check(request, self._scheme)
         except EdgeError as refusal:
             self._refusal = refusal

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, cast
 
 from router.answer import refuse_head
 from router.door import Door
-from router.drive import Drive
 from router.errors import EdgeError, Reason
 from router.exchange import Exchange
 from router.http1 import SLICE, RequestReader
@@ -42,6 +41,7 @@ class Connection(asyncio.Protocol):
     """One client's connection."""
 
     __slots__ = (
+        "_begun",
         "_clogged",
         "_closing",
         "_current",
@@ -70,6 +70,7 @@ class Connection(asyncio.Protocol):
         self._origin: Origin | None = None  # None = its requests are as they are
         self._watch = Watch()
         self._current: Exchange | None = None
+        self._begun: Exchange | None = None  # the current one, when it is still to be run
         self._waiting: deque[Exchange] = deque()
         self._refusal: EdgeError | None = None
         self._unread = b""
@@ -98,10 +99,7 @@ class Connection(asyncio.Protocol):
             self._unread += data
             self._read_on()
             return
-        try:
-            self._reader.feed(data)
-        except EdgeError as refusal:
-            self._refuse(refusal)
+        self._feed(data)
         if self._reader.in_head != self._in_head:
             self._in_head = not self._in_head
             self._since = self._edge.clock()
@@ -141,7 +139,10 @@ class Connection(asyncio.Protocol):
             self._origin.settle(request)
         exchange = Exchange(request, self, self._edge.clock())
         if self._current is None and not self._waiting and not self._clogged:
-            self._run(exchange)
+            if request.body is None:
+                self._run(exchange)
+            else:
+                self._begun = self._current = exchange
             return
         self._waiting.append(exchange)
         if len(self._waiting) >= MAX_PIPELINED or request.body is not None:
@@ -259,25 +260,38 @@ class Connection(asyncio.Protocol):
     def _read_on(self) -> None:
         while self._unread and not self._paused and not self._closing:
             piece, self._unread = self._unread[:SLICE], self._unread[SLICE:]
-            try:
-                self._reader.feed(piece)
-            except EdgeError as refusal:
-                self._refuse(refusal)
+            self._feed(piece)
+
+    def _feed(self, data: bytes) -> None:
+        """Parse, and only then run a request whose body has begun: a small one is complete by now, and need not wait."""
+        try:
+            self._reader.feed(data)
+        except EdgeError as refusal:
+            self._refuse(refusal)
+        if self._begun is not None:
+            begun, self._begun = self._begun, None
+            self._run(begun)
 
     def _run(self, exchange: Exchange) -> None:
+        edge = self._edge
         self._current = exchange
-        self._edge.busy.add(self)
-        self._edge.door.idle.pop(self, None)
-        Drive(self._edge.serve(exchange))
+        edge.busy.add(self)
+        edge.door.idle.pop(self, None)
+        exchange.run(edge.serve(exchange))
 
     def done(self, exchange: Exchange, now: float) -> None:
         """Go on to the next request after an exchange has ended, or close."""
         if exchange.request.upgrade is not None and not self._reader.decline():
             exchange.keep_alive = False
+        edge = self._edge
         self._current = None
         self._since = now
-        self._edge.idle(self)
-        if not exchange.keep_alive or self._edge.draining or (self._half_closed and not self._waiting):
+        edge.busy.discard(self)
+        if not self.lost:
+            edge.door.idle[self] = None
+        if edge.draining:
+            edge.check_drained()
+        if not exchange.keep_alive or edge.draining or (self._half_closed and not self._waiting):
             self.finish()
         elif self._waiting:
             self.loop.call_soon(self._run_next)  # not from here: a thousand may be answered at once
@@ -325,7 +339,7 @@ class Listener:
 
     def __init__(
         self,
-        serve: Callable[[Exchange], Coroutine[asyncio.Future[object], None, None]],
+        serve: Callable[[Exchange], Coroutine[object, None, None]],
         clock: Clock,
         refused: Callable[[EdgeError], None],
     ) -> None:
@@ -374,8 +388,7 @@ class Listener:
         self.servers.close()
         for connection in list(self.connections):
             connection.retire()
-        if not self.busy:
-            self._all_idle.set()
+        self.check_drained()
         try:
             async with asyncio.timeout(seconds):
                 await self._all_idle.wait()
@@ -386,10 +399,7 @@ class Listener:
         for connection in list(self.connections):
             connection.finish()
 
-    def idle(self, connection: Connection) -> None:
-        """Take note that a connection's exchange has ended."""
-        self.busy.discard(connection)
-        if not connection.lost:
-            self.door.idle[connection] = None
-        if self.draining and not self.busy:
+    def check_drained(self) -> None:
+        """Take note of it when the last exchange has ended."""
+        if not self.busy:
             self._all_idle.set()

@@ -19,12 +19,13 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class Route:
     """Where a host (and a path below `prefix`) leads; `share` is set for a tag's own host. `tags` are those that a
-    header may choose."""
+    header may choose. `only` is the share of a service that has but one and lets no header choose."""
 
     service: Service
     prefix: bytes = b"/"
     share: Share | None = None
     tags: Mapping[bytes, Share] = field(default_factory=dict)
+    only: Share | None = None
 
 
 def compile_routes(table: Table) -> Mapping[bytes, tuple[Route, ...]]:
@@ -34,9 +35,10 @@ def compile_routes(table: Table) -> Mapping[bytes, tuple[Route, ...]]:
         prefixes = [path.encode() for path in service.paths] or [b"/"]
         tagged_shares = {share.tag.encode(): share for share in service.shares if share.tag}
         tags = tagged_shares if service.tag_header else {}
+        only = service.shares[0] if len(service.shares) == 1 and not tags else None
         for host in service.hosts:
             for prefix in prefixes:
-                routes.setdefault(host.encode(), []).append(Route(service, prefix, None, tags))
+                routes.setdefault(host.encode(), []).append(Route(service, prefix, None, tags, only))
                 for tag, share in tagged_shares.items():
                     routes.setdefault(tag + b"-" + host.encode(), []).append(Route(service, prefix, share))
     return {host: tuple(sorted(found, key=lambda route: -len(route.prefix))) for host, found in routes.items()}

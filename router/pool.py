@@ -35,10 +35,12 @@ class Pool:
         idle = self._idle.get(endpoint)
         if not idle:
             return None
-        oldest = self._clock() - (REUSE_SECONDS if request.method in _SAFE else REUSE_UNSAFE_SECONDS)
+        now = self._clock()
+        oldest = now - (REUSE_SECONDS if request.method in _SAFE else REUSE_UNSAFE_SECONDS)
         while idle:
             upstream = idle.pop()
-            if upstream.usable and upstream.idle_since >= oldest:
+            if upstream.usable and upstream.last_byte >= oldest:
+                upstream.last_byte = now
                 return upstream
             upstream.close()
         return None
@@ -53,7 +55,6 @@ class Pool:
         if idle is None:
             idle = self._idle[upstream.endpoint] = []
         if upstream.usable and len(idle) < IDLE_PER_REPLICA:
-            upstream.idle_since = self._clock()
             idle.append(upstream)
         else:
             upstream.close()
@@ -61,7 +62,7 @@ class Pool:
     def sweep(self, now: float) -> None:
         """Close connections that have been idle for too long."""
         for endpoint, idle in list(self._idle.items()):
-            fresh = [upstream for upstream in idle if upstream.usable and now - upstream.idle_since <= REUSE_SECONDS]
+            fresh = [upstream for upstream in idle if upstream.usable and now - upstream.last_byte <= REUSE_SECONDS]
             for upstream in set(idle) - set(fresh):
                 upstream.close()
             if fresh:

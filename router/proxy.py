@@ -47,8 +47,10 @@ class Proxy:
         try:
             if exchange.failure is not None:
                 raise exchange.failure
-            route = match(self._routes, exchange.request.host, exchange.request.target)
-            exchange.assign(route.service, *split(route, exchange.request, self._draw()))
+            request = exchange.request
+            route = match(self._routes, request.host, request.target)
+            revision, tagged = split(route, request, self._draw())
+            exchange.assign(route.service, revision, tagged)
             self.counters.enter(exchange, exchange.arrived)
             with await self.admission.admit(exchange) as upstream:
                 await upstream.carry(exchange)

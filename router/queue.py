@@ -7,6 +7,7 @@ had.
 
 from __future__ import annotations
 
+import asyncio
 from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from router.exchange import Exchange
-    from router.ports import Endpoint
+    from router.ports import Clock, Endpoint
     from router.table import Revision
 
 ASLEEP = frozenset(("asleep", "failing"))
@@ -46,9 +47,10 @@ class Queue:
     """Admission to one revision. `held` and `held_bytes` are what waits; times are clock seconds. `wake` asks for
     capacity when there is none at all."""
 
-    def __init__(self, revision: Revision, wake: Callable[[str], None]) -> None:
+    def __init__(self, revision: Revision, wake: Callable[[str], None], clock: Clock) -> None:
         self.revision = revision
         self._wake = wake
+        self._clock = clock
         self.replicas = Replicas(revision.name)
         self.held = 0
         self.held_bytes = 0
@@ -63,7 +65,7 @@ class Queue:
         """Replace the capacity snapshot, send on those who can go, and refuse all when starts keep failing."""
         self.replicas = replicas
         known = self._leaving | self._slots
-        self._slots = {endpoint: known.get(endpoint) or Slots(endpoint) for endpoint in replicas.endpoints}
+        self._slots = {endpoint: known.get(endpoint) or Slots(endpoint, self) for endpoint in replicas.endpoints}
         self._leaving = {
             endpoint: slots for endpoint, slots in known.items() if slots.running and endpoint not in self._slots
         }
@@ -83,7 +85,16 @@ class Queue:
 
     def take(self) -> Slots | None:
         """Return a slot for a newcomer, None when it has to wait: there is none, or others wait already."""
-        return None if self.held else self._pick()
+        if self.held:
+            return None
+        usable = self._usable
+        if len(usable) != 1:
+            return self._pick()
+        slots, limit = usable[0], self.revision.limits.container_concurrency
+        if limit and slots.running >= limit:
+            return None
+        slots.running += 1
+        return slots
 
     def expect(self, exchange: Exchange, now: float) -> None:
         """Make sure that there is room for `exchange` to wait and that a replica is on its way. EdgeError if not."""
@@ -102,8 +113,6 @@ class Queue:
         self.held_bytes += waiter.size
         try:
             await exchange.wait()
-            if exchange.failure is not None:
-                raise exchange.failure
         except BaseException:
             if waiter.slots is not None:
                 self.release(waiter.slots)
@@ -114,16 +123,22 @@ class Queue:
 
     def release(self, slots: Slots) -> None:
         """Give a slot back and send on the next in the queue."""
-        slots.leave()
-        if self._leaving and not slots.running:
-            self._leaving.pop(slots.endpoint, None)
+        slots.running -= 1
+        if not slots.running:
+            if slots.awaited is not None:
+                slots.awaited.set()
+                slots.awaited = None
+            if self._leaving:
+                self._leaving.pop(slots.endpoint, None)
         if self._waiting:
             self._grant()
 
-    def suspect(self, slots: Slots, until: float) -> None:
-        """Send nothing to a replica that may be dead until then; then call `refresh`."""
-        slots.suspect_until = until
+    def avoid(self, slots: Slots, seconds: float) -> None:
+        """Send nothing to a replica for a moment: it could not be connected, or it broke a connection and may be dying,
+        of which its scaler will tell in a moment, too."""
+        slots.suspect_until = self._clock() + seconds
         self._usable = [other for other in self._usable if other is not slots]
+        asyncio.get_running_loop().call_later(seconds, self._trust, slots.suspect_until)
 
     def expire(self, now: float) -> None:
         """Answer those whose hold has ended."""
@@ -153,6 +168,9 @@ class Queue:
         for slots in list(self._leaving.values()):
             if slots.endpoint.replica == replica:
                 await slots.empty()
+
+    def _trust(self, suspect_until: float) -> None:
+        self.refresh(max(self._clock(), suspect_until))  # the loop's clock is coarser
 
     def _pick(self) -> Slots | None:
         index = pick(self._usable, self.revision.limits.container_concurrency, self._turn)

@@ -38,13 +38,15 @@ class Request:
         "version",
     )
 
-    def __init__(self, method: bytes, target: bytes, version: str = "1.1") -> None:
+    def __init__(
+        self, method: bytes, target: bytes, lines: list[bytes], special: list[tuple[bytes, bytes]], keep_alive: bool
+    ) -> None:
         self.method = method
         self.target = target
-        self.version = version
-        self.lines: list[bytes] = []
-        self.special: list[tuple[bytes, bytes]] = []
-        self.keep_alive = True
+        self.version = "1.1"
+        self.lines = lines
+        self.special = special
+        self.keep_alive = keep_alive
         self.host = b""
         self.length: int | None = 0
         self.expects_continue = False

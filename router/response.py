@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import httptools
 
 from router.exchange import SWITCHING
-from router.headers import IN_RESPONSE, UPGRADE, response_head
+from router.headers import IN_RESPONSE, STATUS_LINES, UPGRADE
 
 if TYPE_CHECKING:
     from router.exchange import Exchange
@@ -21,6 +21,8 @@ MAX_HEAD = 64 << 10
 NO_CONTENT = 204
 _BODYLESS = frozenset((NO_CONTENT, 304))
 _TIMING = b"Server-Timing: hold;dur=%.1f, upstream;dur=%.1f\r\n"
+_TIMING_WARM = b"Server-Timing: hold;dur=0.0, upstream;dur=%.1f\r\n"
+_ROUNDS_TO_ZERO = 0.00005  # seconds, in such milliseconds; to write a number costs as much as ten statements
 _CHUNKED = b"Transfer-Encoding: chunked\r\n"
 
 
@@ -98,8 +100,9 @@ class ResponseReader:
                 raise BadResponse(f"its head is larger than {MAX_HEAD} bytes")
         elif self._to_head:
             self.clean = False  # the parser waits for a body that does not come
-        pieces, self._out = self._out, []
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        out = b"".join(self._out)
+        self._out.clear()
+        return out
 
     def end(self) -> bytes:
         """Take note that the replica has closed its side; return what still goes to the client."""
@@ -141,9 +144,13 @@ class ResponseReader:
         exchange.status = status
         exchange.first_byte = self._now
         self.clean = self._parser.should_keep_alive()
-        self._lines.append(self._frame(status))
+        if self._length is not None and self._encoding is None and status != NO_CONTENT:
+            self._lines += (b"Content-Length: ", self._length, b"\r\n")
+        else:
+            self._lines.append(self._frame(status))
+        self._out.append(STATUS_LINES[status])
+        self._out += self._lines
         self._add_own_lines(exchange)
-        self._out.append(response_head(status, self._lines))
         self.complete = self._to_head
 
     def on_body(self, data: bytes) -> None:
@@ -170,7 +177,7 @@ class ResponseReader:
         if self._interim > MAX_INTERIM:
             raise BadResponse("it sent too many 1xx")
         if status > SWITCHING and self._exchange.request.version == "1.1":
-            self._out.append(response_head(status, self._lines))
+            self._out += (STATUS_LINES[status], *self._lines, b"\r\n")
 
     def _switch(self) -> None:
         """Pass a 101 on, if it is the one that was asked for (RFC 6455 4.2.2); the parser stops behind its head."""
@@ -183,17 +190,15 @@ class ResponseReader:
         exchange.status = SWITCHING
         exchange.first_byte = self._now
         exchange.keep_alive = self.clean = False
+        self._out += (STATUS_LINES[SWITCHING], *self._lines)
         self._add_own_lines(exchange)
-        self._out.append(response_head(SWITCHING, self._lines))
 
     def _frame(self, status: int) -> bytes:
         """Decide how the body is delimited towards the client and return the line that says so (RFC 9112 6.3)."""
         length, encoding = self._length, self._encoding
         if encoding is not None and (encoding.lower() != b"chunked" or length is not None):
             raise BadResponse("its framing is ambiguous")
-        if length is not None:
-            return b"Content-Length: %s\r\n" % length if status != NO_CONTENT else b""
-        if self._to_head or status in _BODYLESS:
+        if length is not None or self._to_head or status in _BODYLESS:
             return b""
         self._until_close = encoding is None
         self.clean = self.clean and not self._until_close
@@ -204,18 +209,22 @@ class ResponseReader:
         return b""
 
     def _add_own_lines(self, exchange: Exchange) -> None:
-        """Add the header fields that the edge writes itself."""
-        lines = self._lines
-        hold = (exchange.dispatched - exchange.arrived) * 1000
-        lines.append(_TIMING % (hold, (exchange.first_byte - exchange.dispatched) * 1000))
+        """Add the header fields that the edge writes itself, and end the head."""
+        hold, upstream = exchange.dispatched - exchange.arrived, exchange.first_byte - exchange.dispatched
+        if hold < _ROUNDS_TO_ZERO:
+            self._out.append(_TIMING_WARM % (upstream * 1000))
+        else:
+            self._out.append(_TIMING % (hold * 1000, upstream * 1000))
         if exchange.service.show_revision:
-            lines.append(b"Activator-Revision: %s\r\n" % exchange.revision.name.encode())
+            self._out.append(b"Activator-Revision: %s\r\n" % exchange.revision.name.encode())
         if exchange.status == SWITCHING:
-            lines += UPGRADE
+            self._out += (*UPGRADE, b"\r\n")
         elif not exchange.keep_alive:
-            lines.append(b"Connection: close\r\n")
+            self._out.append(b"Connection: close\r\n\r\n")
         elif exchange.request.version == "1.0":
-            lines.append(b"Connection: keep-alive\r\n")
+            self._out.append(b"Connection: keep-alive\r\n\r\n")
+        else:
+            self._out.append(b"\r\n")
 
 
 def _bad(error: httptools.HttpParserError) -> BadResponse:

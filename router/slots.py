@@ -1,34 +1,38 @@
-"""The requests that run on one replica, and the lease that gives each of them a slot until its last byte."""
+"""The slots of one replica: each request has one until its last byte."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from router.ports import Endpoint
 
 
+class Lender(Protocol):
+    """Who gives slots away."""
+
+    def release(self, slots: Slots) -> None:
+        """Take a slot back."""
+
+    def avoid(self, slots: Slots, seconds: float) -> None:
+        """Send nothing to a replica for a moment."""
+
+
 class Slots:
     """What runs on one replica. It outlives the replica's endpoint until its last request has ended."""
 
-    __slots__ = ("_empty", "endpoint", "running", "suspect_until")
+    __slots__ = ("awaited", "endpoint", "lender", "running", "suspect_until")
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(self, endpoint: Endpoint, lender: Lender) -> None:
         self.endpoint = endpoint
+        self.lender = lender
         self.running = 0
         self.suspect_until = 0.0  # no request is sent before this time: a connect failed
-        self._empty: asyncio.Event | None = None
-
-    def leave(self) -> None:
-        """Take note that one request has ended."""
-        self.running -= 1
-        if not self.running and self._empty is not None:
-            self._empty.set()
-            self._empty = None
+        self.awaited: asyncio.Event | None = None
 
     async def empty(self) -> None:
         """Wait until no request runs here."""
         if self.running:
-            self._empty = self._empty or asyncio.Event()
-            await self._empty.wait()
+            self.awaited = self.awaited or asyncio.Event()
+            await self.awaited.wait()

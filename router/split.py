@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 def split(route: Route, request: Request, draw: float) -> tuple[Revision, bool]:
     """Return the revision for a request, and whether a tag named it: the host's tag, a tag in the header where the
     service allows it and has it, else the share that `draw` (uniform in [0, 1)) falls on."""
+    if route.only is not None:
+        return route.only.revision, False
     share = route.share
     if share is None and route.tags:
         share = route.tags.get(request.header(TAG_HEADER) or b"")

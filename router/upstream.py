@@ -3,6 +3,8 @@
 The response's bytes never wait for a coroutine: what a read brings is parsed, framed anew and written to the client in
 the same loop turn; the coroutine of the request only waits for the end. A connection that carried anything but one
 whole request and one proper response is not used again.
+
+It is lent with a slot, and is the context in which both are used, so that a request needs no object for its lease.
 """
 
 from __future__ import annotations
@@ -17,14 +19,18 @@ from router.response import BadResponse, ResponseReader
 from router.tunnel import Tunnel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from router.exchange import Exchange
     from router.ports import Clock, Endpoint
+    from router.slots import Slots
+
+BROKE_SECONDS = 0.02
 
 
 class Upstream(asyncio.Protocol):
-    """A connection to `endpoint`. It carries one exchange at a time, and after each gives itself back by `give`."""
+    """A connection to `endpoint`. It carries one exchange at a time, each in a slot of `slots` and within its context, at
+    the end of which it gives itself back by `give`. `last_byte` is when it was last of use (clock seconds)."""
 
     __slots__ = (
         "_clock",
@@ -34,15 +40,15 @@ class Upstream(asyncio.Protocol):
         "_reader",
         "_transport",
         "endpoint",
-        "idle_since",
         "last_byte",
+        "slots",
         "usable",
     )
 
     def __init__(self, endpoint: Endpoint, give: Callable[[Upstream], None], clock: Clock) -> None:
         self.endpoint = endpoint
-        self.idle_since = 0.0
         self.last_byte = 0.0
+        self.slots: Slots | None = None
         self.usable = True
         self._give = give
         self._clock = clock
@@ -50,25 +56,41 @@ class Upstream(asyncio.Protocol):
         self._exchange: Exchange | None = None
         self._reader = ResponseReader()
 
-    async def carry(self, exchange: Exchange) -> None:
-        """Send the request and pass on the response; return after its last byte. EdgeError when the replica breaks or
-        is too slow, ClientGone when nobody waits any more."""
-        try:
-            self._send(exchange)
-            await exchange.wait()
-        except BaseException:
-            self.usable = False
-            raise
-        finally:
+    def __enter__(self) -> Upstream:
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        slots, self.slots, exchange = self.slots, None, self._exchange
+        if exchange is not None:
             body = exchange.request.body
             if body is not None and not body.complete:
                 body.discard()
-                exchange.keep_alive = False
-                self.usable = False
+                exchange.keep_alive = self.usable = False
             exchange.upstream = self._exchange = None
-            if self._paused:
-                self.resume_reading()
-            self._give(self)
+        if error is not None:
+            self.usable = False
+        if self._paused:
+            self.resume_reading()
+        self._give(self)
+        if slots is not None:
+            if isinstance(error, EdgeError) and error.reason is Reason.UPSTREAM_BROKE:
+                slots.lender.avoid(slots, BROKE_SECONDS)
+            slots.lender.release(slots)
+
+    def carry(self, exchange: Exchange) -> Awaitable[None]:
+        """Send the request, and pass on the response; to be awaited until its last byte. EdgeError when the replica
+        breaks or is too slow, ClientGone when nobody waits any more."""
+        self._exchange = exchange
+        exchange.upstream = self
+        exchange.dispatched = self.last_byte
+        self._reader.begin(exchange)
+        if self._transport.is_closing():
+            self._ended()
+        else:
+            self._transport.write(request_head(exchange.request, exchange.client.forwarding))
+            if exchange.request.body is not None:
+                exchange.request.body.attach(self)
+        return exchange.wait()
 
     def check_clocks(self, now: float) -> None:
         """End the exchange if it has used up one of its clocks."""
@@ -114,10 +136,11 @@ class Upstream(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
+        self.last_byte = self._clock()
 
     def data_received(self, data: bytes) -> None:
         reader, exchange = self._reader, self._exchange
-        if exchange is None or reader.complete:
+        if exchange is None or self._reader.complete:
             self.close()  # nobody asked for these bytes
             return
         self.last_byte = self._clock()
@@ -127,14 +150,16 @@ class Upstream(asyncio.Protocol):
             self._broke(f"The model's response was not usable: {error}.")
             return
         if out:
-            exchange.responded = exchange.responded or exchange.status != 0
+            if exchange.status:
+                exchange.responded = True
             exchange.client.write(out)
         if reader.switched:
             self.usable = False
             Tunnel(exchange, self._transport, self._clock).switch()
-        elif self._is_complete():
-            self.usable = self.usable and reader.clean
-            exchange.wake()
+        elif reader.complete:
+            if not reader.clean:
+                self.usable = False
+            exchange.resume()
 
     def eof_received(self) -> bool:
         self._ended()
@@ -168,19 +193,6 @@ class Upstream(asyncio.Protocol):
         if self._exchange is not None and self._exchange.request.length is None and not self._transport.is_closing():
             self._transport.write(b"0\r\n\r\n")
 
-    def _send(self, exchange: Exchange) -> None:
-        head = request_head(exchange.request, exchange.client.forwarding)
-        self._exchange = exchange
-        exchange.upstream = self
-        self._reader.begin(exchange)
-        exchange.dispatched = self.last_byte = self._clock()
-        if self._transport.is_closing():
-            self._ended()
-            return
-        self._transport.write(head)
-        if exchange.request.body is not None:
-            exchange.request.body.attach(self)
-
     def _ended(self) -> None:
         exchange = self._exchange
         self.usable = False
@@ -191,10 +203,7 @@ class Upstream(asyncio.Protocol):
         except BadResponse as error:
             self._broke(f"The model's response was not usable: {error}.")
         else:
-            exchange.wake()
-
-    def _is_complete(self) -> bool:
-        return self._reader.complete
+            exchange.resume()
 
     def _broke(self, message: str) -> None:
         self.usable = False
