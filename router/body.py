@@ -98,6 +98,13 @@ class Body:
         if self.complete:
             sink.end_body()
 
+    def take(self) -> bytes:
+        """Return the whole of a body that is complete and was not attached; it is not kept."""
+        data = b"".join(self._pieces)
+        self._pieces = []
+        self.size = 0
+        return data
+
     def discard(self) -> None:
         """Drop what is buffered and what is still to come."""
         self._sink = _Nowhere()

@@ -78,9 +78,10 @@ class Counters:
         counters.statuses[exchange.status] += 1
         if exchange.reason:
             counters.reasons[exchange.reason] += 1
-        counters.durations.observe(now - exchange.arrived)
-        if exchange.dispatched:
-            counters.holds.observe(exchange.dispatched - exchange.arrived)
+        arrived, dispatched = exchange.arrived, exchange.dispatched
+        counters.durations.observe(now - arrived)
+        if dispatched:
+            counters.holds.observe(dispatched - arrived)
 
     def move(self, exchange: Exchange, revision: Revision, now: float, *, tagged: bool) -> None:
         """Count `exchange` as demand of another revision than before."""

@@ -8,11 +8,11 @@ looks for the current task, such as `asyncio.timeout`; work that needs that is a
 
 from __future__ import annotations
 
+import asyncio
 import types
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Coroutine, Generator, Iterator
 
 
@@ -22,9 +22,8 @@ class Driven:
     it returns. The first failure is kept: if it comes before the wait, or between its end and the next line of the
     coroutine, that line raises it all the same."""
 
-    __slots__ = ("_steps", "_waits", "failure", "loop")
+    __slots__ = ("_steps", "_waits", "failure")
 
-    loop: asyncio.AbstractEventLoop
     failure: Exception | None
     _waits: bool
     _steps: Iterator[asyncio.Future[Any] | None]
@@ -48,7 +47,7 @@ class Driven:
         """End the wait, if there is one, in the next turn of the loop."""
         if self._waits:
             self._waits = False
-            self.loop.call_soon(self._step)
+            asyncio.get_running_loop().call_soon(self._step)
 
     def resume(self) -> None:
         """End the wait, if there is one, and return when the coroutine waits again or has ended."""

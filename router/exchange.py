@@ -97,7 +97,6 @@ class Exchange(Driven):
     def __init__(self, request: Request, client: Client, now: float) -> None:
         self.request = request
         self.client = client
-        self.loop = client.loop
         self.arrived = now
         self.dispatched = 0.0
         self.first_byte = 0.0

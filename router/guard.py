@@ -35,12 +35,14 @@ _METHOD_LINE = re.compile(rb"(?:^|\n)([A-Z]{1,32}) [!-~]+ HTTP/1\.[01]\r?$", re.
 def check(request: Request, scheme: bytes = b"http") -> None:
     """Check a head that came by `scheme`; settle the request's `host` and body `length`. EdgeError says what is wrong.
 
-    Sources: RFC 9110 7.2, 9.3.6, 10.1.1; RFC 9112 2.3, 3.2, 6.1, 6.3.
+    Sources: RFC 9110 7.2, 9.3.6, 10.1.1; RFC 9112 2.3, 3.2, 6.1, 6.3; RFC 6585 5.
     """
     if request.version not in {"1.1", "1.0"}:
         raise EdgeError(Reason.VERSION_UNSUPPORTED, f"HTTP/{request.version} is not spoken here; use HTTP/1.1.")
     if request.method not in METHODS:
         raise _method_refused(request.method)
+    if len(request.lines) + 4 * len(request.special) > 4 * MAX_FIELDS:
+        raise EdgeError(Reason.HEAD_TOO_LARGE, f"The request has more than {MAX_FIELDS} header fields.")
     hosts, length, others = 0, None, False
     for name, value in request.special:
         if name == b"host":
@@ -126,14 +128,9 @@ def _about_edge() -> EdgeError:
     return EdgeError(Reason.OPTIONS, "This is the edge itself. It speaks HTTP/1.1.")
 
 
-def check_size(request: Request, spread: bool) -> None:
-    """Check the head's size and number of fields (RFC 6585 5); one that is not spread over several reads is small."""
-    special = request.special
-    if len(request.lines) // 4 + len(special) > MAX_FIELDS:
-        raise EdgeError(Reason.HEAD_TOO_LARGE, f"The request has more than {MAX_FIELDS} header fields.")
-    if not spread:
-        return
-    size = sum(map(len, request.lines)) + sum(len(name) + len(value) + 4 for name, value in special)
+def check_size(request: Request) -> None:
+    """Check the head's size (RFC 6585 5)."""
+    size = sum(map(len, request.lines)) + sum(len(name) + len(value) + 4 for name, value in request.special)
     if size + len(request.target) > MAX_HEAD:
         raise EdgeError(Reason.HEAD_TOO_LARGE, f"The request's head is larger than {MAX_HEAD} bytes.")
 

@@ -52,7 +52,9 @@ class StatusLines(dict[int, bytes]):
         return b"HTTP/1.1 %d \r\n" % status
 
 
-STATUS_LINES = StatusLines((each.value, b"HTTP/1.1 %d %s\r\n" % (each.value, each.phrase.encode())) for each in HTTPStatus)
+STATUS_LINES = StatusLines(
+    (each.value, b"HTTP/1.1 %d %s\r\n" % (each.value, each.phrase.encode())) for each in HTTPStatus
+)
 IN_REQUEST = Special(
     _HOP_BY_HOP
     | _INTERNAL

@@ -97,9 +97,18 @@ class RequestReader:
 
     def feed(self, data: bytes) -> None:
         """Parse at most SLICE bytes from the client, or as many as are expected."""
-        rest = self._parse(data)
+        rest = data
         while rest:
-            rest = self._parse(rest)
+            if self._upgrade is not None:
+                self._upgrade.feed(rest)
+                break
+            try:
+                self._parser.feed_data(rest)
+                break
+            except httptools.HttpParserUpgrade as upgrade:
+                rest = self._stop_behind_offer(rest[upgrade.args[0] :])
+            except httptools.HttpParserError as error:
+                raise self._why(error, rest) from error
         self._fed += len(data)
         if self.in_head:
             if self._fed - self._at > MAX_HEAD + SLICE:
@@ -138,7 +147,8 @@ class RequestReader:
             offers = parser.should_upgrade()
         self.in_head = False
         try:
-            check_size(request, self._fed > self._at)
+            if self._fed > self._at:
+                check_size(request)  # one that came in one read is small
             check(request, self._scheme)
         except EdgeError as refusal:
             self._refusal = refusal
@@ -167,27 +177,10 @@ class RequestReader:
             self._chunks = 0
             body.finish()
 
-    def _parse(self, data: bytes) -> bytes:
-        """Parse, and return what is left: what follows an offer to upgrade is for a parser that has not seen it
-        (RFC 9110 7.8), or not for a parser at all."""
-        if self._upgrade is not None:
-            self._upgrade.feed(data)
-            return b""
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            self._parser = httptools.HttpRequestParser(self)
-            return self._stop_behind_offer(data[upgrade.args[0] :])
-        except httptools.HttpParserCallbackError as error:
-            raise self._refusal or error from error
-        except httptools.HttpParserInvalidMethodError as error:
-            raise bad_method(data) from error
-        except httptools.HttpParserError as error:
-            raise EdgeError(Reason.BAD_REQUEST, f"The request is not valid HTTP/1.1: {error}.") from error
-        return b""
-
     def _stop_behind_offer(self, rest: bytes) -> bytes:
-        """Hand over an offer that may be accepted, with what came behind it; return that for any other."""
+        """Hand over an offer to upgrade that may be accepted, with what came behind it, which is not for a parser; return
+        that for any other (RFC 9110 7.8), for a parser that has not seen it."""
+        self._parser = httptools.HttpRequestParser(self)
         request, self._offer = self._offer, None
         if request is None:
             return rest
@@ -196,6 +189,13 @@ class RequestReader:
             request.upgrade.feed(rest)
         self._sink.on_request(request)
         return b""
+
+    def _why(self, error: httptools.HttpParserError, data: bytes) -> Exception:
+        if isinstance(error, httptools.HttpParserCallbackError):
+            return self._refusal or error
+        if isinstance(error, httptools.HttpParserInvalidMethodError):
+            return bad_method(data)
+        return EdgeError(Reason.BAD_REQUEST, f"The request is not valid HTTP/1.1: {error}.")
 
     def _check_chunks(self) -> None:
         received = self._body.received if self._body is not None else 0

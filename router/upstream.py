@@ -80,16 +80,22 @@ class Upstream(asyncio.Protocol):
     def carry(self, exchange: Exchange) -> Awaitable[None]:
         """Send the request, and pass on the response; to be awaited until its last byte. EdgeError when the replica
         breaks or is too slow, ClientGone when nobody waits any more."""
+        request = exchange.request
+        body = request.body
         self._exchange = exchange
         exchange.upstream = self
         exchange.dispatched = self.last_byte
         self._reader.begin(exchange)
+        head = request_head(request, exchange.client.forwarding)
         if self._transport.is_closing():
             self._ended()
+        elif body is None:
+            self._transport.write(head)
+        elif body.complete and request.length is not None:
+            self._transport.write(head + body.take())
         else:
-            self._transport.write(request_head(exchange.request, exchange.client.forwarding))
-            if exchange.request.body is not None:
-                exchange.request.body.attach(self)
+            self._transport.write(head)
+            body.attach(self)
         return exchange.wait()
 
     def check_clocks(self, now: float) -> None:

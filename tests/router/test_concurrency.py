@@ -100,13 +100,16 @@ def test_requests_by_tag_have_a_clock_of_their_own() -> None:
     assert (demand.tagged_since, demand.idle_since) == (12.0, 13.0)
 
 
-def test_a_request_that_arrived_before_the_last_change_takes_nothing_away() -> None:
+def test_a_request_that_arrived_before_the_last_change_counts_from_its_arrival() -> None:
     demand = Demand(0.0)
     demand.enter(1.0)
     demand.leave(3.0)
     demand.enter(2.0)
     demand.leave(4.0)
-    assert demand.collect(4.0) == (0.75, 2)
+    assert demand.collect(4.0) == (1.0, 2)
+    demand.enter(3.0)
+    demand.leave(5.0)
+    assert demand.collect(6.0) == (0.5, 1)
 
 
 def test_what_is_withdrawn_was_never_there() -> None:

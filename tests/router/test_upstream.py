@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
+from typing import TYPE_CHECKING
 
-from router.drive import Drive
 from router.ports import Endpoint
 from router.upstream import Upstream
 from tests.router.fakes import HELLO, Client, Clock, Transport, exchange, revision, service
+
+if TYPE_CHECKING:
+    from router.exchange import Exchange
 
 
 class Clogged(Client):
@@ -34,13 +36,11 @@ async def test_a_connection_whose_last_bytes_came_too_fast_is_read_on_when_it_is
     client.upstream = upstream
     asked = exchange(client=client)
     asked.assign(service(), revision(), tagged=False)
-    Drive(upstream.carry(asked))
+    asked.run(carried(upstream, asked))
     upstream.data_received(HELLO)
-    assert not transport.reading
-    await turn()
     assert (given, transport.reading, upstream.usable) == ([upstream], True, True)
 
 
-async def turn() -> None:
-    for _ in range(3):
-        await asyncio.sleep(0)
+async def carried(upstream: Upstream, asked: Exchange) -> None:
+    with upstream:
+        await upstream.carry(asked)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from router.admission import Admission
 from router.body import Body
-from router.drive import Drive
 from router.errors import EdgeError
 from router.exchange import ClientGone, Exchange
 from router.table import Limits, Revision
@@ -36,7 +35,7 @@ class Caller:
 
     def begin(self) -> None:
         """Ask for a slot."""
-        Drive(self._run())
+        self.exchange.run(self._run())
 
     def __repr__(self) -> str:
         return f"{self.name} ({self.state})"
