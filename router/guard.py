@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 MAX_HEAD = 64 << 10
 MAX_FIELDS = 100
+_VERSIONS = frozenset(("1.1", "1.0"))
 
 METHODS = frozenset(b"GET HEAD POST PUT PATCH DELETE OPTIONS PROPFIND REPORT SEARCH PURGE".split())
 MAX_HOPS = 8
@@ -37,12 +38,9 @@ def check(request: Request, scheme: bytes = b"http") -> None:
 
     Sources: RFC 9110 7.2, 9.3.6, 10.1.1; RFC 9112 2.3, 3.2, 6.1, 6.3; RFC 6585 5.
     """
-    if request.version not in {"1.1", "1.0"}:
-        raise EdgeError(Reason.VERSION_UNSUPPORTED, f"HTTP/{request.version} is not spoken here; use HTTP/1.1.")
-    if request.method not in METHODS:
-        raise _method_refused(request.method)
-    if len(request.lines) + 4 * len(request.special) > 4 * MAX_FIELDS:
-        raise EdgeError(Reason.HEAD_TOO_LARGE, f"The request has more than {MAX_FIELDS} header fields.")
+    too_many = len(request.lines) + 4 * len(request.special) > 4 * MAX_FIELDS
+    if request.version not in _VERSIONS or request.method not in METHODS or too_many:
+        raise _start_refused(request)
     hosts, length, others = 0, None, False
     for name, value in request.special:
         if name == b"host":
@@ -53,10 +51,8 @@ def check(request: Request, scheme: bytes = b"http") -> None:
             length = value  # the only one: llhttp lets no second one pass
         else:
             others = True
-    if hosts != 1 and (hosts or request.version == "1.1"):
-        raise EdgeError(Reason.BAD_REQUEST, "A request needs exactly one Host header.")
-    if hosts and not _is_host(request.host):
-        raise EdgeError(Reason.BAD_REQUEST, "The Host header is not a host name with an optional port.")
+    if hosts != 1 or not _is_host(request.host):
+        _check_no_host(request, hosts)
     if others:
         _check_rare(request)
     if length is not None:
@@ -141,6 +137,21 @@ def bad_method(data: bytes) -> EdgeError:
         if line[1] not in METHODS:
             return _method_refused(line[1])
     return EdgeError(Reason.BAD_REQUEST, "This is not an HTTP request.")
+
+
+def _start_refused(request: Request) -> EdgeError:
+    if request.version not in _VERSIONS:
+        return EdgeError(Reason.VERSION_UNSUPPORTED, f"HTTP/{request.version} is not spoken here; use HTTP/1.1.")
+    if request.method not in METHODS:
+        return _method_refused(request.method)
+    return EdgeError(Reason.HEAD_TOO_LARGE, f"The request has more than {MAX_FIELDS} header fields.")
+
+
+def _check_no_host(request: Request, hosts: int) -> None:
+    if hosts > 1 or (not hosts and request.version == "1.1"):
+        raise EdgeError(Reason.BAD_REQUEST, "A request needs exactly one Host header.")
+    if hosts:
+        raise EdgeError(Reason.BAD_REQUEST, "The Host header is not a host name with an optional port.")
 
 
 def _method_refused(method: bytes) -> EdgeError:

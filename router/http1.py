@@ -178,8 +178,8 @@ class RequestReader:
             body.finish()
 
     def _stop_behind_offer(self, rest: bytes) -> bytes:
-        """Hand over an offer to upgrade that may be accepted, with what came behind it, which is not for a parser; return
-        that for any other (RFC 9110 7.8), for a parser that has not seen it."""
+        """Hand over an offer to upgrade that may be accepted, with what came behind it, which is not for a parser; for
+        any other, return that (RFC 9110 7.8), for a parser that has not seen it."""
         self._parser = httptools.HttpRequestParser(self)
         request, self._offer = self._offer, None
         if request is None:

@@ -29,8 +29,8 @@ BROKE_SECONDS = 0.02
 
 
 class Upstream(asyncio.Protocol):
-    """A connection to `endpoint`. It carries one exchange at a time, each in a slot of `slots` and within its context, at
-    the end of which it gives itself back by `give`. `last_byte` is when it was last of use (clock seconds)."""
+    """A connection to `endpoint`. It carries one exchange at a time, each in a slot of `slots` and within its context,
+    at the end of which it gives itself back by `give`. `last_byte` is when it was last of use (clock seconds)."""
 
     __slots__ = (
         "_clock",

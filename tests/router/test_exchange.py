@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from router.body import Body
-from router.errors import EdgeError, Reason
+from router.errors import EdgeError
 from router.exchange import ClientGone
 from router.table import OnDisconnect
 from tests.router.fakes import Client, exchange, request, revision, service

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from router.listener import MAX_PIPELINED, Connection, Listener
+from router.connection import MAX_PIPELINED, Connection
+from router.listener import Listener
 from tests.router.fakes import Clock, Transport
 
 if TYPE_CHECKING:

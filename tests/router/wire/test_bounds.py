@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from router.connection import PRESSED_IDLE_SECONDS
 from router.http1 import SLICE
-from router.listener import LOOK_SECONDS, PRESSED_IDLE_SECONDS
+from router.listener import LOOK_SECONDS
 from router.table import OnDisconnect
 from router.watch import BODY_GRACE_SECONDS
 

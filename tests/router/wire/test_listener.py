@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from router.connection import HEAD_SECONDS, IDLE_SECONDS
 from router.errors import Reason
 from router.http1 import SLICE
-from router.listener import HEAD_SECONDS, IDLE_SECONDS
 from router.table import OnDisconnect
 from tests.router.fakes import HELLO
 from tests.router.wire.talk import PATIENCE, Talk

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from aiohttp import ClientSession, TCPConnector
 
-from router.listener import LINGER_SECONDS
+from router.connection import LINGER_SECONDS
 from router.ports import Replicas, StartStatus, UpstreamTls
 from router.tls import load_certificate
 from tests.certificates import CA, client_context, pair, serial, shown
