@@ -35,7 +35,11 @@ class Stamp(NamedTuple):
 
 
 class Daemon:
-    """`activator serve` on the configuration in `home`; it may be started again after its end."""
+    """`activator serve` on the configuration in `home`; it may be started again after its end.
+
+    `command` is how it is called: another one may put something in front."""
+
+    command: tuple[str, ...] = (ACTIVATOR,)
 
     def __init__(self, home: Path) -> None:
         self.home = home
@@ -85,7 +89,7 @@ class Daemon:
         self._starts += 1
         with self._output.open("wb") as output:
             self._process = subprocess.Popen(
-                [ACTIVATOR, "serve", "--config", str(self.file)],
+                [*self.command, "serve", "--config", str(self.file)],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
