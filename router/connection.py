@@ -329,6 +329,8 @@ class Connection(asyncio.Protocol):
         """Answer what cannot be parsed, after what came before it; then close."""
         self._refusal = refusal
         self._unread = b""
+        if self._closing:  # the edge has refused the request in whose body this was
+            return
         if self._current is None:
             self._edge.refused(refusal)
             self.write(refuse_head(refusal))

@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from router.connection import MAX_PIPELINED, Connection
+from router.errors import EdgeError, Reason
 from router.listener import Listener
 from tests.router.fakes import Clock, Transport
 
@@ -107,3 +108,15 @@ async def test_a_refused_connection_takes_no_more() -> None:
     await serving.answer()
     assert serving.transport.got.startswith(b"/1 HTTP/1.1 400 Bad Request\r\n")
     assert len(serving.exchanges) == 1
+
+
+async def test_a_body_that_is_malformed_behind_a_head_that_was_refused_at_once_is_not_answered_again() -> None:
+    async def refuse(exchange: Exchange) -> None:
+        exchange.refuse(EdgeError(Reason.UNKNOWN_HOST, "There is no such service."), 1000.0)
+        exchange.client.done(exchange, 1000.0)
+
+    connection, transport = Connection(Listener(refuse, Clock(), lambda _: None)), Transport()
+    connection.connection_made(transport)
+    connection.data_received(b"POST / HTTP/1.1\r\nHost: a.example\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n")
+    assert transport.got.count(b"HTTP/1.1 ") == 1
+    assert transport.got.startswith(b"HTTP/1.1 404")
