@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from activator.insight import Insight, RevisionView
     from activator.revision import Record
 
+SCRAPE_SHARE = 0.1  # of the time, at most, goes into metrics
+
 
 class Admin:
     """Serves what `insight` tells. `wall` is the Unix time."""
@@ -29,6 +31,8 @@ class Admin:
         self._wall = wall
         self._registry = CollectorRegistry()
         self._registry.register(Metrics(insight))
+        self._page = b""
+        self._page_until = 0.0  # clock seconds
         self._runner: web.AppRunner | None = None
 
     async def open(self, host: str, port: int) -> int:
@@ -65,7 +69,16 @@ class Admin:
         return web.json_response({"status": "ready" if ready else "not ready"}, status=200 if ready else 503)
 
     async def _metrics(self, _: web.Request) -> web.Response:
-        return web.Response(body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        return web.Response(body=self._latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    def _latest(self) -> bytes:
+        """Return the metrics, made anew only so often that a crowd of scrapers cannot hold up requests."""
+        begun = self._insight.clock()
+        if begun >= self._page_until:
+            self._page = generate_latest(self._registry)
+            now = self._insight.clock()
+            self._page_until = now + (now - begun) / SCRAPE_SHARE
+        return self._page
 
     async def _services(self, _: web.Request) -> web.Response:
         names = sorted({view.service for view in self._insight.revisions()})

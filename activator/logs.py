@@ -1,22 +1,66 @@
 """JSON logs: one line per change of state with its reason, one access line per request when enabled. Never a header, a
-body or a query string: prompts and credentials live there."""
+body or a query string: prompts and credentials live there.
+
+Logging never holds up the edge: what nobody reads from a full pipe, or no disk takes, is dropped and counted."""
 
 from __future__ import annotations
 
 import logging
+import select
 import sys
-from typing import TYPE_CHECKING
+from os import write
+from typing import TYPE_CHECKING, TextIO, cast
 
 import structlog
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from structlog.typing import FilteringBoundLogger
 
     from router.exchange import Exchange
 
 
+ATOMIC = select.PIPE_BUF
+
+
+class Output:
+    """A descriptor to write lines to without ever waiting. `dropped` counts the lines that it did not take.
+
+    A pipe that polls as writable takes PIPE_BUF bytes at once (pipe(7)), so it need not be made non-blocking, which
+    would happen to everyone who shares it. `write` is one for `os.write`.
+    """
+
+    def __init__(self, descriptor: int, write: Callable[[int, bytes], int] = write) -> None:
+        self.dropped = 0
+        self._descriptor = descriptor
+        self._write = write
+        self._broken = False  # the last line was not written whole
+        self._poll = select.poll()
+        self._poll.register(descriptor, select.POLLOUT)
+
+    def write(self, text: str) -> None:
+        """Write a line, or drop it."""
+        data = (b"\n" if self._broken else b"") + text.encode("utf-8", "backslashreplace")
+        try:
+            while data and self._poll.poll(0):
+                data = data[self._write(self._descriptor, data[:ATOMIC]) :]
+                self._broken = bool(data)
+        except OSError:
+            self.dropped += 1
+        else:
+            self.dropped += bool(data)
+
+    def flush(self) -> None:
+        """Do nothing: nothing is kept back."""
+
+
+OUTPUT = Output(2)
+
+
 def configure(*, pretty: bool) -> None:
     """Send all logs to standard error: for people if `pretty`, else as JSON lines."""
+    to_output = structlog.WriteLogger(cast("TextIO", OUTPUT))
     renderer = structlog.dev.ConsoleRenderer() if pretty else structlog.processors.JSONRenderer()
     structlog.configure(
         processors=[
@@ -26,7 +70,7 @@ def configure(*, pretty: bool) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr) if pretty else lambda *_: to_output,
         cache_logger_on_first_use=True,
     )
 

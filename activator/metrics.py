@@ -18,6 +18,7 @@ from prometheus_client.core import (
     UnknownMetricFamily,
 )
 
+from activator import logs
 from activator.scalers.base import Phase
 from router.counters import SECONDS, Histogram
 
@@ -86,6 +87,7 @@ class Metrics:
         )
         yield GaugeMetricFamily("activator_connections", "Client connections", value=insight.connections())
         yield CounterMetricFamily("activator_defects", "Errors nobody expected", value=insight.defects)
+        yield CounterMetricFamily("activator_log_lines_dropped", "Nobody read them", value=logs.OUTPUT.dropped)
 
 
 def _knative_gauges(views: list[RevisionView]) -> Iterator[Metric]:

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import errno
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -106,3 +109,42 @@ def test_a_request_that_reached_nobody_has_an_access_line_too() -> None:
         logs.access(structlog.get_logger(), ended, 1000.5)
     (line,) = lines
     assert (line["status"], line["reason"], line["service"], line["hold_ms"]) == (404, "unknown_host", None, None)
+
+
+def test_a_pipe_that_nobody_reads_costs_lines_and_never_time() -> None:
+    reader, writer = os.pipe()
+    output = logs.Output(writer)
+    line = "x" * 999 + "\n"
+    for _ in range(100):
+        output.write(line)
+    assert 30 < output.dropped < 50  # a pipe has 64 KiB
+    before = output.dropped
+    os.read(reader, 1 << 16)
+    output.write("the next\n")
+    assert output.dropped == before
+    assert os.read(reader, 1 << 16) == b"the next\n"
+    for descriptor in (reader, writer):
+        os.close(descriptor)
+
+
+def test_the_line_after_a_broken_one_is_a_line_of_its_own() -> None:
+    reader, writer = os.pipe()
+    output = logs.Output(writer)
+    output.write("y" * 100_000 + "\n")
+    written = os.read(reader, 1 << 17)
+    output.write("the next\n")
+    assert set(written) == {ord("y")}
+    assert os.read(reader, 1 << 16) == b"\nthe next\n"
+    assert output.dropped == 1
+    for descriptor in (reader, writer):
+        os.close(descriptor)
+
+
+def test_a_full_disk_costs_lines_only() -> None:
+    def full(_: int, __: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with Path(os.devnull).open("wb") as file:
+        output = logs.Output(file.fileno(), full)
+        output.write("lost\n")
+    assert output.dropped == 1
