@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
 import socket
 import time
 from contextlib import suppress
@@ -89,6 +90,11 @@ class Wire(asyncio.Protocol):
                 return
             self.transport.write(body[at : at + PIECE])
 
+    def stop_reading(self) -> None:
+        """Take nothing more from the peer."""
+        assert self.transport is not None
+        self.transport.pause_reading()
+
     def reset(self) -> None:
         """Leave by a reset."""
         assert self.transport is not None
@@ -156,6 +162,7 @@ async def _read(row: Asked, wire: Wire) -> None:
     row.status = status
     row.reason = head.get("activator-reason", "")
     row.retry_after = float(head["retry-after"]) if "retry-after" in head else None
+    row.hold = _hold(head.get("server-timing", ""))
     row.closing = head.get("connection", "") == "close"
     digest = hashlib.sha256()
     try:
@@ -176,6 +183,12 @@ async def _head(wire: Wire) -> tuple[int, dict[str, str]]:
             head[name.lower()] = value.strip()
         if status >= 200:
             return status, head
+
+
+def _hold(timing: str) -> float:
+    """Return the seconds that the edge held the request."""
+    found = re.match(r"hold;dur=([\d.]+)", timing)
+    return float(found[1]) / 1000 if found else 0.0
 
 
 async def _body(wire: Wire, head: dict[str, str], take: Callable[[bytes], None]) -> None:

@@ -7,10 +7,14 @@ import os
 import signal
 import sys
 import time
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tests.ledger.fault import fault
 from tests.ledger.rows import Outcome
-from tests.ledger.stage import Stage
+
+if TYPE_CHECKING:
+    from tests.ledger.stage import Stage
 
 PROBED = {"readiness-probe-period": "100ms", "failure-threshold": 1, "termination-grace-period": "5s"}
 NOTICED = 0.3  # seconds within which a dead replica gets no more requests, on a busy machine
@@ -92,8 +96,8 @@ async def churn(stage: Stage) -> None:
 @fault("F11", "an address passes from one service to another", 10)
 async def reused(stage: Stage) -> None:
     first = stage.random.randrange(21_000, 31_000, 10)
-    stage.daemon.command = (sys.executable, "-m", "tests.ledger.narrow", str(first), "4")
-    both = [[stage.model("warm", (a, 2)), stage.model("other", (b, 2))] for a, b in ((2, 1), (1, 2))]
+    stage.daemon.command = (sys.executable, "-P", str(Path(__file__).with_name("narrow.py")), str(first), "4")
+    both = [[stage.model("warm", (a, a)), stage.model("other", (b, b))] for a, b in ((2, 1), (1, 2))]
     await stage.start(*both[0])
     async with stage.load(rate=30), stage.load("other", rate=30):
         until = time.monotonic() + stage.seconds

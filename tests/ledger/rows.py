@@ -45,6 +45,7 @@ class Asked:
     answer_hash: str = ""
     reason: str = ""
     retry_after: float | None = None
+    hold: float = 0.0  # seconds, by Server-Timing
     closing: bool = False
 
     @property

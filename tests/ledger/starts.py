@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
 from tests.ledger.fault import fault
-from tests.ledger.stage import Stage
+
+if TYPE_CHECKING:
+    from tests.ledger.stage import Stage
 
 
 @fault("F01", "cold start: 50 clients at once on a service at zero", 6, quick=2)
