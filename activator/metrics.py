@@ -8,6 +8,7 @@ configured names, status codes and fixed sets: no caller can add a series.
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from prometheus_client.core import (
@@ -87,6 +88,9 @@ class Metrics:
         )
         yield GaugeMetricFamily("activator_connections", "Client connections", value=insight.connections())
         yield CounterMetricFamily("activator_defects", "Errors nobody expected", value=insight.defects)
+        yield GaugeMetricFamily(
+            "activator_metrics_made_at_seconds", "When these were read (Unix time)", value=time.time()
+        )
         yield CounterMetricFamily("activator_log_lines_dropped", "Nobody read them", value=logs.OUTPUT.dropped)
 
 

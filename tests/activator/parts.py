@@ -10,6 +10,7 @@ from activator.insight import Insight
 from activator.loop import Loop
 from activator.scalers.memory import MemoryScaler
 from activator.usage import Ledger
+from router.exchange import ClientGone
 from router.proxy import Proxy
 from router.table import Limits, Revision, Service, Share, Table
 from tests.activator.stage import bounds, plan
@@ -41,7 +42,7 @@ class Parts:
         self.ledger = Ledger()
         self.insight = Insight((self.proxy, self.loop, self.scaler, self.ledger), self.clock, lambda: 7)
         self.scaler.subscribe(lambda replicas: self.insight.cold_starts.see(replicas, self.now))
-        self.serving: list[asyncio.Task[None]] = []
+        self.serving: list[Exchange] = []
         self.configure()
 
     def clock(self) -> float:
@@ -65,15 +66,16 @@ class Parts:
     async def ask(self, host: str = "m.example", *fields: str) -> Exchange:
         """Send a request as far as it goes without time passing."""
         asked = self.request(host, *fields)
-        self.serving.append(asyncio.create_task(self.proxy.serve(asked)))
+        self.serving.append(asked)
+        asked.run(self.proxy.serve(asked))
         for _ in range(5):
             await asyncio.sleep(0)
         return asked
 
     async def close(self) -> None:
-        for task in self.serving:
-            task.cancel()
-        await asyncio.gather(*self.serving, return_exceptions=True)
+        for asked in self.serving:
+            asked.fail(ClientGone())
+        await asyncio.sleep(0)
         await self.scaler.close(drain=0)
         self.proxy.pool.close()
 

@@ -49,7 +49,7 @@ OURS_NAMES = """
     activator_refused_total activator_ended_total activator_replicas activator_replica_seconds_total
     activator_idle_replica_seconds_total activator_start_failures activator_pokes_total activator_config_reloads_total
     activator_config_reload_failures_total activator_config_valid activator_connections activator_defects_total
-    activator_log_lines_dropped_total
+    activator_log_lines_dropped_total activator_metrics_made_at_seconds
 """
 OLD, NEW, OURS = (frozenset(names.split()) for names in (OLD_NAMES, NEW_NAMES, OURS_NAMES))
 OLD_LABELS = {"namespace_name", "service_name", "configuration_name", "revision_name"}

@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 import signal
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -89,11 +90,12 @@ class Edge:
         return (await self.admin(f"/v1/services/{service}"))["revisions"][revision]
 
     async def metric(self, name: str, **labels: str) -> float:
-        """Return the sum of a metric's samples with these labels."""
-        wanted = [f'{key}="{value}"' for key, value in labels.items()]
-        lines = (await self.admin("/metrics")).splitlines()
-        found = [line for line in lines if line.startswith((f"{name}{{", f"{name} "))]
-        return sum(float(line.split()[-1]) for line in found if all(pair in line for pair in wanted))
+        """Return the sum of a metric's samples with these labels, not as of a page that the edge kept."""
+        asked, made = time.time(), 0.0
+        while made < asked:
+            lines = (await self.admin("/metrics")).splitlines()
+            made = _sum(lines, "activator_metrics_made_at_seconds", {})
+        return _sum(lines, name, labels)
 
     async def deploy(self, *services: Keys) -> None:
         """Add services, or replace those of the same name, by a reload."""
@@ -158,3 +160,9 @@ class Edge:
     def logs(self, event: str) -> list[dict[str, Any]]:
         """Return the edge's log lines about `event`."""
         return self.daemon.logs(event)
+
+
+def _sum(lines: list[str], name: str, labels: dict[str, str]) -> float:
+    wanted = [f'{key}="{value}"' for key, value in labels.items()]
+    found = [line for line in lines if line.startswith((f"{name}{{", f"{name} "))]
+    return sum(float(line.split()[-1]) for line in found if all(pair in line for pair in wanted))
