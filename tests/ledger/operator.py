@@ -23,7 +23,7 @@ skip("F28", "SIGKILL of one of two workers", WORKERS)
 skip("F29", "SIGSTOP of one of two workers", WORKERS)
 
 
-@fault("F30", "the edge is killed, and started again on the same port", 4, quick=2)
+@fault("F30", "the edge is killed, and started again on the same port", 4)
 async def killed(stage: Stage) -> None:
     await stage.start(stage.model("warm", (2, 2)))
     stage.terms.crashes = True
