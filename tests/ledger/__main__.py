@@ -22,23 +22,33 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="only what `make test` runs, as shortly")
     parser.add_argument("faults", nargs="*")
     options = parser.parse_args()
+    say(f"seed {options.seed}")
     chosen = [fault for fault in catalog.ALL.values() if not options.faults or fault.number in options.faults]
     if options.quick:
         chosen = [fault for fault in chosen if fault.quick is not None]
     violated = [fault.number for fault in chosen if not play(fault, options.seed, quick=options.quick)]
     if violated:
-        pass
+        say(f"violated: {' '.join(violated)}; again: python -m tests.ledger --seed {options.seed} {violated[0]}")
     sys.exit(bool(violated))
+
+
+def say(text: str) -> None:
+    """Print at once."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
 
 
 def play(fault: Fault, seed: str, *, quick: bool) -> bool:
     """Run a fault, print its row, and return whether all is as it should be or is known to be."""
     if fault.skipped:
+        say(f"{fault.number}  skipped   {fault.title}: {fault.skipped}")
         return True
-    time.monotonic()
+    begun = time.monotonic()
     verdict = asyncio.run(fault.play(seed, fault.quick if quick and fault.quick else fault.seconds))
+    word = "good" if verdict.good else "known" if fault.known else "VIOLATED"
+    say(f"{fault.number}  {word:8}  {fault.title}  ({time.monotonic() - begun:.0f} s, seed {seed})\n{row(verdict)}")
     if fault.known:
-        pass
+        say(f"      known: {fault.known}" + (" - but it was good this time" if verdict.good else ""))
     return verdict.good or bool(fault.known)
 
 

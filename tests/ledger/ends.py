@@ -40,7 +40,7 @@ async def killed(stage: Stage) -> None:
     stage.allow("truncated", 15)
 
 
-@fault("F07", "a replica is told to end and drains", 6, quick=3)
+@fault("F07", "a replica is told to end and drains", 6)
 async def drained(stage: Stage) -> None:
     await stage.start(stage.model("warm", (2, 2), {"TERM": "drain", "LAG": "1"}, process=PROBED))
     async with stage.load():

@@ -85,7 +85,7 @@ TRICKS: tuple[Callable[[Stage], Awaitable[None]], ...] = (
 )
 
 
-@fault("F48", "a monkey with a seed", 60, quick=6)
+@fault("F48", "a monkey with a seed", 60, quick=5)
 async def monkey(stage: Stage) -> None:
     limits = {"first-byte-timeout": "3s", "idle-timeout": "3s"}
     drain = {"TERM": "drain", "LAG": "0.5"}

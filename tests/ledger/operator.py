@@ -44,7 +44,7 @@ async def killed(stage: Stage) -> None:
     stage.waive("I7")
 
 
-@fault("F31", "SIGTERM under load, with held requests, and a start on the same port", 8, quick=3)
+@fault("F31", "SIGTERM under load, with held requests, and a start on the same port", 8, quick=2)
 async def restarted(stage: Stage) -> None:
     """Rolling restarts need two processes behind one socket. With one, new connections are refused meanwhile; what was
     accepted is answered."""
@@ -67,7 +67,7 @@ async def restarted(stage: Stage) -> None:
     stage.waive("I7")  # it is another process than at the beginning
 
 
-@fault("F32", "SIGTERM with 50 requests held on a service that does not start in time", 1, quick=1)
+@fault("F32", "SIGTERM with 50 requests held on a service that does not start in time", 1)
 async def ended_with_held(stage: Stage) -> None:
     slow = stage.model("slow", (0, 1), {"START_SECONDS": "30"})
     await stage.start(stage.model("warm", (1, 1)), slow, **{"drain-timeout": "1s"})

@@ -120,7 +120,7 @@ async def slowloris(stage: Stage) -> None:
 
 @fault("F42", "half of those that are held leave, by FIN or reset", 3, quick=1)
 async def leaving(stage: Stage) -> None:
-    await stage.start(stage.model("warm", (1, 1)), stage.model("cold", (0, 1), {"START_SECONDS": "3"}))
+    await stage.start(stage.model("warm", (1, 1)), stage.model("cold", (0, 1), {"START_SECONDS": "2"}))
     async with stage.load(rate=30):
         tasks = [asyncio.create_task(stage.ask("cold", body=b"held")) for _ in range(60)]
         await stage.edge.held("cold", 60)

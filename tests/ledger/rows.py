@@ -9,6 +9,7 @@ import os
 from collections import defaultdict
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -97,9 +98,9 @@ class Started:
 
     @property
     def alive(self) -> bool:
+        """Whether it is there, and is not another process by now: a dead one has no environment."""
         try:
-            with open(f"/proc/{self.process}/stat") as file:  # noqa: PTH123
-                return file.read().rpartition(")")[2].split()[0] != "Z"
+            return f"REPLICA={self.replica}\0".encode() in Path(f"/proc/{self.process}/environ").read_bytes()
         except OSError:
             return False
 

@@ -22,7 +22,7 @@ async def cold_start(stage: Stage) -> None:
     stage.expect(len(writes) == 1, f"0 -> n was ordered {len(writes)} times")
 
 
-@fault("F02", "a replica that never becomes ready", 4, quick=2)
+@fault("F02", "a replica that never becomes ready", 4)
 async def never_ready(stage: Stage) -> None:
     never = stage.model("never", (0, 1), {"TURNS": "unready"}, requests={"hold-timeout": "2s"})
     await stage.start(stage.model("warm", (1, 1)), never)

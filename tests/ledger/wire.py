@@ -51,7 +51,7 @@ async def early(stage: Stage) -> None:
 @fault("F14", "a model sends garbage, too much, or half an answer", 5, quick=2)
 async def garbage(stage: Stage) -> None:
     await stage.start(stage.model("warm", (1, 1)), stage.model("fuzz", (1, 1)))
-    numbers = [*range(len(ANSWERS))] * 4
+    numbers = [*range(len(ANSWERS))] * max(1, round(stage.seconds))
     stage.random.shuffle(numbers)
     async with stage.load(rate=30):
         for number in numbers:
