@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import resource
 import time
 from collections import Counter
 from contextlib import asynccontextmanager
@@ -11,34 +10,23 @@ from typing import TYPE_CHECKING
 
 from tests.ledger.client import Wire
 from tests.ledger.fault import fault
-from tests.ledger.rows import Asked, Outcome, resident
+from tests.ledger.rows import Outcome, p99, resident
 from tests.router.wire.test_vectors import VECTORS, accepted
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncIterator
 
     from tests.ledger.stage import Stage
 
 ONE_AT_A_TIME = {"container-concurrency": 1, "queue-depth": 20}
 
 
-def p99(rows: Iterable[Asked]) -> float:
-    """Return the 99th percentile of what requests took, in seconds; streams left out."""
-    took = sorted(row.end - row.sent for row in rows if row.method == "POST")
-    return round(took[len(took) * 99 // 100], 3)
-
-
-@fault(
-    "F37",
-    "descriptors run out: 256, for 600 clients",
-    4,
-    known="connections are not capped below the descriptor limit yet: what cannot be accepted is closed unanswered",
-)
+@fault("F37", "descriptors run out: 256, for 600 clients", 4)
 async def descriptors(stage: Stage) -> None:
+    stage.daemon.command = ("sh", "-c", 'ulimit -n 256; exec "$@"', "sh", *stage.daemon.command)
     await stage.start(stage.model("warm", (2, 2)))
-    resource.prlimit(stage.daemon.pid, resource.RLIMIT_NOFILE, (256, 256))
     said = len(stage.daemon.said)
-    await stage.crowd(600, "warm", "/?delay=1", patience=15)
+    await stage.crowd(600, "warm", "/?delay=1", patience=30)
     stage.terms.facts["bytes of log"] = len(stage.daemon.said) - said
     stage.expect(len(stage.daemon.said) - said < 1 << 20, "the log grew by more than 1 MB")
     await asyncio.sleep(2)
@@ -48,18 +36,20 @@ async def descriptors(stage: Stage) -> None:
         stage.allow(kind)
 
 
-@fault("F38", "200 uploads of 10 MB to a service at zero", 6)
+@fault("F38", "150 uploads of 6 MB to a service at zero, twice", 6)
 async def memory(stage: Stage) -> None:
-    big = stage.model("big", (0, 2), {"START_SECONDS": "4"})
-    await stage.start(stage.model("warm", (1, 1)), big)
-    upload = bytes(10 << 20)
-    await stage.crowd(50, "warm", body=upload, patience=60)
-    await stage.rebase()
+    """What is left by a second round is lost; the first fills what the allocator keeps."""
+    services = [stage.model(name, (0, 2), {"START_SECONDS": "2"}) for name in ("first", "second")]
+    await stage.start(stage.model("warm", (1, 1)), *services)
     before = most = resident(stage.daemon.pid)
-    uploads = [asyncio.create_task(stage.ask("big", body=upload, patience=60)) for _ in range(200)]
-    while not all(task.done() for task in uploads):
-        most = max(most, resident(stage.daemon.pid))
-        await asyncio.sleep(0.05)
+    upload = bytes(6 << 20)
+    for service in ("first", "second"):
+        uploads = [asyncio.create_task(stage.ask(service, body=upload, patience=60)) for _ in range(150)]
+        while not all(task.done() for task in uploads):
+            most = max(most, resident(stage.daemon.pid))
+            await asyncio.sleep(0.05)
+        if service == "first":
+            await stage.rebase()
     stage.terms.facts["resident MiB"] = f"{before >> 20}, at most {most >> 20}"
     stage.expect(most - before < 150 << 20, f"resident memory grew by {(most - before) >> 20} MiB")
     stage.allow("503")
@@ -93,7 +83,7 @@ async def _drip(writers: list[asyncio.StreamWriter]) -> None:
         for writer in writers:
             if not writer.transport.is_closing():
                 writer.write(b"a")
-        await asyncio.sleep(1)
+            await asyncio.sleep(1 / len(writers))
 
 
 @fault("F41", "500 clients that send slowly, 100 that do not read", 12)
@@ -102,14 +92,14 @@ async def slowloris(stage: Stage) -> None:
     async with stage.load(rate=40):
         await stage.wait(0.3)
     usual = p99(stage.asked)
-    calm, before = len(stage.asked), resident(stage.daemon.pid)
+    before = resident(stage.daemon.pid)
     async with stage.load(rate=40), slow_clients(stage, 500, 100):
-        await stage.wait(0.3)
-        middle = resident(stage.daemon.pid)
-        await stage.wait(0.7)
-        last = resident(stage.daemon.pid)
-    beside = p99(row for row in stage.asked[calm:])
-    stage.terms.facts["p99 of POST, s"] = f"{usual} usually, {beside} beside them"
+        await stage.wait(0.2)
+        middle, begun = resident(stage.daemon.pid), len(stage.asked)
+        await stage.wait(0.8)
+        last, ended = resident(stage.daemon.pid), len(stage.asked)
+    beside = p99(stage.asked[begun:ended])
+    stage.terms.facts["p99, s"] = f"{usual} usually, {beside} beside them"
     stage.terms.facts["resident MiB"] = f"{before >> 20}, {middle >> 20}, {last >> 20}"
     stage.expect(beside < 2 * usual + 0.05, f"p99 went from {usual} to {beside} s")
     stage.expect(last - middle < 10 << 20, "memory is not flat")

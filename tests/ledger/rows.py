@@ -48,6 +48,7 @@ class Asked:
     retry_after: float | None = None
     hold: float = 0.0  # seconds, by Server-Timing
     closing: bool = False
+    target: str = "/"
 
     @property
     def good(self) -> bool:
@@ -167,6 +168,12 @@ def _fill(row: Served, event: str, at: float, value: str) -> None:
         row.ending, row.end, row.answer_hash = event, at, value
     elif event == "broken":
         row.end = at
+
+
+def p99(rows: Iterable[Asked]) -> float:
+    """Return the 99th percentile of what the requests of `load` took, in seconds; streams left out."""
+    took = sorted(row.end - row.sent for row in rows if "stream" not in row.target and row.outcome is not Outcome.LEFT)
+    return round(took[len(took) * 99 // 100], 3)
 
 
 def descriptors(pid: int) -> int:

@@ -137,7 +137,8 @@ class Stage:
         on_open: Callable[[Wire], None] | None = None,
     ) -> Asked:
         """Make one request (POST when there is a body) and return its row."""
-        row = Asked(f"{self.random.getrandbits(64):016x}", "GET" if body is None else "POST", service, 0.0, patience)
+        method, id_ = "GET" if body is None else "POST", f"{self.random.getrandbits(64):016x}"
+        row = Asked(id_, method, service, 0.0, patience, target=target)
         row.sent = time.monotonic()
         self.sent.append(row.id)
         self.asked.append(row)
