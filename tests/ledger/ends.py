@@ -120,7 +120,8 @@ async def race(stage: Stage) -> None:
     await stage.start(stage.model("race", revisions=revisions, traffic=traffic))
     until = time.monotonic() + stage.seconds
     while time.monotonic() < until:
-        await stage.ask("next-race.localhost", body=b"once only")
+        delay = stage.random.choice((0, 0, 0.15))
+        await stage.ask("next-race.localhost", f"/?delay={delay}", body=b"once only")
         await asyncio.sleep(stage.random.uniform(0, 0.15))
     downs = sum(scaled.replicas == 0 for scaled in stage.scaled("race-2"))
     stage.terms.facts["times at zero"] = downs
