@@ -84,7 +84,6 @@ class Insight:
         self.reloads = 0
         self.reload_failures = 0
         self.config_valid = True
-        self.config_error = ""
         self.defects = 0
         self.ready = False
 

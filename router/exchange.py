@@ -15,8 +15,6 @@ from router.errors import EdgeError, Reason
 from router.table import OnDisconnect, Revision, Service
 
 if TYPE_CHECKING:
-    import asyncio
-
     from router.counters import RevisionCounters
     from router.request import Request
 
@@ -35,7 +33,6 @@ class Client(Protocol):
 
     forwarding: tuple[bytes, bytes]
     """What is added to a request's head for this client: see `headers.forwarding`."""
-    loop: asyncio.AbstractEventLoop
 
     def write(self, data: bytes) -> None:
         """Send bytes of the response."""
@@ -82,6 +79,7 @@ class Exchange(Driven):
         "client",
         "counters",
         "dispatched",
+        "draw",
         "first_byte",
         "keep_alive",
         "reason",
@@ -99,6 +97,7 @@ class Exchange(Driven):
         self.client = client
         self.arrived = now
         self.dispatched = 0.0
+        self.draw = 0.0  # of the split, in [0, 1)
         self.first_byte = 0.0
         self.keep_alive = request.keep_alive
         self.service = NOWHERE

@@ -49,7 +49,8 @@ class Proxy:
                 raise exchange.failure
             request = exchange.request
             route = match(self._routes, request.host, request.target)
-            revision, tagged = split(route, request, self._draw())
+            exchange.draw = self._draw()
+            revision, tagged = split(route, request, exchange.draw)
             exchange.assign(route.service, revision, tagged)
             self.counters.enter(exchange, exchange.arrived)
             with await self.admission.admit(exchange) as upstream:
@@ -65,9 +66,9 @@ class Proxy:
             self._end(exchange)
 
     def reassign(self, exchange: Exchange) -> None:
-        """Choose the revision of a held exchange anew: the one that it waited for has left the table."""
+        """Choose the revision of a held exchange anew, by the draw it had: the one it waited for has left the table."""
         route = match(self._routes, exchange.request.host, exchange.request.target)
-        service, revision, tagged = route.service, *split(route, exchange.request, self._draw())
+        service, revision, tagged = route.service, *split(route, exchange.request, exchange.draw)
         self.counters.move(exchange, revision, self._clock(), tagged=tagged)
         exchange.assign(service, revision, tagged)
 

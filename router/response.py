@@ -74,7 +74,7 @@ class ResponseReader:
         self.complete = False
         self._exchange = exchange
         self._to_head = exchange.request.method == b"HEAD"
-        self._seen = 0  # bytes of heads
+        self._seen = 0  # bytes until the final head was complete, with what came behind it in the same read
         self._interim = 0
         self._head = False  # the final head is complete
         self._chunked = False  # the body goes to the client in chunks
@@ -83,6 +83,8 @@ class ResponseReader:
     def feed(self, data: bytes, now: float) -> bytes:
         """Parse what came from the replica at `now` and return what goes to the client."""
         self._now = now
+        if not self._head:
+            self._seen += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -95,9 +97,8 @@ class ResponseReader:
             if not self.complete:
                 raise _bad(error) from error
         if not self._head:
-            self._seen += len(data)
             if self._seen > MAX_HEAD:
-                raise BadResponse(f"its head is larger than {MAX_HEAD} bytes")
+                raise _head_too_large()
         elif self._to_head:
             self.clean = False  # the parser waits for a body that does not come
         out = b"".join(self._out)
@@ -137,6 +138,8 @@ class ResponseReader:
         if status < 200:
             self._pass_interim(status)
             return
+        if self._seen > MAX_HEAD and sum(map(len, self._lines)) > MAX_HEAD:
+            raise _head_too_large()
         self._head = True
         exchange = self._exchange
         if exchange.request.upgrade is not None:
@@ -225,6 +228,10 @@ class ResponseReader:
             self._out.append(b"Connection: keep-alive\r\n\r\n")
         else:
             self._out.append(b"\r\n")
+
+
+def _head_too_large() -> BadResponse:
+    return BadResponse(f"its head is larger than {MAX_HEAD} bytes")
 
 
 def _bad(error: httptools.HttpParserError) -> BadResponse:

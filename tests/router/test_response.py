@@ -279,3 +279,16 @@ def test_every_piece_leaves_in_the_turn_in_which_it_came() -> None:
     assert reader.feed(b"5\r\nfirst\r\n", NOW) == b"5\r\nfirst\r\n"
     assert reader.feed(b"6\r\nsec", NOW) == b"3\r\nsec\r\n"
     assert reader.feed(b"ond\r\n0\r\n\r\n", NOW) == b"3\r\nond\r\n0\r\n\r\n"
+
+
+@pytest.mark.parametrize("cut", [1 << 20, 1000], ids=["at once", "in pieces"])
+def test_a_head_that_is_too_large_is_refused_however_it_comes(cut: int) -> None:
+    data = OK + b"X-Large: " + b"x" * (100 << 10) + b"\r\nContent-Length: 0\r\n\r\n"
+    result = passed([data[start : start + cut] for start in range(0, len(data), cut)])
+    assert "its head is larger than" in result.broken
+    assert not result.out
+
+
+def test_a_large_body_may_come_with_its_head() -> None:
+    body = b"x" * (100 << 10)
+    assert passed([OK + b"Content-Length: %d\r\n\r\n" % len(body) + body]).body == body
