@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from router.ports import UpstreamTls
+    from router.ports import RevisionStats, UpstreamTls
 
 
 class Phase(StrEnum):
@@ -66,10 +66,16 @@ class ReplicaSet:
 class ReplicaSpec:
     """How to run one replica of a revision. Times in seconds, sizes in bytes.
 
-    The command runs without a shell in `directory`, with `env` over the edge's own environment and with HOST, PORT and
-    REPLICA set. It is ready when GET `readiness_path` answers 200, asked every `startup_period` until then and every
-    `probe_period` afterwards; `failure_threshold` failed probes in a row take it out of service until it answers again.
-    SIGTERM ends it, SIGKILL follows after `termination_grace`. `tls` is how it is connected, None = plain HTTP.
+    It is ready when GET `readiness_path` answers 200, asked every `startup_period` until then and every `probe_period`
+    afterwards; `failure_threshold` failed probes in a row take it out of service until it answers again. `tls` is how
+    it is connected, None = plain HTTP.
+
+    Either it is a process: the command runs without a shell in `directory`, with `env` over the edge's own environment
+    and with HOST, PORT and REPLICA set. SIGTERM ends it, SIGKILL follows after `termination_grace`.
+
+    Or it is a pod of `deployment`, reached at the container's `port` (0 = the first that it declares); a readiness path
+    of "" is that of its readiness probe. `drain_timeout` bounds how long one that is to go may finish its requests, 0 =
+    as long as they take.
     """
 
     command: tuple[str, ...] = ()
@@ -83,6 +89,9 @@ class ReplicaSpec:
     termination_grace: float = 30.0
     log_bytes: int = 10 << 20
     tls: UpstreamTls | None = None
+    deployment: str = ""
+    port: int = 0
+    drain_timeout: float = 0.0
 
 
 class Routing(Protocol):
@@ -90,6 +99,9 @@ class Routing(Protocol):
 
     def in_flight(self, revision: str) -> Mapping[str, int]:
         """Return the requests running on each replica of `revision`; a replica not named has none."""
+
+    def look(self, revision: str) -> RevisionStats:
+        """Return the state of `revision` now: how many requests are held for it."""
 
     async def drained(self, revision: str, replica: str) -> None:
         """Return once `replica`, already published as draining, has no request left."""
