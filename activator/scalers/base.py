@@ -73,9 +73,9 @@ class ReplicaSpec:
     Either it is a process: the command runs without a shell in `directory`, with `env` over the edge's own environment
     and with HOST, PORT and REPLICA set. SIGTERM ends it, SIGKILL follows after `termination_grace`.
 
-    Or it is a pod of `deployment`, reached at the container's `port` (0 = the first that it declares); a readiness path
-    of "" is that of its readiness probe. `drain_timeout` bounds how long one that is to go may finish its requests, 0 =
-    as long as they take.
+    Or it is a pod of the Deployment of the revision's name, reached at `port` (0 = its first containerPort); a
+    readiness path of "" is that of its readiness probe. `drain_timeout` bounds how long one that is to go may take to
+    end its requests, 0 = as long as they take.
     """
 
     command: tuple[str, ...] = ()
@@ -89,7 +89,6 @@ class ReplicaSpec:
     termination_grace: float = 30.0
     log_bytes: int = 10 << 20
     tls: UpstreamTls | None = None
-    deployment: str = ""
     port: int = 0
     drain_timeout: float = 0.0
 

@@ -55,14 +55,14 @@ class KubernetesScaler:
     def declare(self, specs: Mapping[str, ReplicaSpec]) -> None:
         """Replace the known revisions whole. A revision no longer named is let go, its Deployment stays as it is."""
         for revision in list(self.workloads):
-            if revision not in specs or specs[revision].deployment != self.workloads[revision].spec.deployment:
+            if revision not in specs:
                 self.workloads.pop(revision).close()
         for revision, spec in specs.items():
             if revision in self.workloads:
                 self.workloads[revision].declare(spec)
             else:
                 workload = self.workloads[revision] = Workload(revision, spec, self._around)
-                if (item := self._deployments.objects.get(spec.deployment)) is not None:
+                if (item := self._deployments.objects.get(revision)) is not None:
                     workload.saw_deployment(item, self._pods.objects.values())
                 elif self._deployments.synced:
                     workload.saw_deployment(None, ())
@@ -87,9 +87,8 @@ class KubernetesScaler:
 
     def _saw_deployment(self, old: Object | None, new: Object | None) -> None:
         item = new if new is not None else old
-        for workload in list(self.workloads.values()):
-            if item is not None and workload.spec.deployment == name_of(item):
-                workload.saw_deployment(new, self._pods.objects.values())
+        if item is not None and (workload := self.workloads.get(name_of(item))) is not None:
+            workload.saw_deployment(new, self._pods.objects.values())
 
     def _saw_pod(self, old: Object | None, new: Object | None) -> None:
         for workload in list(self.workloads.values()):

@@ -46,19 +46,19 @@ class Around(NamedTuple):
 
 
 class Workload:
-    """The replicas of one revision, made by one Deployment."""
+    """The replicas of one revision, made by the Deployment of its name."""
 
     def __init__(self, revision: str, spec: ReplicaSpec, around: Around) -> None:
         self.snapshot = ReplicaSet(revision)
         self.spec = spec
         self._revision = revision
         self._around = around
-        place = Place(around.namespace, spec.deployment, around.manager)
+        place = Place(around.namespace, revision, around.manager)
         self.writer = Writer(place, self, around.api, around.tasks, around.clock)
         help_ = Help(around.api, around.tasks, around.clock, around.ask, self._hurried, self.reconcile)
         self._crew = Crew(spec, help_)
         self.costs = Costs(around.api, around.tasks, self.reconcile)
-        self._vacancies = Vacancies(spec.deployment)
+        self._vacancies = Vacancies(revision)
         self._object: Object | None = None
         self._desired = 0
         self._asked = False

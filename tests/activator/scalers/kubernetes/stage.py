@@ -98,7 +98,7 @@ class KubernetesStage:
         )
         self.watcher = Watcher(self.scaler, patience=1000)
         self.cluster.on_change.append(self._saw)
-        self.specs = {name: ReplicaSpec(deployment=name, readiness_path="") for name in ("good", "slow", "doomed")}
+        self.specs = {name: ReplicaSpec(command=(name,), readiness_path="") for name in ("good", "slow", "doomed")}
         self._broken = False
 
     async def start(self) -> None:
