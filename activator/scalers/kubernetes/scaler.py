@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from activator.kube.resources import name_of
 from activator.scalers.base import Listener, ReplicaSet, ReplicaSpec
+from activator.scalers.kubernetes.api import ClientApi
 from activator.scalers.kubernetes.workload import Around, Workload
 from activator.scalers.probe import probe
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from activator.kube.resources import Object
-    from activator.kube.store import Store
+    from activator.kube.views import Views
     from activator.scalers.base import Routing
     from activator.scalers.kubernetes.api import Api
     from activator.scalers.kubernetes.member import Ask
@@ -24,25 +25,25 @@ class KubernetesScaler:
     """A Scaler (see base) over watches of Deployments and pods.
 
     Replicas outlive it: what is no longer declared, and all that runs when it is closed, is let go as it is.
-    `place` is the namespace, and the field manager in whose name we write. `leads` tells whether it is ours to scale;
-    from 0 to 1 always is.
+    `leads` tells whether it is ours to scale; from 0 to 1 always is. `api` and `ask` are others in tests.
     """
 
     def __init__(
         self,
-        api: Api,
-        stores: tuple[Store, Store],
+        views: Views,
         routing: Routing,
         tasks: Tasks,
         *,
-        place: tuple[str, str],
         clock: Callable[[], float],
-        leads: Callable[[], bool] = lambda: True,
+        api: Api | None = None,
         ask: Ask = probe,
     ) -> None:
+        self.leads: Callable[[], bool] = lambda: True
         self.workloads: dict[str, Workload] = {}
-        self._deployments, self._pods = stores
-        self._around = Around(*place, routing, api, tasks, clock, self._publish, leads, ask)
+        self._deployments, self._pods = views.deployments, views.pods
+        place = (views.client.namespace, views.client.field_manager)
+        api = api or ClientApi(views.client)
+        self._around = Around(*place, routing, api, tasks, clock, self._publish, self._leads, ask)
         self._listeners: list[Listener] = []
         self._closed = False
         self._deployments.subscribe(self._saw_deployment)
@@ -93,6 +94,9 @@ class KubernetesScaler:
     def _saw_pod(self, old: Object | None, new: Object | None) -> None:
         for workload in list(self.workloads.values()):
             workload.saw_pod(old, new)
+
+    def _leads(self) -> bool:
+        return self.leads()
 
     def _publish(self, snapshot: ReplicaSet) -> None:
         for listener in self._listeners:

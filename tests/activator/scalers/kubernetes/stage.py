@@ -6,8 +6,11 @@ import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+from kubernetes_asyncio.client import Configuration
+
+from activator.kube.client import Client
 from activator.kube.errors import ApiError, UnreachableError
-from activator.kube.store import Store
+from activator.kube.views import Views
 from activator.scalers.base import ReplicaSpec
 from activator.scalers.kubernetes.api import Count, count_of
 from activator.scalers.kubernetes.scaler import KubernetesScaler
@@ -82,20 +85,15 @@ class KubernetesStage:
         self.cluster = Cluster()
         self.kubelet = Kubelet(self.cluster, gpus=gpus)
         self.api = MemoryApi(self.cluster)
-        self.deployments, self.pods = Store(), Store()
+        self.views = Views(Client(Configuration(host="http://nowhere"), NAMESPACE))
+        self.deployments, self.pods = self.views.deployments, self.views.pods
         self.failures: list[tuple[str, BaseException]] = []
         self.tasks = Tasks(lambda name, error: self.failures.append((name, error)))
         self.asked: list[tuple[float, str]] = []
         self.scaler = KubernetesScaler(
-            self.api,
-            (self.deployments, self.pods),
-            self.routing,
-            self.tasks,
-            place=(NAMESPACE, MANAGER),
-            clock=self.clock,
-            leads=leads,
-            ask=self._ask,
+            self.views, self.routing, self.tasks, clock=self.clock, api=self.api, ask=self._ask
         )
+        self.scaler.leads = leads
         self.watcher = Watcher(self.scaler, patience=1000)
         self.cluster.on_change.append(self._saw)
         self.specs = {name: ReplicaSpec(command=(name,), readiness_path="") for name in ("good", "slow", "doomed")}
