@@ -110,9 +110,8 @@ class Client:
         """Delete an object."""
         return await self._ask(Request("delete", Address(resource, name), _within(within)))
 
-    async def log(self, pod: str, container: str, lines: int, within: float = WITHIN) -> str:
-        """Return the last `lines` that a container wrote before its last end."""
-        query = {"container": container, "tailLines": str(lines), "previous": "true"}
+    async def log(self, pod: str, query: Mapping[str, str], within: float = WITHIN) -> str:
+        """Return what a container wrote; `query` may have `container`, `tailLines` and `previous`."""
         async with self._call(Request("get", Address(PODS, pod, "log"), _within(within), query)) as response:
             return (await response.read()).decode("utf-8", "replace")
 
