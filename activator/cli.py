@@ -20,6 +20,7 @@ from activator import client
 
 if TYPE_CHECKING:
     from activator.kube.views import Views
+    from activator.settings.problems import SettingsError
     from activator.settings.schema import Settings
 
 app = typer.Typer(
@@ -30,7 +31,11 @@ app = typer.Typer(
 )
 
 BAD_INPUT = 2
-ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="The configuration file.")]
+DEFAULT_CONFIG = Path("config/local.yaml")
+ConfigOption = Annotated[
+    str | None,
+    typer.Option("--config", "-c", help="The configuration file, or configmap/NAME.", show_default=str(DEFAULT_CONFIG)),
+]
 AdminOption = Annotated[str, typer.Option("--admin", help="Address of the edge's admin listener.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -41,23 +46,30 @@ def main() -> None:
 
 
 @app.command()
-def serve(config: ConfigOption = Path("config/local.yaml")) -> None:
-    """Serve until SIGTERM; SIGHUP or a changed file reloads the configuration."""
+def serve(config: ConfigOption = None) -> None:
+    """Serve until SIGTERM; SIGHUP or a changed file reloads the configuration. Without --config, it is in the variable
+    ACTIVATOR_CONFIG, if that is set."""
     import uvloop
 
     from activator import logs
     from activator.app import Edge
+    from activator.origin import fetched, place
+    from activator.settings.problems import SettingsError
 
-    settings = _load(config)
     logs.configure(pretty=sys.stderr.isatty())
     logs.ignore_bad_server_names()
+    where = place(config, DEFAULT_CONFIG)
 
     async def run() -> bool:
+        origin = await fetched(where, logs.logger("edge")) if isinstance(where, str) else where
+        settings = await origin.read()
         views = await _cluster(settings) if settings.scaler == "kubernetes" else None
-        return await Edge(config, settings, views).run()
+        return await Edge(origin, settings, views).run()
 
     try:
         ended_well = uvloop.run(run())
+    except SettingsError as error:
+        raise _refused(error) from None
     except OSError as error:
         typer.echo(f"activator: {error}", err=True)
         raise typer.Exit(1) from None
@@ -145,9 +157,13 @@ def _load(file: Path) -> Settings:
     try:
         return load(file)
     except SettingsError as error:
-        for problem in error.problems:
-            typer.echo(str(problem), err=True)
-        raise typer.Exit(BAD_INPUT) from None
+        raise _refused(error) from None
+
+
+def _refused(error: SettingsError) -> typer.Exit:
+    for problem in error.problems:
+        typer.echo(str(problem), err=True)
+    return typer.Exit(BAD_INPUT)
 
 
 def _ask(admin: str, path: str, key: str) -> dict[str, Any]:
