@@ -19,6 +19,7 @@ import typer
 from activator import client
 
 if TYPE_CHECKING:
+    from activator.kube.client import Client
     from activator.kube.views import Views
     from activator.settings.problems import SettingsError
     from activator.settings.schema import Settings
@@ -53,16 +54,14 @@ def serve(config: ConfigOption = None) -> None:
 
     from activator import logs
     from activator.app import Edge
-    from activator.origin import fetched, place
+    from activator.origin import begin
     from activator.settings.problems import SettingsError
 
     logs.configure(pretty=sys.stderr.isatty())
     logs.ignore_bad_server_names()
-    where = place(config, DEFAULT_CONFIG)
 
     async def run() -> bool:
-        origin = await fetched(where, logs.logger("edge")) if isinstance(where, str) else where
-        settings = await origin.read()
+        origin, settings = await begin(config, DEFAULT_CONFIG, logs.logger("edge"))
         views = await _cluster(settings) if settings.scaler == "kubernetes" else None
         return await Edge(origin, settings, views).run()
 
@@ -74,6 +73,40 @@ def serve(config: ConfigOption = None) -> None:
         typer.echo(f"activator: {error}", err=True)
         raise typer.Exit(1) from None
     if not ended_well:
+        raise typer.Exit(1)
+
+
+@app.command()
+def restore(config: ConfigOption = None) -> None:
+    """Before uninstalling from Kubernetes: scale every model to max(min-scale, 1). Exits 1 if one could not be."""
+    import asyncio
+
+    from activator import logs
+    from activator.kube.errors import ApiError, UnreachableError
+    from activator.origin import begin
+    from activator.restore import restore as restored
+    from activator.settings.problems import SettingsError
+
+    async def run() -> bool:
+        origin, settings = await begin(config, DEFAULT_CONFIG, logs.logger("edge"))
+        await origin.close()
+        client = await _connected(settings)
+        try:
+            results = await restored(client, settings)
+        finally:
+            await client.close()
+        for each in results:
+            typer.echo(str(each), err=bool(each.problem))
+        return not any(each.problem for each in results)
+
+    try:
+        well = asyncio.run(run())
+    except SettingsError as error:
+        raise _refused(error) from None
+    except (OSError, ApiError, UnreachableError) as error:
+        typer.echo(f"activator: {error}", err=True)
+        raise typer.Exit(1) from None
+    if not well:
         raise typer.Exit(1)
 
 
@@ -144,10 +177,15 @@ def usage(
 
 
 async def _cluster(settings: Settings) -> Views:
-    from activator.kube.client import connect
     from activator.kube.views import Views
 
-    return Views(await connect(settings.namespace or ""))
+    return Views(await _connected(settings))
+
+
+async def _connected(settings: Settings) -> Client:
+    from activator.kube.client import connect
+
+    return await connect(settings.namespace or "")
 
 
 def _load(file: Path) -> Settings:

@@ -169,3 +169,14 @@ async def fetched(name: str, log: FilteringBoundLogger) -> ConfigMapOrigin:
         else:
             return origin
         await asyncio.sleep(RETRY_SECONDS)
+
+
+async def begin(option: str | None, default: Path, log: FilteringBoundLogger) -> tuple[Origin, Settings]:
+    """Return where the configuration is (see `place`), and the settings there. SettingsError, OSError."""
+    where = place(option, default)
+    origin = await fetched(where, log) if isinstance(where, str) else where
+    try:
+        return origin, await origin.read()
+    except SettingsError:
+        await origin.close()
+        raise
