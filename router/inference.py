@@ -24,7 +24,6 @@ READY = "ready"
 _OPENAI = "/openai"
 _V1 = "/v1/models"
 _V2 = "/v2/models/"
-_HEALTH = ("/v2/health/live", "/v2/health/ready")
 _TAIL = 5  # parts of a path behind a model's name, such as /versions/1/trace/setting
 _VERBS = (":predict", ":explain", "/infer", "/ready")
 
@@ -36,8 +35,12 @@ class Asked(Enum):
     CARD = auto()
     METADATA = auto()
     READINESS = auto()
-    HEALTH = auto()
+    SERVER_LIVENESS = auto()
+    SERVER_READINESS = auto()
     OTHER = auto()
+
+
+_HEALTH = {"/v2/health/live": Asked.SERVER_LIVENESS, "/v2/health/ready": Asked.SERVER_READINESS}
 
 
 class Subject(NamedTuple):
@@ -63,7 +66,7 @@ def subject_of(path: bytes, names: Container[str]) -> Subject:
         version, _, rest = tail.removeprefix("/versions/").partition("/")
         tail = (rest and f"/{rest}") if version and tail.startswith("/versions/") else tail
         return Subject(kinds.get(tail, Asked.OTHER), model)
-    return Subject(Asked.HEALTH if text in _HEALTH and not openai else Asked.OTHER)
+    return Subject(Asked.OTHER if openai else _HEALTH.get(text, Asked.OTHER))
 
 
 def _cut(text: str, names: Container[str]) -> tuple[str, str]:
@@ -83,8 +86,8 @@ def told(subject: Subject, models: Models, phase: Phase) -> Told | None:
     a model that does not exist."""
     if subject.asked is Asked.LIST:
         return _list(models, phase)
-    if subject.asked is Asked.HEALTH:
-        return _health(models, phase)
+    if subject.asked in {Asked.SERVER_LIVENESS, Asked.SERVER_READINESS}:
+        return _health(subject.asked, models, phase)
     if subject.model is None or subject.asked is Asked.OTHER:
         return None
     route = known(models.listed, subject.model)
@@ -109,14 +112,17 @@ def _card(model: str, route: Route, state: str) -> dict[str, object]:
     return {"id": model, "object": "model", "created": 0, "owned_by": route.service.name, "state": state}
 
 
-def _health(models: Models, phase: Phase) -> Told | None:
-    """Return the health of what answers here: of the edge, unless it is one service and that is awake."""
+def _health(asked: Asked, models: Models, phase: Phase) -> Told | None:
+    """Return the health of the server, which is the edge unless there is but one service and that is awake. It is ready
+    as soon as one of its models is: a model that sleeps is no reason to take it out of service."""
     only = models.only
     if only is not None and (only.service.sleeping_probes is Probes.WAKE or phase(only) == READY):
         return None
+    if asked is Asked.SERVER_LIVENESS:
+        return Told(Reason.MODELS, {"live": True})
     routes = models.routes.values()
     ready = any(route.service.sleeping_probes is not Probes.NOT_READY or phase(route) == READY for route in routes)
-    return _readiness(ready, {"live": True, "ready": ready})
+    return _readiness(ready, {"ready": ready})
 
 
 def _readiness(ready: bool, document: dict[str, object]) -> Told:

@@ -72,9 +72,8 @@ class Naming:
     async def _in_body(self, exchange: Exchange, body: Body, hold: float) -> str | None:
         if not body.ready:
             await self._receive(exchange, body, exchange.arrived + hold)
-        data = body.beginning(PEEK)
         try:
-            return model_in(exchange.request, data, whole=body.complete and len(data) == body.size)
+            return model_in(exchange.request, body.beginning(PEEK), whole=body.size < PEEK)
         except Ambiguous as error:
             raise _ambiguous(f"Two models may be named in the body: {error}.") from error
 

@@ -11,12 +11,13 @@ import zlib
 from typing import TYPE_CHECKING
 
 from router import form, toplevel
+from router.body import BUFFER
 from router.headers import values
 
 if TYPE_CHECKING:
     from router.request import Request
 
-PEEK = 64 << 10
+PEEK = BUFFER
 KEY = "model"
 _WINDOWS = {b"gzip": 31, b"x-gzip": 31, b"deflate": 15}  # zlib's wbits; RFC 9110 8.4.1
 
