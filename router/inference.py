@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     Phase = Callable[[Route], str]
 
-READY = "ready"
+READY, FAILING = "ready", "failing"
 _OPENAI = "/openai"
 _V1 = "/v1/models"
 _V2 = "/v2/models/"
@@ -94,7 +94,7 @@ def told(subject: Subject, models: Models, phase: Phase) -> Told | None:
     state, probes = phase(route), route.service.sleeping_probes
     if probes is Probes.WAKE or (state == READY and subject.asked is not Asked.CARD):
         return None
-    ready = state == READY or probes is Probes.READY
+    ready = _is_ready(route, state)
     if subject.asked is Asked.CARD:
         return Told(Reason.MODELS, {**_card(subject.model, route, state), "name": subject.model, "ready": ready})
     if subject.asked is Asked.READINESS:
@@ -120,9 +120,12 @@ def _health(asked: Asked, models: Models, phase: Phase) -> Told | None:
         return None
     if asked is Asked.SERVER_LIVENESS:
         return Told(Reason.MODELS, {"live": True})
-    routes = models.routes.values()
-    ready = any(route.service.sleeping_probes is not Probes.NOT_READY or phase(route) == READY for route in routes)
+    ready = any(_is_ready(route, phase(route)) for route in models.routes.values())
     return _readiness(ready, {"ready": ready})
+
+
+def _is_ready(route: Route, state: str) -> bool:
+    return state == READY or (route.service.sleeping_probes is not Probes.NOT_READY and state != FAILING)
 
 
 def _readiness(ready: bool, document: dict[str, object]) -> Told:

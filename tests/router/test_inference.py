@@ -137,6 +137,14 @@ def test_a_sleeping_models_readiness_is_as_the_service_says() -> None:
     assert unready.status == 503
 
 
+def test_a_model_whose_starts_keep_failing_is_not_ready_whatever_the_service_says() -> None:
+    answer = ask("/v2/models/slow/ready", models(), phase="failing")
+    assert document(answer, Reason.MODEL_NOT_READY) == {"name": "slow", "ready": False, "state": "failing"}
+    assert document(ask("/v1/models/slow", models(), phase="failing"))["ready"] is False
+    assert document(ask(READY, models(), phase="failing"), Reason.MODEL_NOT_READY) == {"ready": False}
+    assert document(ask(READY, models(), "f", phase="failing")) == {"ready": True}
+
+
 @pytest.mark.parametrize("path", ["/v2/models/slow", "/v2/models/slow/ready"])
 def test_a_model_that_is_awake_answers_for_itself(path: str) -> None:
     assert ask(path, models(), "s") is None

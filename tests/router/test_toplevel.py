@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic_core import from_json
 
 from router.toplevel import MAX_KEYS, Ambiguous, text_at
 
@@ -86,6 +88,23 @@ def test_two_keys_that_some_reader_takes_for_the_same_are_refused(case: tuple[li
         for whole in (True, False):
             with pytest.raises(Ambiguous):
                 named(text, whole=whole)
+
+
+READERS = (json.loads, from_json)
+
+
+@given(written(st.lists(st.tuples(KEYS, JSON), max_size=5)), st.data())
+def test_no_reader_comes_to_another_model(case: tuple[Any, bytes], data: st.DataObject) -> None:
+    text = bytearray(case[1])
+    for at in data.draw(st.lists(st.integers(0, len(text) - 1), max_size=2)):
+        text[at] = data.draw(st.sampled_from(b'\\"{}[]:,aN\0\xff '))
+    try:
+        found = named(bytes(text))
+    except Ambiguous:
+        return
+    for reader in READERS if found is not None else ():
+        with suppress(ValueError):
+            assert reader(bytes(text))["model"] == found
 
 
 @given(st.binary(max_size=40) | st.text('{}[]":,\\u model0e-. \n', max_size=40).map(str.encode), st.booleans())
