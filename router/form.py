@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 MAX_PARTS = 64
 _PARAMETERS = re.compile(rb"(?:[ \t]*;[ \t]*[a-zA-Z]+\*?=(?:\"[^\"\\\r\n]*\"|[^\s\"\\;]+))*[ \t]*(?:;[ \t]*)?")
 _PARAMETER = re.compile(rb";[ \t]*([a-zA-Z]+\*?)=(?:\"([^\"]*)\"|([^\s\";]+))")
+_PLAIN = frozenset((b"7bit", b"8bit", b"binary"))
 _LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\r\n]*)")
 
 Head = dict[bytes, bytes]  # a part's header fields, by lower-case name
@@ -72,9 +73,9 @@ def _name(head: Head) -> bytes | None:
 
 
 def _is_odd(head: Head) -> bool:
-    return b"filename" in head[b"content-disposition"].lower() or bool(
-        head.keys() - {b"content-disposition", b"content-type"}
-    )
+    """Tell whether a field is a file, or written in a coding that some readers undo (RFC 7578 4.7)."""
+    coding = head.get(b"content-transfer-encoding", b"binary").strip().lower()
+    return b"filename" in head[b"content-disposition"].lower() or coding not in _PLAIN
 
 
 def _split(value: bytes) -> tuple[bytes, bytes]:

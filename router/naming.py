@@ -84,7 +84,6 @@ class Naming:
             message = f"Bodies of waiting requests take {self._buffers.total} bytes of memory already."
             raise EdgeError(Reason.BUFFER_FULL, message, retry_after=spread(self._refused))
         if request.expects_continue:
-            request.expects_continue = False
             exchange.client.write(CONTINUE)
         body.on_ready = exchange.wake
         self._awaited[exchange] = deadline

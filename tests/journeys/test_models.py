@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import json
 import sys
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -104,6 +105,25 @@ async def test_a_recording_reaches_the_model_that_its_form_names_byte_by_byte(
     answered = await edge.request(HOST, "/v1/audio/speech", "POST", data=sent, headers=headers)
     assert answered.json["replica"].startswith("speak-1-")
     assert answered.json["sha256"] == hashlib.sha256(sent).hexdigest()
+
+
+async def test_all_that_openais_client_asks_reaches_the_model_it_names(edge: Edge, client: openai.AsyncOpenAI) -> None:
+    await edge.deploy(obedient("any", "wanted"), obedient("other", "unwanted"))
+    asked: dict[str, Any] = {
+        "chat.completions.with_raw_response.create": {"messages": HELLO},
+        "completions.with_raw_response.create": {"prompt": "x" * 200_000},
+        "embeddings.with_raw_response.create": {"input": ["a", "b"]},
+        "responses.with_raw_response.create": {"input": "x"},
+        "moderations.with_raw_response.create": {"input": "x"},
+        "audio.speech.with_raw_response.create": {"input": "x", "voice": "alloy"},
+        "audio.transcriptions.with_raw_response.create": {"file": ("a.wav", b"RIFF" * 30_000)},
+        "images.with_raw_response.generate": {"prompt": "a cat"},
+        "images.with_raw_response.edit": {"prompt": "a cat", "image": ("a.png", bytes(100_000), "image/png")},
+    }
+    for call, options in asked.items():
+        answer = await attrgetter(call)(client)(model="wanted", **options)
+        assert json.loads(answer.http_response.content)["replica"].startswith("any-1-"), call
+    assert edge.stamps("other-1", "start") == []
 
 
 async def test_a_compressed_body_is_looked_into_and_sent_on_as_it_came(edge: Edge) -> None:

@@ -38,6 +38,9 @@ def test_the_field_is_found_before_and_behind_a_file(parts: tuple[tuple[bytes, b
     [
         b"content-disposition:form-data;name=model",
         b'Content-Disposition: Form-Data; Name="model"\r\nContent-Type: text/plain; charset=utf-8',
+        MODEL + b"\r\nContent-Length: 9",
+        MODEL + b"\r\nContent-Type: text/plain\r\nContent-Transfer-Encoding: 8bit",
+        b'Content-Type: text/plain; charset=utf-8\r\nContent-Disposition: form-data; name="model"',
         b'Content-Disposition: form-data ; name="model"; ',
     ],
 )
@@ -125,6 +128,18 @@ def test_a_field_that_is_there_twice_or_is_no_plain_text_is_ambiguous(heads: tup
 )
 def test_in_what_could_be_cut_or_named_otherwise_nothing_is_found(data: bytes) -> None:
     assert named(data) is None
+
+
+@pytest.mark.parametrize(
+    "disposition",
+    [
+        b'form-data; name="file"; filename="speech.wav"; filename*=UTF-8\'\'speech.wav',
+        b"form-data; name=file; filename=speech.wav; filename*=utf-8''speech.wav",
+        b'form-data; name="file"; filename="r\xc3\xa9sum\xc3\xa9 (1); final.wav"',
+    ],
+)
+def test_a_file_may_be_named_in_all_the_ways_that_clients_do(disposition: bytes) -> None:
+    assert named(form((b"Content-Disposition: " + disposition, b"RIFF"), (MODEL, b"whisper-1"))) == "whisper-1"
 
 
 def test_another_field_is_not_the_one() -> None:

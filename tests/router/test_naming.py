@@ -97,8 +97,7 @@ async def staged() -> AsyncIterator[Staged]:
         await each.leave()
         assert each.client.ended == [each.asked]
         assert each.buffered == 0
-        each.clock.now += 1e6
-        each.proxy.sweep()
+        assert each.proxy.naming._awaited == {}
 
 
 def body(model: object, size: int = 0) -> bytes:
@@ -344,3 +343,39 @@ async def test_hosts_without_models_are_not_looked_into(staged: Staged) -> None:
     assert (stage.led_to, stage.asked.model) == ("plain", "")
     listing = await staged(line="GET /v1/models HTTP/1.1", services=(service(name="plain"),)).run()
     assert (listing.led_to, listing.wakes) == ("plain", ["plain-1"])
+
+
+def cut(data: bytes, size: int) -> list[bytes]:
+    return [data[at : at + size] for at in range(0, len(data), size)]
+
+
+BODIES = {
+    "small": body("small", 1000),
+    "twice": body("small", 1000)[:-1] + b', "model": "large"}',
+    "just a look": body("large", BUFFER - len(body("large"))),
+    "just a look, broken": body("large", BUFFER - len(body("large")) - 1) + b"}",
+    "one byte less": body("large", BUFFER - len(body("large")) - 1),
+    "one byte more": body("large", BUFFER - len(body("large")) + 1),
+    "broken behind the look": body("large", BUFFER) + b"}",
+    "twice, behind the look": body("large", BUFFER)[:-1] + b', "model": "small"}',
+    "named behind the look": b'{"prompt": "' + b"x" * BUFFER + b'", "model": "small"}',
+}
+
+
+@pytest.mark.parametrize("data", BODIES.values(), ids=BODIES)
+@pytest.mark.parametrize("coding", ["identity", "gzip"])
+async def test_how_a_body_is_read_does_not_depend_on_how_it_comes(staged: Staged, data: bytes, coding: str) -> None:
+    sent = gzip.compress(data) if coding == "gzip" else data
+    found = set()
+    for size in (len(sent), 40_000, 7001, 999):
+        for ends_apart in (True, False):
+            stage = await staged(CHUNKED, f"Content-Encoding: {coding}").run()
+            *pieces, last = cut(sent, size)
+            for piece in pieces:
+                await stage.come(piece)
+            await stage.come(last, whole=not ends_apart)
+            stage.body.finish()
+            await asyncio.sleep(0)
+            found.add(stage.led_to)
+    assert len(found) == 1
+    assert found < {"s", "l", "model_ambiguous", "model_required"}
