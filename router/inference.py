@@ -6,6 +6,7 @@ Sources: OpenAI's API reference (models); the V1 protocol, which is TensorFlow S
 
 from __future__ import annotations
 
+import re
 from enum import Enum, auto
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -25,6 +26,7 @@ _OPENAI = "/openai"
 _V1 = "/v1/models"
 _V2 = "/v2/models/"
 _TAIL = 5  # parts of a path behind a model's name, such as /versions/1/trace/setting
+_VERSION = re.compile("^/versions/[^/]+")
 _VERBS = (":predict", ":explain", "/infer", "/ready")
 
 
@@ -41,6 +43,7 @@ class Asked(Enum):
 
 
 _HEALTH = {"/v2/health/live": Asked.SERVER_LIVENESS, "/v2/health/ready": Asked.SERVER_READINESS}
+_OF_V2 = {"": Asked.METADATA, "/ready": Asked.READINESS}
 
 
 class Subject(NamedTuple):
@@ -62,10 +65,7 @@ def subject_of(path: bytes, names: Container[str]) -> Subject:
         return Subject(Asked.OTHER if tail else Asked.CARD, model)
     if text.startswith(_V2) and not openai:
         model, tail = _cut(text.removeprefix(_V2), names)
-        kinds = {"": Asked.METADATA, "/ready": Asked.READINESS}
-        version, _, rest = tail.removeprefix("/versions/").partition("/")
-        tail = (rest and f"/{rest}") if version and tail.startswith("/versions/") else tail
-        return Subject(kinds.get(tail, Asked.OTHER), model)
+        return Subject(_OF_V2.get(_VERSION.sub("", tail), Asked.OTHER), model)
     return Subject(Asked.OTHER if openai else _HEALTH.get(text, Asked.OTHER))
 
 

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from router.buffers import Buffers
     from router.exchange import Exchange
     from router.match import Models, Route
-    from router.ports import Clock
     from router.queue import Queue
     from router.request import Request
 
@@ -35,10 +34,9 @@ _PHASES = ("ready", "starting", "pending", "failing", "asleep")
 class Naming:
     """Finds the names of models. `queues` tell the state of theirs, `buffers` count the bodies that are awaited."""
 
-    def __init__(self, queues: Mapping[str, Queue], buffers: Buffers, clock: Clock) -> None:
+    def __init__(self, queues: Mapping[str, Queue], buffers: Buffers) -> None:
         self._queues = queues
         self._buffers = buffers
-        self._clock = clock
         self._awaited: dict[Exchange, float] = {}  # whose body's beginning still comes, with the deadline
         self._refused = 0
 

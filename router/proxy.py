@@ -38,7 +38,7 @@ class Proxy:
         self.pool = Pool(clock)
         self.counters = Counters(clock)
         self.admission = Admission(self.pool, waker, self.reassign, clock)
-        self.naming = Naming(self.admission.queues, self.admission.buffers, clock)
+        self.naming = Naming(self.admission.queues, self.admission.buffers)
         self.on_end: Callable[[Exchange], None] | None = None
         self.on_defect: Callable[[Exception], None] | None = None
         self._clock = clock
