@@ -160,6 +160,7 @@ async def test_a_header_that_says_otherwise_than_the_body_is_refused(staged: Sta
 async def test_two_models_in_a_body_are_refused_whatever_the_header_says(staged: Staged) -> None:
     stage = await staged(CHUNKED, NAMED).run(b'{"model": "large", "Model": "small"}')
     assert (stage.led_to, stage.told["error"]["param"]) == ("model_ambiguous", "model")
+    assert stage.proxy.counters.refusals == {"model_ambiguous": 1}
 
 
 async def test_a_request_that_names_no_model_is_told_how(staged: Staged) -> None:
@@ -300,6 +301,7 @@ async def test_the_list_tells_the_phase_of_each_model(staged: Staged) -> None:
     await stage.run()
     assert states(stage) == {"small": "pending", "large": "ready", "org/large": "ready"}
     assert b"Activator-Reason: models" in stage.client.got
+    assert stage.proxy.counters.refusals == {}
     assert stage.asked.status == 200
 
 
