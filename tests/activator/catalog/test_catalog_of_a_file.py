@@ -302,6 +302,7 @@ def test_values_reach_the_fields_they_are_meant_for() -> None:
         log_bytes=1 << 20,
         tls=UpstreamTls(ca=str(CA), name="m.example"),
         port=8000,
+        drain_timeout=60,
     )
 
 
@@ -328,6 +329,13 @@ def test_how_a_revision_is_run_is_its_own() -> None:
 def test_switches_of_a_service_reach_the_table() -> None:
     found = catalog(service(**{"show-revision": True, "tag-header": False})).table.services[0]
     assert (found.show_revision, found.tag_header) == (True, False)
+
+
+def test_the_models_of_a_service_reach_the_table() -> None:
+    found = catalog(service(models=["m", "org/m"], **{"sleeping-probes": "not-ready"})).table.services[0]
+    assert (found.models, found.sleeping_probes) == (("m", "org/m"), table.Probes.NOT_READY)
+    plain = catalog(small()).table.services[0]
+    assert (plain.models, plain.sleeping_probes) == ((), table.Probes.READY)
 
 
 def test_an_empty_file_of_services_is_an_empty_catalog() -> None:
