@@ -265,9 +265,11 @@ class Workload:
             self._desired = count.replicas
 
     def _woken(self, known: Count | None, count: Count) -> bool:
-        """Whether another edge has woken the model: all write under one name, and from zero every edge may."""
+        """Whether another edge has woken the model: from zero every edge may, and all write under one name. (An API
+        server need not tell who wrote by the scale subresource.)"""
         asleep = not self._desired and known is not None and not known.replicas
-        return asleep and count.replicas > 0 and self._around.manager in count.owners
+        ours = not count.owners or self._around.manager in count.owners
+        return asleep and ours and count.replicas > 0
 
     def _passive(self) -> bool:
         """Whether someone else decides: another edge leads, or another writer has its way."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -37,6 +38,19 @@ async def test_a_wake_in_the_turn_in_which_the_leader_puts_it_to_sleep_is_not_un
                 await asyncio.sleep(0.0001)
         stage.cluster.scale("good", 1, MANAGER)
         await asyncio.sleep(30)
+        assert (stage.replicas(), stage.scaler.replicas("good").desired) == (1, 1)
+
+
+async def test_a_wake_that_nobody_signed_is_taken_for_an_edges() -> None:
+    async with on_stage() as stage:
+        await asyncio.sleep(5)
+
+        def wake(item: dict[str, Any]) -> None:
+            item["spec"]["replicas"] = 1
+            item["metadata"].pop("managedFields", None)
+
+        stage.cluster.change("deployments", "good", wake)
+        await asyncio.sleep(5)
         assert (stage.replicas(), stage.scaler.replicas("good").desired) == (1, 1)
 
 
