@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from router.request import Request
+    from router.slots import Slots
 
 HELLO = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
 
@@ -89,16 +90,16 @@ class Connections(Pool):
         self.given = 0
         self.tried = 0
 
-    def take(self, endpoint: Endpoint, request: Request) -> Upstream | None:
+    def take(self, slots: Slots, request: Request) -> Upstream | None:
         return None
 
-    async def _connect(self, endpoint: Endpoint) -> Upstream:
+    async def _connect(self, slots: Slots) -> Upstream:
         self.tried += 1
         if self.delay:
             await asyncio.sleep(self.delay)
-        if endpoint.replica in self.refused:
+        if slots.endpoint.replica in self.refused:
             raise ConnectionRefusedError
-        return Upstream(endpoint, self.give, self.clock)
+        return Upstream(slots, self.give, self.clock)
 
     def give(self, upstream: Upstream) -> None:
         self.given += 1

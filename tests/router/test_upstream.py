@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from router.ports import Endpoint
+from router.queue import Queue
 from router.upstream import Upstream
-from tests.router.fakes import HELLO, Client, Clock, Transport, exchange, revision, service
+from tests.router.fakes import HELLO, Client, Clock, Transport, exchange, replicas, revision, service
 
 if TYPE_CHECKING:
     from router.exchange import Exchange
@@ -25,7 +25,11 @@ class Clogged(Client):
 
 def connected() -> tuple[Upstream, Transport, list[Upstream]]:
     given: list[Upstream] = []
-    upstream, transport = Upstream(Endpoint("r1", "192.0.2.1", 80), given.append, Clock()), Transport()
+    queue = Queue(revision(), lambda _: None, Clock())
+    queue.update(replicas(1), 0.0)
+    slots = queue.take()
+    assert slots is not None
+    upstream, transport = Upstream(slots, given.append, Clock()), Transport()
     upstream.connection_made(transport)
     return upstream, transport, given
 
