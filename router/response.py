@@ -215,10 +215,8 @@ class ResponseReader:
 def _own_lines(exchange: Exchange) -> bytes:
     """Return the header fields that the edge writes itself."""
     hold, upstream = exchange.dispatched - exchange.arrived, exchange.first_byte - exchange.dispatched
-    if hold < _ROUNDS_TO_ZERO:
-        lines = _TIMING_WARM % (upstream * 1000)
-    else:
-        lines = _TIMING % (hold * 1000, upstream * 1000)
+    warm = hold < _ROUNDS_TO_ZERO
+    lines = _TIMING_WARM % (upstream * 1000) if warm else _TIMING % (hold * 1000, upstream * 1000)
     if exchange.service.show_revision:
         lines += b"Activator-Revision: %s\r\n" % exchange.revision.name.encode()
     return lines

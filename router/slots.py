@@ -21,7 +21,8 @@ class Lender(Protocol):
 
 
 class Slots:
-    """What runs on one replica, and the connections to it. It outlives the replica's endpoint until its last request has ended."""
+    """What runs on one replica, and its idle connections. It outlives the replica's endpoint until its last request has
+    ended."""
 
     __slots__ = ("awaited", "endpoint", "idle", "lender", "running", "suspect_until")
 

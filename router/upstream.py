@@ -29,9 +29,9 @@ BROKE_SECONDS = 0.02
 
 
 class Upstream(asyncio.Protocol):
-    """A connection to the replica of `slots`. It carries one exchange at a time, each in a slot that was taken before and
-    within its context; at the end it gives itself back by `give`, and then the slot. `last_byte` is when it was last of
-    use (clock seconds)."""
+    """A connection to the replica of `slots`. It carries one exchange at a time, each in a slot that was taken before
+    and within its context, at the end of which it gives itself back by `give`, and then the slot. `last_byte` is when
+    it was last of use (clock seconds)."""
 
     __slots__ = (
         "_clock",
