@@ -170,7 +170,7 @@ class Admission:
             queue.release(slots)
             raise
         if exchange.failure is not None:
-            self._pool.give(upstream)
+            slots.idle.append(upstream)
             queue.release(slots)
             raise exchange.failure
         return upstream

@@ -76,11 +76,11 @@ class Counters:
                 self.refusals[exchange.reason] += 1
             return
         counters.demand.leave(now, exchange.tagged)
-        if exchange.reason == Reason.WAKE_LIMITED:
-            counters.demand.withdraw(exchange.arrived, now)
         counters.statuses[exchange.status] += 1
         if exchange.reason:
             counters.reasons[exchange.reason] += 1
+            if exchange.reason == Reason.WAKE_LIMITED:
+                counters.demand.withdraw(exchange.arrived, now)
         arrived, dispatched = exchange.arrived, exchange.dispatched
         counters.durations.observe(now - arrived)
         if dispatched:

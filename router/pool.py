@@ -20,13 +20,12 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT = 3.0
 REUSE_SECONDS = 2.0
 REUSE_UNSAFE_SECONDS = 1.0
-IDLE_PER_REPLICA = 512
 _SAFE = frozenset((b"GET", b"HEAD", b"OPTIONS"))
 
 
 class Pool:
-    """Connections to all replicas. Those that are idle are kept by their replica's slots, where a request that has one
-    finds them."""
+    """Connections to all replicas. Those that are idle are kept with their replica's slots, where a request that has a
+    slot finds them, and which they come back to by themselves."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -52,14 +51,6 @@ class Pool:
         self._connected.add(slots)
         return asyncio.get_running_loop().create_task(self._connect(slots))
 
-    def give(self, upstream: Upstream) -> None:
-        """Take a connection back, while its slot is still taken: to be reused if it is clean, else to be closed."""
-        idle = upstream.slots.idle
-        if upstream.usable and len(idle) < IDLE_PER_REPLICA:
-            idle.append(upstream)
-        else:
-            upstream.close()
-
     def sweep(self, now: float) -> None:
         """Close connections that have been idle for too long."""
         for slots in list(self._connected):
@@ -84,7 +75,7 @@ class Pool:
         name = (tls.name or endpoint.host) if tls is not None else None
         async with asyncio.timeout(CONNECT_TIMEOUT):
             _, upstream = await asyncio.get_running_loop().create_connection(
-                lambda: Upstream(slots, self.give, self._clock),
+                lambda: Upstream(slots, self._clock),
                 endpoint.host,
                 endpoint.port,
                 ssl=context,

@@ -19,24 +19,24 @@ from router.response import BadResponse, ResponseReader
 from router.tunnel import Tunnel
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable
 
     from router.exchange import Exchange
     from router.ports import Clock
     from router.slots import Slots
 
 BROKE_SECONDS = 0.02
+IDLE_PER_REPLICA = 512
 
 
 class Upstream(asyncio.Protocol):
     """A connection to the replica of `slots`. It carries one exchange at a time, each in a slot that was taken before
-    and within its context, at the end of which it gives itself back by `give`, and then the slot. `last_byte` is when
-    it was last of use (clock seconds)."""
+    and within its context; at the end of that it joins the idle ones if it may be used again, else closes, and the slot
+    is free. `last_byte` is when it was last of use (clock seconds)."""
 
     __slots__ = (
         "_clock",
         "_exchange",
-        "_give",
         "_paused",
         "_reader",
         "_transport",
@@ -45,11 +45,10 @@ class Upstream(asyncio.Protocol):
         "usable",
     )
 
-    def __init__(self, slots: Slots, give: Callable[[Upstream], None], clock: Clock) -> None:
+    def __init__(self, slots: Slots, clock: Clock) -> None:
         self.slots = slots
         self.last_byte = 0.0
         self.usable = True
-        self._give = give
         self._clock = clock
         self._paused = False
         self._exchange: Exchange | None = None
@@ -72,7 +71,10 @@ class Upstream(asyncio.Protocol):
                 slots.lender.avoid(slots, BROKE_SECONDS)
         if self._paused:
             self.resume_reading()
-        self._give(self)
+        if self.usable and len(slots.idle) < IDLE_PER_REPLICA:
+            slots.idle.append(self)
+        else:
+            self.close()
         slots.lender.release(slots)
 
     def carry(self, exchange: Exchange) -> Awaitable[None]:

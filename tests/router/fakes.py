@@ -87,8 +87,13 @@ class Connections(Pool):
         self.clock = clock
         self.refused: set[str] = set()
         self.delay = 0.0
-        self.given = 0
         self.tried = 0
+        self.made: list[Upstream] = []
+
+    @property
+    def idle(self) -> int:
+        """How many connections may be used again."""
+        return sum(upstream in upstream.slots.idle for upstream in self.made)
 
     def take(self, slots: Slots, request: Request) -> Upstream | None:
         return None
@@ -99,10 +104,10 @@ class Connections(Pool):
             await asyncio.sleep(self.delay)
         if slots.endpoint.replica in self.refused:
             raise ConnectionRefusedError
-        return Upstream(slots, self.give, self.clock)
-
-    def give(self, upstream: Upstream) -> None:
-        self.given += 1
+        upstream = Upstream(slots, self.clock)
+        upstream.connection_made(Transport())
+        self.made.append(upstream)
+        return upstream
 
 
 def request(line: str = "GET / HTTP/1.1", *fields: str, host: str = "a.example") -> Request:

@@ -23,26 +23,25 @@ class Clogged(Client):
     upstream: Upstream | None = None
 
 
-def connected() -> tuple[Upstream, Transport, list[Upstream]]:
-    given: list[Upstream] = []
+def connected() -> tuple[Upstream, Transport]:
     queue = Queue(revision(), lambda _: None, Clock())
     queue.update(replicas(1), 0.0)
     slots = queue.take()
     assert slots is not None
-    upstream, transport = Upstream(slots, given.append, Clock()), Transport()
+    upstream, transport = Upstream(slots, Clock()), Transport()
     upstream.connection_made(transport)
-    return upstream, transport, given
+    return upstream, transport
 
 
 async def test_a_connection_whose_last_bytes_came_too_fast_is_read_on_when_it_is_given_back() -> None:
-    upstream, transport, given = connected()
+    upstream, transport = connected()
     client = Clogged()
     client.upstream = upstream
     asked = exchange(client=client)
     asked.assign(service(), revision(), tagged=False)
     asked.run(carried(upstream, asked))
     upstream.data_received(HELLO)
-    assert (given, transport.reading, upstream.usable) == ([upstream], True, True)
+    assert (upstream.slots.idle, transport.reading, upstream.usable) == ([upstream], True, True)
 
 
 async def carried(upstream: Upstream, asked: Exchange) -> None:
