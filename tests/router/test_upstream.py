@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from router.pool import Pool
 from router.queue import Queue
 from router.upstream import Upstream
-from tests.router.fakes import HELLO, Client, Clock, Transport, exchange, replicas, revision, service
+from tests.router.fakes import HELLO, Client, Clock, Transport, exchange, replicas, request, revision, service
 
 if TYPE_CHECKING:
     from router.exchange import Exchange
@@ -42,6 +43,20 @@ async def test_a_connection_whose_last_bytes_came_too_fast_is_read_on_when_it_is
     asked.run(carried(upstream, asked))
     upstream.data_received(HELLO)
     assert (upstream.slots.idle, transport.reading, upstream.usable) == ([upstream], True, True)
+
+
+async def test_a_request_counts_as_sent_when_its_connection_was_taken() -> None:
+    upstream, _ = connected()
+    clock = Clock()
+    pool = Pool(clock)
+    upstream.slots.idle.append(upstream)
+    clock.now += 1.5
+    assert pool.take(upstream.slots, request()) is upstream
+    asked = exchange()
+    asked.assign(service(), revision(), tagged=False)
+    asked.run(carried(upstream, asked))
+    assert asked.dispatched == clock.now
+    upstream.data_received(HELLO)
 
 
 async def carried(upstream: Upstream, asked: Exchange) -> None:
