@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
+    from activator.catalog.model import Catalog
     from activator.scalers.base import ReplicaSet
     from activator.settings.places import Address
     from activator.settings.schema import Settings
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
     from router.exchange import Exchange
 
 SWEEP_SECONDS = 0.25
-WATCH_SECONDS = 1.0
+WATCH_SECONDS = 0.05
 FIXED = ("listen", "listen_plain", "admin", "scaler", "state_dir", "log_dir")
 
 
@@ -62,6 +63,7 @@ class Edge:
         self._stopping = asyncio.Event()
         self._died = False
         self._reloading = asyncio.Lock()
+        self._reload_waits = False
         clock = time.monotonic
         self._proxy = Proxy(self, clock)
         self._scaler: ProcessScaler | MemoryScaler = (
@@ -103,20 +105,26 @@ class Edge:
         return not self._died
 
     async def reload(self) -> None:
-        """Read the file again and serve by it; when it has errors, say so and go on as before."""
+        """Read the file again and serve by it; when it has errors, say so and go on as before. Who asks while one waits
+        to read it need not wait as well."""
+        if self._reload_waits:
+            return
+        self._reload_waits = True
         async with self._reloading:  # what was read last must be applied last
+            self._reload_waits = False
             await self._reload()
 
     async def _reload(self) -> None:
         self._watched.read()
         try:
-            settings = await asyncio.to_thread(load, self._path)
-            self._apply(settings)
+            settings, catalog = await asyncio.to_thread(_read, self._path)
+            self._apply(settings, catalog)
         except (SettingsError, CertificateError) as error:
             self._insight.reload_failures += 1
             self._insight.config_valid = False
             problems = error.problems if isinstance(error, SettingsError) else [error]
             self._log.error("configuration refused", problems=[str(problem) for problem in problems])
+            self._watched.follow_also(error.files if isinstance(error, SettingsError) else files_of(settings))
             self._tls.renew()
             return
         self._insight.reloads += 1
@@ -132,7 +140,7 @@ class Edge:
         if isinstance(self._scaler, ProcessScaler):
             await self._scaler.start()
         self._savings.restore_usage()
-        self._apply(settings)
+        self._apply(settings, build(settings))
         listen, plain, admin = settings.listen, settings.listen_plain, settings.admin
         port = await _open(self._open_edge, listen, "listen")
         more = {}
@@ -166,13 +174,12 @@ class Edge:
     def _stop(self) -> None:
         self._stopping.set()
 
-    def _apply(self, settings: Settings) -> None:
-        """Serve by `settings` from this loop turn on."""
+    def _apply(self, settings: Settings, catalog: Catalog) -> None:
+        """Serve by `settings`, of which `catalog` was made, from this loop turn on."""
         self._tls.take(settings)
         self._watched.follow((self._path, *files_of(settings)))
         for warning in warnings(settings, time.time()):
             self._log.warning("configuration", warning=warning)
-        catalog = build(settings)
         self._listener.policy.ids = self._ids if settings.request_ids else None
         self._listener.policy.trusts = within(settings.trusted_hops)
         self._proxy.on_end = self._ended if settings.access_log else None
@@ -222,6 +229,12 @@ class Edge:
         self._insight.defects += 1
         self._log.error("a background task died, the edge stops", task=task, exc_info=error)
         self._stop()
+
+
+def _read(path: Path) -> tuple[Settings, Catalog]:
+    """Return what a file says, and what is made of it."""
+    settings = load(path)
+    return settings, build(settings)
 
 
 async def _open(listen: Callable[[str, int], Awaitable[int]], address: Address, key: str) -> int:

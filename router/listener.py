@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from router.tls import Certificates
 
 LOOK_SECONDS = 0.5  # between looks for clients that left unseen
+PART_SECONDS = 0.0005  # of a sweep, for which everybody waits
 
 
 class Listener:
@@ -43,6 +44,7 @@ class Listener:
         self._all_idle = asyncio.Event()
         self.loop = asyncio.get_running_loop()
         self._looked = 0.0
+        self._unswept: list[Connection] = []
 
     @property
     def connections(self) -> set[Connection]:
@@ -60,15 +62,28 @@ class Listener:
         return await self.servers.open(lambda: Connection(self), host, port, certificates)
 
     def sweep(self, now: float) -> None:
-        """Check the clocks of all connections."""
+        """Check the clocks of all connections: a part now, the rest in the next turns of the loop, so that requests go
+        in between."""
         self.door.sweep(now)
-        everyone = self.connections | self.busy
-        for connection in everyone:
-            connection.check_clocks(now)
-        if now - self._looked >= LOOK_SECONDS:
+        if self._unswept:
+            return
+        look = now - self._looked >= LOOK_SECONDS
+        if look:
             self._looked = now
-            for connection in everyone:
+        self._unswept = list(self.connections | self.busy)
+        self._sweep_part(now, look)
+
+    def _sweep_part(self, now: float, look: bool) -> None:
+        until = self.clock() + PART_SECONDS
+        while self._unswept and self.clock() < until:
+            connection = self._unswept.pop()
+            if connection.lost and connection not in self.busy:
+                continue
+            connection.check_clocks(now)
+            if look:
                 connection.look_for_client()
+        if self._unswept:
+            self.loop.call_soon(self._sweep_part, now, look)
 
     async def drain(self, seconds: float) -> None:
         """Accept nothing more, let what runs end within `seconds`, then answer or cut the rest."""

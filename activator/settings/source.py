@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 20
 
+_TOO_DEEP = "nested too deep"
 _ALIAS = "aliases (*name) are not supported"
 _PREFIX = "tag:yaml.org,2002:"
 _SCALARS: dict[str, Callable[[str], Any]] = {
@@ -141,7 +142,7 @@ def _value(source: Source, events: Iterator[Any], event: Any, at: Location) -> A
     if isinstance(event, yaml.AliasEvent):
         raise _refused(_ALIAS, event)
     if len(at) >= MAX_DEPTH:
-        raise _refused("nested too deep", event)
+        raise _refused(_TOO_DEEP, event)
     source.lines.setdefault(at, event.start_mark.line + 1)
     tag = event.tag
     kind = tag.removeprefix(_PREFIX) if tag else ""
@@ -200,6 +201,8 @@ def _pass_over(events: Iterator[Any], event: Any) -> None:
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if not depth:
             return
+        if depth > MAX_DEPTH:
+            raise _refused(_TOO_DEEP, event)
         event = next(events)
 
 
