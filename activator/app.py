@@ -18,8 +18,8 @@ from activator.edge_tls import EdgeTls
 from activator.insight import Insight
 from activator.journal import Journal
 from activator.loop import Loop
+from activator.metering import Metering
 from activator.savings import Savings
-from activator.scalers.base import Phase
 from activator.scalers.memory import MemoryScaler
 from activator.scalers.process import ProcessScaler
 from activator.settings.load import load
@@ -83,7 +83,8 @@ class Edge:
         self._proxy.on_defect = self._defect
         self._journal = Journal(self._log)
         self._loop.on_change = self._journal.changed
-        self._loop.on_period = self._period
+        self._metering = Metering(self._ledger, self._proxy.in_flight)
+        self._loop.on_period = lambda seconds: self._metering.period(seconds, time.time())
         self._scaler.subscribe(self._saw)
 
     def wake(self, revision: str) -> None:
@@ -184,8 +185,10 @@ class Edge:
         self._listener.policy.trusts = within(settings.trusted_hops)
         self._proxy.on_end = self._ended if settings.access_log else None
         self._insight.services = catalog.table.services
+        self._insight.expiries = self._tls.expiries
         self._proxy.replace_table(catalog.table)
         self._listener.limit(catalog.table.limits)
+        self._metering.declare({name: plan.service for name, plan in catalog.plans.items()})
         self._loop.configure(catalog.plans)
 
     async def _sweep(self) -> None:
@@ -201,18 +204,10 @@ class Edge:
             if self._watched.changed():
                 await self.reload()
 
-    def _period(self, seconds: float) -> None:
-        """Add the last `seconds` to the usage ledger."""
-        wall = time.time()
-        for name, revision in self._loop.revisions.items():
-            replicas, busy = self._scaler.replicas(name).replicas, self._proxy.in_flight(name)
-            running = sum(replica.phase is not Phase.PENDING for replica in replicas)
-            idle = sum(replica.phase is Phase.READY and replica.name not in busy for replica in replicas)
-            self._ledger.add((revision.plan.service, name), (running, idle), seconds, wall)
-
     def _saw(self, replicas: ReplicaSet) -> None:
         self._insight.cold_starts.see(replicas, time.monotonic())
         self._journal.saw(replicas)
+        self._metering.saw(replicas)
 
     def _ended(self, exchange: Exchange) -> None:
         logs.access(self._log, exchange, time.monotonic())

@@ -6,6 +6,7 @@ import asyncio
 import shutil
 import ssl
 import sys
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -86,6 +87,7 @@ async def test_a_certificate_is_renewed_while_a_connection_stays_up(serve: Serve
     assert (await caller.ask())[0] == 200
     assert caller.certificate == shown("a")
     assert await edge.metric("activator_config_valid") == 1
+    assert await edge.metric("activator_certificate_not_after_seconds") > time.time()
     caller.close()
 
 
