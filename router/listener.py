@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
+from router.arrival import Arrival
 from router.connection import Connection
 from router.door import Door
 from router.origin import Policy
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from router.ports import Clock
     from router.tls import Certificates
 
+HANDSHAKE_SECONDS = 10.0
 LOOK_SECONDS = 0.5  # between looks for clients that left unseen
 PART_SECONDS = 0.0005  # of a sweep, for which everybody waits
 
@@ -37,6 +39,7 @@ class Listener:
         self.refused = refused
         self.policy = Policy()
         self.servers = Servers()
+        self.handshake = HANDSHAKE_SECONDS  # for a client to agree on TLS
         self.draining = False
         self.door = Door(clock, refused)
         self.limits = EdgeLimits()
@@ -48,8 +51,8 @@ class Listener:
 
     @property
     def connections(self) -> set[Connection]:
-        """All connections that are open."""
-        return cast("set[Connection]", set(self.door.guests))
+        """All connections that are open, without those that have yet to agree on TLS."""
+        return {guest for guest in self.door.guests if isinstance(guest, Connection)}
 
     def limit(self, limits: EdgeLimits) -> None:
         """Take new bounds; what is open stays open."""
@@ -58,8 +61,10 @@ class Listener:
 
     async def open(self, host: str, port: int, certificates: Certificates | None = None) -> int:
         """Listen, by TLS if there are certificates, and return the port. OSError when the address is in use."""
-        self.policy.certificates = certificates or self.policy.certificates
-        return await self.servers.open(lambda: Connection(self), host, port, certificates)
+        if certificates is None:
+            return await self.servers.open(lambda: Connection(self), host, port)
+        self.policy.certificates = certificates
+        return await self.servers.open(lambda: Arrival(self, certificates), host, port)
 
     def sweep(self, now: float) -> None:
         """Check the clocks of all connections: a part now, the rest in the next turns of the loop, so that requests go
@@ -89,8 +94,11 @@ class Listener:
         """Accept nothing more, let what runs end within `seconds`, then answer or cut the rest."""
         self.draining = True
         self.servers.close()
-        for connection in list(self.connections):
-            connection.retire()
+        for guest in list(self.door.guests):
+            if isinstance(guest, Connection):
+                guest.retire()
+            else:
+                guest.evict()
         self.check_drained()
         try:
             async with asyncio.timeout(seconds):
