@@ -169,6 +169,17 @@ async def test_one_that_released_while_it_renewed_does_not_come_back() -> None:
 
 
 @pytest.mark.looptime
+async def test_one_that_is_released_while_it_waits_to_renew_does_not_come_back() -> None:
+    async with edges("a") as (api, (a,)):
+        await seconds(11)
+        api.delay = 3
+        await a.election.release()
+        api.delay = 0
+        await seconds(30)
+        assert (api.holder, a.leads, a.task.done()) == ("", False, True)
+
+
+@pytest.mark.looptime
 async def test_who_does_not_lead_has_nothing_to_release() -> None:
     async with edges("a", "b") as (api, (_, b)):
         await seconds(5)
