@@ -293,6 +293,38 @@ def test_an_empty_or_odd_lease_is_free(spec: dict[str, Any] | None) -> None:
     assert candidate.claim(lease, "models", "x", 1e9)["spec"]["holderIdentity"] == "a"
 
 
+def held(holder: str, version: str = "1") -> Lease:
+    spec = {"holderIdentity": holder, "leaseDurationSeconds": 15}
+    return {"metadata": {"resourceVersion": version}, "spec": spec}
+
+
+def leader(now: float) -> Candidate:
+    candidate = Candidate("a")
+    candidate.look(None, now)
+    candidate.wrote(held("a"), now, now)
+    assert candidate.leads(now)
+    return candidate
+
+
+def test_the_deadline_counts_from_before_the_renewal_was_sent() -> None:
+    candidate = Candidate("a")
+    candidate.wrote(held("a"), sent=100.0, now=109.0)
+    assert candidate.leads(100.0 + RENEW_DEADLINE - 0.1)
+    assert not candidate.leads(100.0 + RENEW_DEADLINE)
+
+
+def test_one_that_reads_that_another_holds_the_lease_leads_no_more() -> None:
+    candidate = leader(100.0)
+    assert not candidate.look(held("b", "2"), 101.0)
+    assert not candidate.leads(101.0)
+
+
+def test_one_that_finds_no_lease_leads_no_more_until_it_has_a_new_one() -> None:
+    candidate = leader(100.0)
+    assert candidate.look(None, 101.0)
+    assert not candidate.leads(101.0)
+
+
 @settings(max_examples=300, deadline=None)
 @given(
     st.lists(
