@@ -87,7 +87,7 @@ async def used(parts: Parts) -> None:
     await parts.ask("nobody.example")
     await parts.ask()
     parts.now += 2.0
-    parts.proxy.admission.queues["m-1"].refuse(lambda: EdgeError(Reason.QUEUE_FULL, "Full."))
+    parts.proxy.queues["m-1"].refuse(lambda: EdgeError(Reason.QUEUE_FULL, "Full."))
     await asyncio.sleep(0.01)
     parts.ledger.add(("m", "m-1"), (1, 1), 2.0, parts.wall())
     parts.insight.expiries = lambda: {"/etc/edge/tls.pem": 1.8e9}
