@@ -6,7 +6,6 @@ Only this module knows all parts, and only here a scaler has a name.
 from __future__ import annotations
 
 import asyncio
-import random
 import signal
 import time
 from typing import TYPE_CHECKING
@@ -14,23 +13,21 @@ from typing import TYPE_CHECKING
 from activator import logs
 from activator.admin import Admin
 from activator.catalog.file import build
-from activator.edge_tls import EdgeTls
+from activator.front import Alone, Front
 from activator.insight import Insight
 from activator.journal import Journal
 from activator.loop import Loop
 from activator.metering import Metering
+from activator.peers.crew import Crew
 from activator.savings import Savings
 from activator.scalers.memory import MemoryScaler
 from activator.scalers.process import ProcessScaler
 from activator.settings.load import load
-from activator.settings.places import within
 from activator.settings.problems import SettingsError
 from activator.settings.tls_checks import files_of, warnings
+from activator.terms import terms_of
 from activator.usage import Ledger
 from activator.watched import Watched
-from router.ids import Ids
-from router.listener import Listener
-from router.proxy import Proxy
 from router.tasks import Tasks
 from router.tls import CertificateError
 from router.tuning import tune
@@ -43,12 +40,10 @@ if TYPE_CHECKING:
     from activator.scalers.base import ReplicaSet
     from activator.settings.places import Address
     from activator.settings.schema import Settings
-    from router.errors import EdgeError
-    from router.exchange import Exchange
 
 SWEEP_SECONDS = 0.25
 WATCH_SECONDS = 0.05
-FIXED = ("listen", "listen_plain", "admin", "scaler", "state_dir", "log_dir")
+FIXED = ("listen", "listen_plain", "admin", "workers", "scaler", "state_dir", "log_dir")
 
 
 class Edge:
@@ -65,25 +60,24 @@ class Edge:
         self._reloading = asyncio.Lock()
         self._reload_waits = False
         clock = time.monotonic
-        self._proxy = Proxy(self, clock)
-        self._scaler: ProcessScaler | MemoryScaler = (
-            ProcessScaler(self._proxy, clock=clock, log_dir=settings.log_dir)
-            if settings.scaler == "process"
-            else MemoryScaler(self._proxy, clock=clock)
+        self._front: Front = (
+            Crew(settings.workers, self, clock, self._log) if settings.workers > 1 else Alone(self, clock, self._log)
         )
-        self._loop = Loop(self._proxy, self._scaler, clock)
+        router = self._front.router
+        self._scaler: ProcessScaler | MemoryScaler = (
+            ProcessScaler(router, clock=clock, log_dir=settings.log_dir)
+            if settings.scaler == "process"
+            else MemoryScaler(router, clock=clock)
+        )
+        self._loop = Loop(router, self._scaler, clock)
         self._ledger = Ledger()
         self._savings = Savings(settings.state_dir, (self._loop, self._ledger), time.time, self._log)
-        self._listener = Listener(self._proxy.serve, clock, self._refused)
-        self._ids = Ids(random.Random().getrandbits)
-        self._tls = EdgeTls()
-        parts = (self._proxy, self._loop, self._scaler, self._ledger)
-        self._insight = Insight(parts, clock, lambda: len(self._listener.door.guests))
+        self._insight = Insight((router, self._loop, self._scaler, self._ledger), clock, self._front.health)
+        self._insight.expiries = self._front.expiries
         self._admin = Admin(self._insight, time.time)
-        self._proxy.on_defect = self._defect
         self._journal = Journal(self._log)
         self._loop.on_change = self._journal.changed
-        self._metering = Metering(self._ledger, self._proxy.in_flight)
+        self._metering = Metering(self._ledger, router.in_flight)
         self._loop.on_period = lambda seconds: self._metering.period(seconds, time.time())
         self._scaler.subscribe(self._saw)
 
@@ -126,7 +120,7 @@ class Edge:
             problems = error.problems if isinstance(error, SettingsError) else [error]
             self._log.error("configuration refused", problems=[str(problem) for problem in problems])
             self._watched.follow_also(error.files if isinstance(error, SettingsError) else files_of(settings))
-            self._tls.renew()
+            self._front.renew()
             return
         self._insight.reloads += 1
         self._insight.config_valid = True
@@ -143,10 +137,8 @@ class Edge:
         self._savings.restore_usage()
         self._apply(settings, build(settings))
         listen, plain, admin = settings.listen, settings.listen_plain, settings.admin
-        port = await _open(self._open_edge, listen, "listen")
-        more = {}
-        if plain is not None:
-            more["plain"] = f"{plain.host}:{await _open(self._listener.open, plain, 'listen-plain')}"
+        ports = await self._front.open(settings)
+        more = {} if plain is None else {"plain": f"{plain.host}:{ports['listen-plain']}"}
         admin_port = await _open(self._admin.open, admin, "admin")
         self._savings.restore()
         self._tasks.spawn(self._loop.run(), "loop")
@@ -155,20 +147,17 @@ class Edge:
         self._tasks.spawn(self._watch(), "watch")
         tune()
         self._insight.ready = True
-        self._log.info("serving", listen=f"{listen.host}:{port}", **more, admin=f"{admin.host}:{admin_port}")
-
-    async def _open_edge(self, host: str, port: int) -> int:
-        return await self._listener.open(host, port, self._tls.certificates if self._settings.tls else None)
+        self._log.info("serving", listen=f"{listen.host}:{ports['listen']}", **more, admin=f"{admin.host}:{admin_port}")
 
     async def _end(self) -> None:
         served, self._insight.ready = self._insight.ready, False
         self._log.info("draining", seconds=self._settings.drain_timeout)
-        await self._listener.drain(self._settings.drain_timeout)
+        await self._front.drain(self._settings.drain_timeout)
         if served:
             self._savings.save()
         await self._tasks.close()
         await self._scaler.close(drain=0)
-        self._proxy.pool.close()
+        self._front.close()
         await self._admin.close()
         self._log.info("stopped")
 
@@ -177,25 +166,18 @@ class Edge:
 
     def _apply(self, settings: Settings, catalog: Catalog) -> None:
         """Serve by `settings`, of which `catalog` was made, from this loop turn on."""
-        self._tls.take(settings)
+        self._front.take(terms_of(settings, catalog.table))
         self._watched.follow((self._path, *files_of(settings)))
         for warning in warnings(settings, time.time()):
             self._log.warning("configuration", warning=warning)
-        self._listener.policy.ids = self._ids if settings.request_ids else None
-        self._listener.policy.trusts = within(settings.trusted_hops)
-        self._proxy.on_end = self._ended if settings.access_log else None
         self._insight.services = catalog.table.services
-        self._insight.expiries = self._tls.expiries
-        self._proxy.replace_table(catalog.table)
-        self._listener.limit(catalog.table.limits)
         self._metering.declare({name: plan.service for name, plan in catalog.plans.items()})
         self._loop.configure(catalog.plans)
 
     async def _sweep(self) -> None:
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
-            self._proxy.sweep()
-            self._listener.sweep(time.monotonic())
+            self._front.sweep()
 
     async def _watch(self) -> None:
         """Reload when the file or one that it names changes."""
@@ -208,16 +190,6 @@ class Edge:
         self._insight.cold_starts.see(replicas, time.monotonic())
         self._journal.saw(replicas)
         self._metering.saw(replicas)
-
-    def _ended(self, exchange: Exchange) -> None:
-        logs.access(self._log, exchange, time.monotonic())
-
-    def _refused(self, refusal: EdgeError) -> None:
-        self._proxy.counters.refusals[refusal.reason] += 1
-
-    def _defect(self, error: Exception) -> None:
-        self._insight.defects += 1
-        self._log.error("defect", exc_info=error)
 
     def _failed(self, task: str, error: BaseException) -> None:
         self._died = True

@@ -65,9 +65,14 @@ class Demand:
     def collect(self, now: float) -> tuple[float, int]:
         """Return (average concurrency, arrivals) since the last call, and begin a new period."""
         period = now - self._started
-        area = max(0.0, self._area + period * self.now_open)
-        average = area / period if period > 0 else float(self.now_open)
+        area, arrivals = self.take(now)
+        return (area / period if period > 0 else float(self.now_open)), arrivals
+
+    def take(self, now: float) -> tuple[float, int]:
+        """Return (the integral of concurrency in request-seconds, arrivals) since the last call, and begin a new
+        period."""
+        area = max(0.0, self._area + (now - self._started) * self.now_open)
         arrivals = self.arrivals
         self._area, self.arrivals = 0.0, 0
         self._started = now
-        return average, arrivals
+        return area, arrivals

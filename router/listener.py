@@ -9,11 +9,12 @@ from router.arrival import Arrival
 from router.connection import Connection
 from router.door import Door
 from router.origin import Policy
-from router.servers import Servers
+from router.servers import Servers, bind
 from router.table import EdgeLimits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    import socket
+    from collections.abc import Callable, Coroutine, Sequence
 
     from router.errors import EdgeError
     from router.exchange import Exchange
@@ -61,10 +62,19 @@ class Listener:
 
     async def open(self, host: str, port: int, certificates: Certificates | None = None) -> int:
         """Listen, by TLS if there are certificates, and return the port. OSError when the address is in use."""
+        """Listen, by TLS if there are certificates, and return the port. OSError when the address is in use."""
+        sockets = bind(host, port)
+        await self.serve_on(sockets, certificates)
+        bound: int = sockets[0].getsockname()[1]
+        return bound
+
+    async def serve_on(self, sockets: Sequence[socket.socket], certificates: Certificates | None = None) -> None:
+        """Accept clients of sockets that listen, by TLS if there are certificates."""
         if certificates is None:
-            return await self.servers.open(lambda: Connection(self), host, port)
-        self.policy.certificates = certificates
-        return await self.servers.open(lambda: Arrival(self, certificates), host, port)
+            await self.servers.open(lambda: Connection(self), sockets)
+        else:
+            self.policy.certificates = certificates
+            await self.servers.open(lambda: Arrival(self, certificates), sockets)
 
     def sweep(self, now: float) -> None:
         """Check the clocks of all connections: a part now, the rest in the next turns of the loop, so that requests go

@@ -113,6 +113,10 @@ class Proxy:
         known = revision in self.counters.revisions and revision in self.queues
         return self._stats(revision, 0.0, 0) if known else RevisionStats()
 
+    def settled(self, revision: str, then: Callable[[str], None]) -> bool:  # noqa: ARG002
+        """Tell whether `look` sees every open request: in one process it does. Else `then` would be called later."""
+        return True
+
     def restore(self, revision: str, idle_since: float | None, tagged_since: float | None) -> None:
         """Continue the idle clocks of `revision` from an earlier run (clock seconds, None = never had a request)."""
         counters = self.counters.revisions.get(revision)

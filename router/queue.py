@@ -73,6 +73,8 @@ class Queue:
     """Admission to one revision. `held` and `held_bytes` are what waits; times are clock seconds. `wake` asks for
     capacity when there is none at all."""
 
+    slots_type: type[Slots] = Slots
+
     def __init__(self, revision: Revision, wake: Callable[[str], None], clock: Clock) -> None:
         self.revision = revision
         self._wake = wake
@@ -91,7 +93,9 @@ class Queue:
         """Replace the capacity snapshot, send on those who can go, and refuse all when starts keep failing."""
         self.replicas = replicas
         known = self._leaving | self._slots
-        self._slots = {endpoint: known.get(endpoint) or Slots(endpoint, self) for endpoint in replicas.endpoints}
+        self._slots = {
+            endpoint: known.get(endpoint) or self.slots_type(endpoint, self) for endpoint in replicas.endpoints
+        }
         self._leaving = {
             endpoint: slots for endpoint, slots in known.items() if slots.running and endpoint not in self._slots
         }
