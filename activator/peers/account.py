@@ -69,7 +69,8 @@ class Account:
 
 
 class Claim(Driven):
-    """A claim that waits in a queue, as an exchange would."""
+    """A claim that waits in a queue, as an exchange would. What ends the wait is told at once: before any snapshot that
+    takes the granted replica away."""
 
     __slots__ = ("_account", "_message", "arrived", "failure", "size")
 
@@ -80,6 +81,10 @@ class Claim(Driven):
         self._waits = False
         self._message = message
         self._account = account
+
+    def wake(self) -> None:
+        """End the wait now."""
+        self.resume()
 
     async def hold(self, queue: Queue, now: float) -> None:
         """Wait in `queue`, in the order in which requests arrived at any process, and tell how it ended."""

@@ -54,46 +54,42 @@ class Waiting:
 
 
 class Claimer:
-    """The claims of all revisions. `send` takes what is to be told the owner."""
+    """The claims of all revisions. `send` takes what is to be told the owner; `report` tells it what was counted of a
+    revision."""
 
-    def __init__(self, send: Callable[[m.ToOwner], None]) -> None:
+    def __init__(self, send: Callable[[m.ToOwner], None], clock: Clock) -> None:
         self.send = send
+        self.report: Callable[[str], None] = lambda _: None
         self.waiting: dict[int, Waiting] = {}
-        self.queues: WeakValueDictionary[str, ClaimQueue] = WeakValueDictionary()
         self.orphaned = False
+        self._clock = clock
+        self._queues: WeakValueDictionary[str, ClaimQueue] = WeakValueDictionary()
 
     def make_queue(self, revision: Revision, wake: Callable[[str], None], clock: Clock) -> Queue:  # noqa: ARG002
         """Return the queue of a revision. The owner does the waking."""
-        queue = self.queues[revision.name] = ClaimQueue(revision, self, clock)
+        queue = self._queues[revision.name] = ClaimQueue(revision, self, clock)
         return queue
 
     def wake(self, revision: str) -> None:
         """Say that a request comes for a revision without a replica."""
         self.send(m.Poke(revision))
 
-    def grant(self, message: m.Grant) -> None:
-        """Hand a slot to who claimed it, or back if nobody waits any more."""
-        waiting = self.waiting.pop(message.claim, None)
-        slots = waiting.queue.granted(message.replica) if waiting is not None else None
-        if waiting is None or slots is None:
-            self.send(m.Release(message.revision, message.replica))
-        if waiting is not None:
-            waiting.slots = slots
-            waiting.exchange.wake()
-
-    def refuse(self, message: m.Refuse) -> None:
-        """Answer who claimed with the owner's error."""
-        waiting = self.waiting.pop(message.claim, None)
-        if waiting is not None:
-            reason = Reason(message.reason)
-            error = EdgeError(reason, message.message, retry_after=message.retry_after, detail=message.detail)
-            waiting.exchange.fail(error)
-
-    def move(self, message: m.Move) -> None:
-        """Have who claimed look for another revision."""
-        waiting = self.waiting.pop(message.claim, None)
-        if waiting is not None:
-            waiting.exchange.wake()
+    def hear(self, message: m.ToClaimer) -> None:
+        """Take an answer to a claim, or a snapshot; other messages are not for this."""
+        match message:
+            case m.Grant():
+                self._grant(message)
+            case m.Refuse():
+                error = EdgeError(
+                    Reason(message.reason), message.message, retry_after=message.retry_after, detail=message.detail
+                )
+                if (waiting := self.waiting.pop(message.claim, None)) is not None:
+                    waiting.exchange.fail(error)
+            case m.Move():
+                if (waiting := self.waiting.pop(message.claim, None)) is not None:
+                    waiting.exchange.wake()
+            case m.Snapshot():
+                self._apply(message)
 
     def lose_owner(self) -> None:
         """Answer all claims, and those to come: the owner is gone."""
@@ -103,8 +99,29 @@ class Claimer:
 
     def sweep(self) -> None:
         """Give back the slots that nobody needed for a while."""
-        for queue in list(self.queues.values()):
+        for queue in list(self._queues.values()):
             queue.give_back_unused()
+
+    def _grant(self, message: m.Grant) -> None:
+        """Hand a slot to who claimed it, or back if nobody waits any more."""
+        waiting = self.waiting.pop(message.claim, None)
+        slots = waiting.queue.granted(message.replica) if waiting is not None else None
+        if slots is None:
+            self.send(m.Release(message.revision, message.replica))
+        if waiting is not None:
+            waiting.slots = slots
+            waiting.exchange.wake()
+
+    def _apply(self, snapshot: m.Snapshot) -> None:
+        """Take a snapshot; before a strict one is confirmed, what runs is told."""
+        queue = self._queues.get(snapshot.revision)
+        if queue is None:
+            self.send(m.Drained(snapshot.version, snapshot.revision, ""))
+        else:
+            queue.apply(snapshot, self._clock())
+        if not snapshot.free:
+            self.report(snapshot.revision)
+        self.send(m.Applied(snapshot.version, snapshot.revision))
 
 
 class ClaimQueue(Queue):

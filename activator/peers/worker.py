@@ -46,10 +46,11 @@ class Worker:
         self._tasks = Tasks(self._failed)
         self._ended = asyncio.Event()
         self._wire: Wire[m.ToClaimer] = Wire(DECODER, self._hear, self._orphaned)
-        self._claimer = Claimer(self._wire.send)
+        self._claimer = Claimer(self._wire.send, time.monotonic)
         self._proxy = Proxy(self._claimer, time.monotonic, make_queue=self._claimer.make_queue)
         self._serving = Serving(self._proxy, time.monotonic, self._log)
-        self._reporter = Reporter(self._proxy, self._wire.send, time.monotonic)
+        self._reporter = Reporter(self._proxy.counters, self._proxy.queues, self._wire.send, time.monotonic)
+        self._claimer.report = self._reporter.report
         self._listening = self._draining = False
         self._drain_seconds = 0.0
         self._told = (0, 0)  # defects and log lines dropped, as they were last told
@@ -68,14 +69,8 @@ class Worker:
     def _hear(self, _: Wire[m.ToClaimer], messages: list[m.ToClaimer]) -> None:
         for message in messages:
             match message:
-                case m.Grant():
-                    self._claimer.grant(message)
-                case m.Refuse():
-                    self._claimer.refuse(message)
-                case m.Move():
-                    self._claimer.move(message)
-                case m.Snapshot():
-                    self._apply(message)
+                case m.Grant() | m.Snapshot() | m.Refuse() | m.Move():
+                    self._claimer.hear(message)
                 case m.Configure():
                     self._configure(message)
                 case m.Renew():
@@ -106,16 +101,6 @@ class Worker:
             await self._serving.listener.serve_on(sockets, secure if name == "listen" else None)
         tune()
         self._wire.send(m.Configured(message.version))
-
-    def _apply(self, snapshot: m.Snapshot) -> None:
-        queue = self._claimer.queues.get(snapshot.revision)
-        if queue is None:
-            self._wire.send(m.Drained(snapshot.version, snapshot.revision, ""))
-        else:
-            queue.apply(snapshot, time.monotonic())
-        if not snapshot.free:
-            self._reporter.report(snapshot.revision)
-        self._wire.send(m.Applied(snapshot.version, snapshot.revision))
 
     async def _beat(self) -> None:
         while True:
