@@ -73,8 +73,6 @@ class Agreement:
             return
         names = {endpoint.replica for endpoint in replicas.endpoints}
         gone = {endpoint.replica for endpoint in terms.replicas.endpoints} - names
-        if names and not terms.replicas.endpoints:
-            terms.strict_until = None
         terms.replicas = replicas
         self._send(terms, accounts)
         for name in names & terms.departures.keys():

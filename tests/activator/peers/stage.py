@@ -152,7 +152,8 @@ class Stage:
     """Admission to revision `a-1` for the clients of several claimers."""
 
     def __init__(self, nodes: int = 2, **limits: object) -> None:
-        self.clock: Clock = asyncio.get_running_loop().time
+        time = asyncio.get_running_loop().time
+        self.clock: Clock = lambda: 1000.0 + time()
         self.wakes = Wakes()
         self.owner = Owner(self.wakes, self.clock)
         self.nodes: list[Node] = []
@@ -211,12 +212,16 @@ class Stage:
         exchange.run(caller.run())
         return caller
 
+    async def spin(self) -> None:
+        """Let everything happen that needs no message."""
+        for _ in range(TURNS):
+            await asyncio.sleep(0)
+
     async def turn(self) -> None:
         """Let everything happen that can happen without time passing."""
         calm = 0
         while calm < 2:
-            for _ in range(TURNS):
-                await asyncio.sleep(0)
+            await self.spin()
             moved = [way.deliver() for node in self.living for way in (node.there, node.back)]
             calm = 0 if any(moved) else calm + 1
 

@@ -113,6 +113,7 @@ class History:
             self.beats = 0.0
         if not any(node.connections.refused for node in self.stage.living):
             await self.stage.later(0.15)  # suspicions end
+            await self.stage.later(0.01)  # and what came of it is told
             self.check_settled()
 
     def check_settled(self) -> None:
