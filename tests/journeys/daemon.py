@@ -40,6 +40,7 @@ class Daemon:
     `command` is how it is called: another one may put something in front."""
 
     command: tuple[str, ...] = (ACTIVATOR,)
+    inherited: tuple[int, ...] = ()  # descriptors that it gets
 
     def __init__(self, home: Path) -> None:
         self.home = home
@@ -95,6 +96,7 @@ class Daemon:
                 stderr=output,
                 cwd=self.home,
                 env={**os.environ, **self._environment()},
+                pass_fds=self.inherited,
             )
         self._await_serving()
 
@@ -115,6 +117,10 @@ class Daemon:
     def processes(self) -> list[int]:
         """Return all processes that came from this edge, itself included."""
         return marked(self.mark)
+
+    def workers(self) -> list[int]:
+        """Return its worker processes."""
+        return [pid for pid in self.processes() if b"peers.worker" in _command_line(pid)]
 
     def signal(self, number: int) -> None:
         os.kill(self.pid, number)
@@ -161,3 +167,10 @@ class Daemon:
             time.sleep(0.01)
         self.listen, self.admin = serving[0]["listen"], serving[0]["admin"]
         self.plain = serving[0].get("plain", "")
+
+
+def _command_line(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
