@@ -51,6 +51,7 @@ OURS_NAMES = """
     activator_config_reload_failures_total activator_config_valid activator_connections activator_defects_total
     activator_certificate_not_after_seconds activator_log_lines_dropped_total
     activator_metrics_made_at_seconds
+    activator_workers activator_worker_restarts_total
 """
 OLD, NEW, OURS = (frozenset(names.split()) for names in (OLD_NAMES, NEW_NAMES, OURS_NAMES))
 OLD_LABELS = {"namespace_name", "service_name", "configuration_name", "revision_name"}
