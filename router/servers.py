@@ -27,6 +27,10 @@ def bind(host: str, port: int, environ: Mapping[str, str] = os.environ) -> list[
     except OSError:
         close(sockets)
         raise
+    finally:
+        for each in given.values():
+            if each not in sockets:
+                each.detach()
     return sockets
 
 
@@ -80,11 +84,12 @@ class Servers:
 def _inherited(environ: Mapping[str, str]) -> dict[tuple[int, Any], socket.socket]:
     """Return the listening sockets that were handed to this process, by family and address: sd_listen_fds(3)."""
     found: dict[tuple[int, Any], socket.socket] = {}
-    if environ.get("LISTEN_PID") != str(os.getpid()):
+    count = environ.get("LISTEN_FDS", "")
+    if environ.get("LISTEN_PID") != str(os.getpid()) or not count.isdigit():
         return found
-    for descriptor in range(FIRST_INHERITED, FIRST_INHERITED + int(environ.get("LISTEN_FDS", "0"))):
+    for descriptor in range(FIRST_INHERITED, FIRST_INHERITED + int(count)):
         with suppress(OSError):
-            given = socket.socket(fileno=os.dup(descriptor))
+            given = socket.socket(fileno=descriptor)
             given.setblocking(False)
             found[given.family, given.getsockname()] = given
     return found

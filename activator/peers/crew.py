@@ -166,38 +166,44 @@ class Crew:
         short_lives = 0
         while True:
             began = self._clock()
-            code = await self._run(number)
+            try:
+                how: dict[str, object] = {"code": await self._run(number)}
+            except OSError as error:
+                how = {"error": str(error)}
             if self._draining:
                 return
             self.restarts += 1
-            self._log.error("worker ended, another one starts", worker=number, code=code)
+            self._log.error("worker ended, another one starts", worker=number, **how)
             short_lives = short_lives + 1 if self._clock() - began < SHORT_LIFE else 0
             if short_lives > 1:
                 await asyncio.sleep(min(0.1 * 2**short_lives, LONGEST_PAUSE))
 
     async def _run(self, number: int) -> int:
         """Start a worker, and return its exit code when it has ended."""
-        ours, theirs = socket.socketpair()
         mate = self._mates[number] = Mate(number, self, self._clock())
+        try:
+            mate.process = await self._spawn(mate)
+            return await mate.process.wait()
+        finally:
+            mate.wire.close()
+            self.lost(mate)
+            del self._mates[number]
+
+    async def _spawn(self, mate: Mate) -> asyncio.subprocess.Process:
+        ours, theirs = socket.socketpair()
         await asyncio.get_running_loop().create_connection(lambda: mate.wire, sock=ours)
         listening = {key: [each.fileno() for each in found] for key, found in self._sockets.items()}
-        descriptors = [each for found in listening.values() for each in found]
+        arguments = (json.dumps(sys.path), str(mate.number), str(theirs.fileno()), json.dumps(listening))
         with theirs:
-            arguments = (json.dumps(sys.path), str(number), str(theirs.fileno()), json.dumps(listening))
-            mate.process = await asyncio.create_subprocess_exec(
+            return await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-c",
                 SCRIPT,
                 *arguments,
                 stdin=asyncio.subprocess.DEVNULL,
-                pass_fds=[theirs.fileno(), *descriptors],
+                pass_fds=[theirs.fileno(), *(each for found in listening.values() for each in found)],
                 start_new_session=True,
             )
-        try:
-            return await mate.process.wait()
-        finally:
-            self.lost(mate)
-            del self._mates[number]
 
     def hear(self, mate: Mate, messages: list[m.ToOwner]) -> None:
         """Take what a worker says."""

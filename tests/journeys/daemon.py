@@ -169,6 +169,15 @@ class Daemon:
         self.plain = serving[0].get("plain", "")
 
 
+def adopting(descriptor: int) -> tuple[str, ...]:
+    """Return what to put in front of a command that is to get a listening socket by systemd's protocol."""
+    script = (
+        "import os, sys; os.dup2(int(sys.argv[1]), 3)\n"
+        "os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS='1'); os.execvp(sys.argv[2], sys.argv[2:])"
+    )
+    return (sys.executable, "-S", "-E", "-c", script, str(descriptor))
+
+
 def _command_line(pid: int) -> bytes:
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes()

@@ -9,7 +9,7 @@ import socket
 import time
 from typing import TYPE_CHECKING
 
-from tests.journeys.daemon import ACTIVATOR, Daemon
+from tests.journeys.daemon import ACTIVATOR, Daemon, adopting
 from tests.ledger.fault import fault
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ AT_ONCE = 0.1  # seconds in which a signal reaches a process, on a busy machine
 RESPAWN = 1.0
 BUSY = 3.0  # by which starts may take longer on a machine that is busy with this load
 HEARTBEAT = 5.0
-ADOPT = 'exec env LISTEN_PID=$$ LISTEN_FDS=1 "$0" "$@" 3<&{}'
 
 
 @fault("F28", "one of two workers is killed", 8, quick=3)
@@ -63,7 +62,7 @@ async def rolling(stage: Stage) -> None:
         listen = f"127.0.0.1:{shared.getsockname()[1]}"
         services = [stage.model("warm", (2, 2)), stage.model("cold", (0, 1), {"START_SECONDS": "0.3"})]
         stage.daemon.inherited = (shared.fileno(),)
-        stage.daemon.command = ("sh", "-c", ADOPT.format(shared.fileno()), ACTIVATOR)
+        stage.daemon.command = (*adopting(shared.fileno()), ACTIVATOR)
         await stage.start(*services, listen=listen)
         old = stage.daemon
         other = Daemon(stage.daemon.home / "other")
