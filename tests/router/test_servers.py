@@ -49,7 +49,7 @@ def shared() -> Iterator[socket.socket]:
 async def two(shared: socket.socket) -> AsyncIterator[tuple[Servers, Servers]]:
     pair = Servers(), Servers()
     for servers, name in zip(pair, (b"first", b"second"), strict=True):
-        await servers.open(lambda name=name: Greeter(name), [shared.dup()], None)  # type: ignore[misc]
+        await servers.open(lambda name=name: Greeter(name), [shared.dup()])  # type: ignore[misc]
     yield pair
     for servers in pair:
         servers.close()

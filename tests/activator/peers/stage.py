@@ -89,7 +89,7 @@ class Caller:
         try:
             with await node.admission.admit(exchange) as upstream:
                 exchange.dispatched = node.stage.clock()
-                self.state, self.replica = "running", upstream.endpoint.replica
+                self.state, self.replica = "running", upstream.slots.endpoint.replica
                 await exchange.wait()
             self.state, exchange.status = "done", 200
         except ClientGone:
