@@ -1,0 +1,123 @@
+"""The cluster that KUBECONFIG names, a namespace in it, the shipped base, and edges that hold its ServiceAccount's
+token.
+
+Only the set-up uses KUBECONFIG. One loop serves all tests, since the connections to the API server outlive each.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import pytest
+import pytest_asyncio
+
+from tests.e2e.api import Api
+from tests.e2e.edge import EdgeProcess, write_kubeconfig
+from tests.e2e.load import Client
+from tests.e2e.options import Options
+from tests.e2e.settings import settings
+from tests.e2e.tenant import Tenant
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    Serve = Callable[..., Awaitable[EdgeProcess]]
+
+HERE = Path(__file__).parent
+BASE = HERE.parents[1] / "deploy" / "base"
+ACCOUNT = EDGE = "gpu-activator"
+FIGURES: list[str] = []
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if FIGURES:
+        terminalreporter.section("figures")
+        for line in FIGURES:
+            terminalreporter.write_line(line)
+
+
+@pytest.fixture
+def figure() -> Callable[[str], None]:
+    """Tells of a figure at the end of the run."""
+    return FIGURES.append
+
+
+@pytest.fixture(scope="session")
+def options() -> Options:
+    if not os.environ.get("KUBECONFIG"):
+        pytest.skip("KUBECONFIG names no cluster")
+    return Options.of_environment()
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def tenant(options: Options) -> AsyncIterator[Tenant]:
+    """The namespace, which is removed in the end."""
+    async with await Api.of_kubeconfig() as api:
+        tenant = Tenant(api, options)
+        await tenant.open()
+        yield tenant
+        await tenant.close()
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def base(tenant: Tenant) -> str:
+    """What `kubectl apply -k deploy/base` says in the namespace. Its own edges are then put to zero: those of the tests
+    take their place."""
+    kubectl = shutil.which("kubectl")
+    if kubectl is None:
+        pytest.skip("there is no kubectl on PATH")
+    command = [kubectl, "--namespace", tenant.namespace, "apply", "--kustomize", str(BASE)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: ASYNC221 - nothing else runs
+    assert done.returncode == 0, done.stderr
+    await tenant.scale(EDGE, 0)
+    return done.stdout
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def account(tenant: Tenant, base: str) -> AsyncIterator[Api]:
+    """The API server as the product's ServiceAccount."""
+    async with tenant.api.as_account(await tenant.token(ACCOUNT)) as api:
+        yield api
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def session() -> AsyncIterator[aiohttp.ClientSession]:
+    connector = aiohttp.TCPConnector(limit=0, force_close=True)
+    async with aiohttp.ClientSession(connector=connector) as session:
+        yield session
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def serve(tenant: Tenant, base: str, tmp_path: Path) -> AsyncIterator[Serve]:
+    """Starts an edge; `changes` are settings. All end with the test, and must end well."""
+    edges: list[EdgeProcess] = []
+    kubeconfig = tmp_path / "kubeconfig"
+    write_kubeconfig(kubeconfig, tenant.api, tenant.namespace, await tenant.token(ACCOUNT))
+
+    async def start(**changes: Any) -> EdgeProcess:
+        edge = EdgeProcess(tmp_path / f"edge-{len(edges)}", settings(**changes), kubeconfig)
+        edges.append(edge)
+        await edge.start()
+        return edge
+
+    yield start
+    for edge in edges:
+        edge.stop()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def client(serve: Serve, session: aiohttp.ClientSession) -> Client:
+    """A client of one edge."""
+    edge = await serve()
+    return Client(session, edge.listen)

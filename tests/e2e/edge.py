@@ -1,0 +1,114 @@
+"""An edge that runs beside the tests, as a process, with nothing but its ServiceAccount's token."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.e2e.api import Api
+
+PATIENCE = 30.0
+RUN = "from activator.cli import main; main()"
+
+
+class EdgeProcess:
+    """`activator serve`, with a directory of its own."""
+
+    def __init__(self, home: Path, settings: dict[str, Any], kubeconfig: Path) -> None:
+        self.home = home
+        self.name = home.name
+        self.listen = self.admin = ""
+        self._kubeconfig = kubeconfig
+        self._process: subprocess.Popen[bytes] | None = None
+        self._starts = 0
+        home.mkdir()
+        (home / "activator.yaml").write_text(yaml.safe_dump(settings))
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def said(self) -> str:
+        """What the present run wrote."""
+        return (self.home / f"edge-{self._starts}.log").read_text()
+
+    def logs(self, event: str) -> list[dict[str, Any]]:
+        """Return the log lines that tell of `event`."""
+        lines = [json.loads(line) for line in self.said.splitlines() if line.startswith("{")]
+        return [line for line in lines if line["event"] == event]
+
+    async def start(self) -> None:
+        """Start it; return once it serves."""
+        self._starts += 1
+        with (self.home / f"edge-{self._starts}.log").open("wb") as output:
+            self._process = subprocess.Popen(  # noqa: ASYNC220 - which takes no time worth a thread
+                [sys.executable, "-c", RUN, "serve", "--config", str(self.home / "activator.yaml")],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                cwd=self.home,
+                env={
+                    **os.environ,
+                    "PYTHONPATH": os.pathsep.join(sys.path),
+                    "KUBECONFIG": str(self._kubeconfig),
+                    "POD_NAME": self.name,
+                },
+            )
+        deadline = time.monotonic() + PATIENCE
+        while not (serving := self.logs("serving")):
+            assert self._process.poll() is None, self.said
+            assert time.monotonic() < deadline, self.said
+            await asyncio.sleep(0.02)
+        self.listen, self.admin = serving[0]["listen"], serving[0]["admin"]
+
+    def kill(self) -> None:
+        """End it without a word."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> None:
+        """End it as Kubernetes would: it must end well, without a traceback or a defect."""
+        if self._process is None:
+            return
+        assert self._end(signal.SIGTERM) == 0, self.said
+        for shame in ("Traceback", '"defect"', "a background task died"):
+            assert shame not in self.said, self.said
+
+    def _end(self, number: int) -> int:
+        assert self._process is not None
+        process, self._process = self._process, None
+        if process.poll() is None:
+            process.send_signal(number)
+        try:
+            return process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            return process.wait()
+
+
+def write_kubeconfig(path: Path, api: Api, namespace: str, token: str) -> None:
+    """Write what a pod would find: the server, its authority, the namespace and a token; nothing of the tester's."""
+    cluster = {"server": api.server, **({"certificate-authority": api.authority} if api.authority else {})}
+    context = {"cluster": "cluster", "user": "account", "namespace": namespace}
+    config = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "cluster", "cluster": cluster}],
+        "users": [{"name": "account", "user": {"token": token}}],
+        "contexts": [{"name": "context", "context": context}],
+        "current-context": "context",
+    }
+    path.write_text(yaml.safe_dump(config))
+    path.chmod(0o600)
