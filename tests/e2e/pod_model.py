@@ -50,6 +50,7 @@ class Model:
         except Leaving:
             while self._running:
                 time.sleep(0.02)
+            time.sleep(0.2)  # the network may go with the last process: what was sent shall be out
 
     def _converse(self, connection: socket.socket) -> None:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
