@@ -6,6 +6,8 @@ Only the set-up uses KUBECONFIG. One loop serves all tests, since the connection
 
 from __future__ import annotations
 
+import inspect
+import json
 import os
 import shutil
 import subprocess
@@ -17,16 +19,18 @@ import pytest
 import pytest_asyncio
 
 from tests.e2e.api import Api
-from tests.e2e.edge import EdgeProcess, write_kubeconfig
+from tests.e2e.edge_pods import PodFleet
+from tests.e2e.edge_processes import ProcessFleet, write_kubeconfig
 from tests.e2e.load import Client
 from tests.e2e.options import Options
-from tests.e2e.settings import settings
 from tests.e2e.tenant import Tenant
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-    Serve = Callable[..., Awaitable[EdgeProcess]]
+    from tests.e2e.edges import Edge, Fleet
+
+    Serve = Callable[..., Awaitable[list[Edge]]]
 
 HERE = Path(__file__).parent
 BASE = HERE.parents[1] / "deploy" / "base"
@@ -36,7 +40,7 @@ FIGURES: list[str] = []
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if HERE in item.path.parents:
+        if HERE in item.path.parents and inspect.iscoroutinefunction(getattr(item, "function", None)):
             item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
 
 
@@ -71,13 +75,13 @@ async def tenant(options: Options) -> AsyncIterator[Tenant]:
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def base(tenant: Tenant) -> str:
-    """What `kubectl apply -k deploy/base` says in the namespace. Its own edges are then put to zero: those of the tests
-    take their place."""
+async def base(tenant: Tenant, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """What `kubectl apply -k deploy/base` says in the namespace. No edge is left running: tests start theirs."""
     kubectl = shutil.which("kubectl")
     if kubectl is None:
         pytest.skip("there is no kubectl on PATH")
-    command = [kubectl, "--namespace", tenant.namespace, "apply", "--kustomize", str(BASE)]
+    directory = with_image(BASE, tenant.options.edge_image, tmp_path_factory.mktemp("kustomize"))
+    command = [kubectl, "--namespace", tenant.namespace, "apply", "--kustomize", str(directory)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: ASYNC221 - nothing else runs
     assert done.returncode == 0, done.stderr
     await tenant.scale(EDGE, 0)
@@ -100,24 +104,35 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def serve(tenant: Tenant, base: str, tmp_path: Path) -> AsyncIterator[Serve]:
-    """Starts an edge; `changes` are settings. All end with the test, and must end well."""
-    edges: list[EdgeProcess] = []
-    kubeconfig = tmp_path / "kubeconfig"
-    write_kubeconfig(kubeconfig, tenant.api, tenant.namespace, await tenant.token(ACCOUNT))
+    """Starts edges, as many as asked for; `changes` are settings. All end with the test, and must end well."""
+    fleet: Fleet
+    if tenant.options.edge_image:
+        fleet = PodFleet(tenant, EDGE)
+    else:
+        kubeconfig = tmp_path / "kubeconfig"
+        write_kubeconfig(kubeconfig, tenant.api, tenant.namespace, await tenant.token(ACCOUNT))
+        fleet = ProcessFleet(tmp_path, kubeconfig)
 
-    async def start(**changes: Any) -> EdgeProcess:
-        edge = EdgeProcess(tmp_path / f"edge-{len(edges)}", settings(**changes), kubeconfig)
-        edges.append(edge)
-        await edge.start()
-        return edge
+    async def start(count: int = 1, **changes: Any) -> list[Edge]:
+        return await fleet.start(count, changes)
 
     yield start
-    for edge in edges:
-        edge.stop()
+    await fleet.stop()
 
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def client(serve: Serve, session: aiohttp.ClientSession) -> Client:
     """A client of one edge."""
-    edge = await serve()
+    (edge,) = await serve()
     return Client(session, edge.listen)
+
+
+def with_image(base: Path, image: str, directory: Path) -> Path:
+    """Return the kustomization to apply: the base, or one that only sets its image."""
+    if not image:
+        return base
+    name, _, tag = image.rpartition(":")
+    images = [{"name": EDGE, "newName": name, "newTag": tag}]
+    text = {"resources": [os.path.relpath(base, directory)], "images": images}
+    (directory / "kustomization.yaml").write_text(json.dumps(text))
+    return directory

@@ -57,9 +57,9 @@ class Tenant:
     async def scale(self, model: str, replicas: int) -> None:
         await self.api.patch(self.path("deployments", model, "scale"), {"spec": {"replicas": replicas}})
 
-    async def pods(self, model: str) -> list[Object]:
-        """Return the pods of a model, those that are going included."""
-        found = await self.api.get(f"{self.path('pods')}?labelSelector=app%3D{model}")
+    async def pods(self, name: str, label: str = "app") -> list[Object]:
+        """Return the pods of a model or of what else has this label, those that are going included."""
+        found = await self.api.get(f"{self.path('pods')}?labelSelector={label}%3D{name}")
         return list(found["items"])
 
     async def ready_pods(self, model: str, count: int) -> list[str]:

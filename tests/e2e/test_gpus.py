@@ -49,7 +49,7 @@ async def declare(tenant: Tenant, node: str, count: str | None) -> None:
 async def test_the_third_waits_with_the_schedulers_reason_and_is_served_when_a_gpu_is_free(
     tenant: Tenant, serve: Serve, session: ClientSession, nodes: list[str]
 ) -> None:
-    edge = await serve()
+    (edge,) = await serve()
     client = Client(session, edge.listen)
     for model in ("gpu-a", "gpu-b", "gpu-c"):
         await tenant.deploy(Model(model, gpus=1))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from aiohttp import ClientSession
 
     from tests.e2e.conftest import Serve
-    from tests.e2e.edge import EdgeProcess
+    from tests.e2e.edges import Edge
     from tests.e2e.tenant import Tenant
 
     Figure = Callable[[str], None]
@@ -26,7 +26,7 @@ TAKEOVER_SECONDS = 20
 async def test_killing_the_leader_fails_only_its_own_requests_and_scales_nothing_down(
     tenant: Tenant, serve: Serve, session: ClientSession, figure: Figure
 ) -> None:
-    edges = {edge.name: edge for edge in [await serve(), await serve()]}
+    edges = {edge.name: edge for edge in await serve(2)}
     leader = edges.pop(await leader_of(tenant, edges))
     (follower,) = edges.values()
     await tenant.deploy(Model("led", replicas=2, least=2))
@@ -38,7 +38,7 @@ async def test_killing_the_leader_fails_only_its_own_requests_and_scales_nothing
     loop = asyncio.get_running_loop()
     async with Load().running(client, "led", clients=4, target="/?seconds=0.05") as load:
         await asyncio.sleep(2)
-        leader.kill()
+        await leader.kill()
         killed = loop.time()
         woken = await client.ask("asleep")
         await leader_of(tenant, {follower.name: follower})
@@ -52,7 +52,7 @@ async def test_killing_the_leader_fails_only_its_own_requests_and_scales_nothing
     figure(f"the leader was killed: {len(load.answers)} requests by the other edge, which led {seconds:.1f} s later")
 
 
-async def leader_of(tenant: Tenant, edges: dict[str, EdgeProcess]) -> str:
+async def leader_of(tenant: Tenant, edges: dict[str, Edge]) -> str:
     """Wait until the Lease is held by one of `edges`; return its name."""
 
     async def look() -> str | None:

@@ -1,4 +1,4 @@
-"""An edge that runs beside the tests, as a process, with nothing but its ServiceAccount's token."""
+"""Edges that run beside the tests, as processes, with nothing but their ServiceAccount's token."""
 
 from __future__ import annotations
 
@@ -13,10 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from tests.e2e.edges import configuration
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from tests.e2e.api import Api
+    from tests.e2e.edges import Edge
 
 PATIENCE = 30.0
 RUN = "from activator.cli import main; main()"
@@ -74,7 +78,7 @@ class EdgeProcess:
             await asyncio.sleep(0.02)
         self.listen, self.admin = serving[0]["listen"], serving[0]["admin"]
 
-    def kill(self) -> None:
+    async def kill(self) -> None:
         """End it without a word."""
         self._end(signal.SIGKILL)
 
@@ -96,6 +100,29 @@ class EdgeProcess:
         except subprocess.TimeoutExpired:
             process.kill()
             return process.wait()
+
+
+class ProcessFleet:
+    """Processes in directories of their own, below `home`."""
+
+    def __init__(self, home: Path, kubeconfig: Path) -> None:
+        self._home = home
+        self._kubeconfig = kubeconfig
+        self._edges: list[EdgeProcess] = []
+
+    async def start(self, count: int, changes: Mapping[str, Any]) -> list[Edge]:
+        data = configuration("127.0.0.1:0", "127.0.0.1:0", changes)
+        new: list[Edge] = []
+        for _ in range(count):
+            edge = EdgeProcess(self._home / f"edge-{len(self._edges)}", data, self._kubeconfig)
+            self._edges.append(edge)
+            await edge.start()
+            new.append(edge)
+        return new
+
+    async def stop(self) -> None:
+        for edge in self._edges:
+            await asyncio.to_thread(edge.stop)
 
 
 def write_kubeconfig(path: Path, api: Api, namespace: str, token: str) -> None:
