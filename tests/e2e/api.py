@@ -48,6 +48,11 @@ class Api:
         configuration.ssl_ca_cert = self.authority
         return Api(configuration, token)
 
+    @property
+    def cluster(self) -> dict[str, str]:
+        """What a kubeconfig says of the server."""
+        return {"server": self.server, **({"certificate-authority": self.authority} if self.authority else {})}
+
     async def __aenter__(self) -> Self:
         return self
 

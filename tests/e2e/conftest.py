@@ -110,11 +110,11 @@ async def serve(tenant: Tenant, base: str, tmp_path: Path) -> AsyncIterator[Serv
         fleet = PodFleet(tenant, EDGE)
     else:
         kubeconfig = tmp_path / "kubeconfig"
-        write_kubeconfig(kubeconfig, tenant.api, tenant.namespace, await tenant.token(ACCOUNT))
+        write_kubeconfig(kubeconfig, tenant.api.cluster, tenant.namespace, await tenant.token(ACCOUNT))
         fleet = ProcessFleet(tmp_path, kubeconfig)
 
     async def start(count: int = 1, **changes: Any) -> list[Edge]:
-        return await fleet.start(count, changes)
+        return list(await fleet.start(count, changes))
 
     yield start
     await fleet.stop()

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from tests.e2e.api import Api
-    from tests.e2e.edges import Edge
 
 PATIENCE = 30.0
 RUN = "from activator.cli import main; main()"
@@ -110,9 +108,9 @@ class ProcessFleet:
         self._kubeconfig = kubeconfig
         self._edges: list[EdgeProcess] = []
 
-    async def start(self, count: int, changes: Mapping[str, Any]) -> list[Edge]:
+    async def start(self, count: int, changes: Mapping[str, Any]) -> list[EdgeProcess]:
         data = configuration("127.0.0.1:0", "127.0.0.1:0", changes)
-        new: list[Edge] = []
+        new: list[EdgeProcess] = []
         for _ in range(count):
             edge = EdgeProcess(self._home / f"edge-{len(self._edges)}", data, self._kubeconfig)
             self._edges.append(edge)
@@ -125,14 +123,13 @@ class ProcessFleet:
             await asyncio.to_thread(edge.stop)
 
 
-def write_kubeconfig(path: Path, api: Api, namespace: str, token: str) -> None:
+def write_kubeconfig(path: Path, cluster: Mapping[str, str], namespace: str, token: str) -> None:
     """Write what a pod would find: the server, its authority, the namespace and a token; nothing of the tester's."""
-    cluster = {"server": api.server, **({"certificate-authority": api.authority} if api.authority else {})}
     context = {"cluster": "cluster", "user": "account", "namespace": namespace}
     config = {
         "apiVersion": "v1",
         "kind": "Config",
-        "clusters": [{"name": "cluster", "cluster": cluster}],
+        "clusters": [{"name": "cluster", "cluster": dict(cluster)}],
         "users": [{"name": "account", "user": {"token": token}}],
         "contexts": [{"name": "context", "context": context}],
         "current-context": "context",

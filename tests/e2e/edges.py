@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 AUTOSCALING = {
     "tick": "1s",
@@ -31,7 +31,7 @@ class Edge(Protocol):
 class Fleet(Protocol):
     """Starts edges of one configuration."""
 
-    async def start(self, count: int, changes: Mapping[str, Any]) -> list[Edge]:
+    async def start(self, count: int, changes: Mapping[str, Any]) -> Sequence[Edge]:
         """Start so many; return once they serve."""
 
     async def stop(self) -> None:

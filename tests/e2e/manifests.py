@@ -15,6 +15,7 @@ PROGRAM = (Path(__file__).parent / "pod_model.py").read_text()
 PORT = 8080
 SERVICE = "gpu-activator/service"
 HOSTS = "gpu-activator/hosts"
+CONCURRENCY = "gpu-activator/container-concurrency"
 MIN_SCALE = "autoscaling.knative.dev/min-scale"
 
 
@@ -45,6 +46,8 @@ def deployment(model: Model, options: Options) -> Object:
     }
     pod = {"containers": [container], "automountServiceAccountToken": False}
     annotations = {HOSTS: host_of(model.name), MIN_SCALE: str(model.least), **model.annotations}
+    if model.concurrency:
+        annotations[CONCURRENCY] = str(model.concurrency)
     return {
         "metadata": {"name": model.name, "labels": {SERVICE: model.name}, "annotations": annotations},
         "spec": {
