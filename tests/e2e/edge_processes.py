@@ -76,6 +76,10 @@ class EdgeProcess:
             await asyncio.sleep(0.02)
         self.listen, self.admin = serving[0]["listen"], serving[0]["admin"]
 
+    def signal(self, number: int) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
     async def kill(self) -> None:
         """End it without a word."""
         self._end(signal.SIGKILL)
@@ -103,16 +107,17 @@ class EdgeProcess:
 class ProcessFleet:
     """Processes in directories of their own, below `home`."""
 
-    def __init__(self, home: Path, kubeconfig: Path) -> None:
+    def __init__(self, home: Path, kubeconfig: Path, called: str = "edge") -> None:
         self._home = home
         self._kubeconfig = kubeconfig
+        self._called = called
         self._edges: list[EdgeProcess] = []
 
     async def start(self, count: int, changes: Mapping[str, Any]) -> list[EdgeProcess]:
         data = configuration("127.0.0.1:0", "127.0.0.1:0", changes)
         new: list[EdgeProcess] = []
         for _ in range(count):
-            edge = EdgeProcess(self._home / f"edge-{len(self._edges)}", data, self._kubeconfig)
+            edge = EdgeProcess(self._home / f"{self._called}-{len(self._edges)}", data, self._kubeconfig)
             self._edges.append(edge)
             await edge.start()
             new.append(edge)

@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def reach(tenant: Tenant, base: str, tmp_path: Path) -> AsyncIterator[Reach]:
-    """Starts an edge behind a proxy of its own; `changes` are settings."""
+    """Starts an edge behind a proxy of its own; `called` begins its name, `changes` are settings."""
     proxies: list[FaultProxy] = []
     fleets: list[ProcessFleet] = []
 
-    async def start(**changes: Any) -> tuple[EdgeProcess, FaultProxy]:
+    async def start(called: str = "edge", **changes: Any) -> tuple[EdgeProcess, FaultProxy]:
         proxy = FaultProxy(tenant.api)
         await proxy.start()
         proxies.append(proxy)
@@ -37,7 +37,7 @@ async def reach(tenant: Tenant, base: str, tmp_path: Path) -> AsyncIterator[Reac
         home.mkdir()
         kubeconfig = home / "kubeconfig"
         write_kubeconfig(kubeconfig, {"server": proxy.url}, tenant.namespace, await tenant.token(ACCOUNT))
-        fleet = ProcessFleet(home, kubeconfig)
+        fleet = ProcessFleet(home, kubeconfig, called)
         fleets.append(fleet)
         (edge,) = await fleet.start(1, changes)
         return edge, proxy
