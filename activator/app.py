@@ -20,6 +20,7 @@ from activator.journal import Journal
 from activator.loop import Loop
 from activator.savings import Savings
 from activator.scalers.base import Phase
+from activator.scalers.kubernetes.scaler import KubernetesScaler
 from activator.scalers.memory import MemoryScaler
 from activator.scalers.process import ProcessScaler
 from activator.settings.load import load
@@ -39,21 +40,25 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
+    from activator.kube.views import Views
     from activator.scalers.base import ReplicaSet
     from activator.settings.places import Address
     from activator.settings.schema import Settings
     from router.errors import EdgeError
     from router.exchange import Exchange
+    from router.ports import Clock
 
 SWEEP_SECONDS = 0.25
 WATCH_SECONDS = 1.0
-FIXED = ("listen", "listen_plain", "admin", "scaler", "state_dir", "log_dir")
+SYNC_SECONDS = 10.0
+FIXED = ("listen", "listen_plain", "admin", "scaler", "namespace", "state_dir", "log_dir")
 
 
 class Edge:
-    """A running edge, from one configuration file. Times are of the monotonic clock."""
+    """A running edge, from one configuration file. Times are of the monotonic clock. `views` are of the cluster where
+    its replicas are, if they are in one."""
 
-    def __init__(self, path: Path, settings: Settings) -> None:
+    def __init__(self, path: Path, settings: Settings, views: Views | None = None) -> None:
         self._path = path
         self._settings = settings
         self._watched = Watched((path, *files_of(settings)))
@@ -64,11 +69,8 @@ class Edge:
         self._reloading = asyncio.Lock()
         clock = time.monotonic
         self._proxy = Proxy(self, clock)
-        self._scaler: ProcessScaler | MemoryScaler = (
-            ProcessScaler(self._proxy, clock=clock, log_dir=settings.log_dir)
-            if settings.scaler == "process"
-            else MemoryScaler(self._proxy, clock=clock)
-        )
+        self._views = views
+        self._scaler = self._new_scaler(settings, clock)
         self._loop = Loop(self._proxy, self._scaler, clock)
         self._ledger = Ledger()
         self._savings = Savings(settings.state_dir, (self._loop, self._ledger), time.time, self._log)
@@ -87,6 +89,13 @@ class Edge:
     def wake(self, revision: str) -> None:
         """Pass the router's call for capacity on to the loop."""
         self._loop.wake(revision)
+
+    def _new_scaler(self, settings: Settings, clock: Clock) -> ProcessScaler | MemoryScaler | KubernetesScaler:
+        if self._views is not None:
+            return KubernetesScaler(self._views, self._proxy, self._tasks, clock=clock)
+        if settings.scaler == "process":
+            return ProcessScaler(self._proxy, clock=clock, log_dir=settings.log_dir)
+        return MemoryScaler(self._proxy, clock=clock)
 
     async def run(self) -> bool:
         """Serve until SIGTERM or SIGINT; return whether it was that which ended it, and no defect. OSError when an
@@ -131,6 +140,10 @@ class Edge:
         settings = self._settings
         if isinstance(self._scaler, ProcessScaler):
             await self._scaler.start()
+        if self._views is not None:
+            self._views.start(self._tasks)
+            if not await self._views.synced(within=SYNC_SECONDS):
+                self._log.warning("serving without the Kubernetes API", problem=self._views.trouble)
         self._savings.restore_usage()
         self._apply(settings)
         listen, plain, admin = settings.listen, settings.listen_plain, settings.admin
@@ -159,6 +172,8 @@ class Edge:
             self._savings.save()
         await self._tasks.close()
         await self._scaler.close(drain=0)
+        if self._views is not None:
+            await self._views.client.close()
         self._proxy.pool.close()
         await self._admin.close()
         self._log.info("stopped")

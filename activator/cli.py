@@ -19,6 +19,7 @@ import typer
 from activator import client
 
 if TYPE_CHECKING:
+    from activator.kube.views import Views
     from activator.settings.schema import Settings
 
 app = typer.Typer(
@@ -52,7 +53,8 @@ def serve(config: ConfigOption = Path("config/local.yaml")) -> None:
     logs.ignore_bad_server_names()
 
     async def run() -> bool:
-        return await Edge(config, settings).run()
+        views = await _cluster(settings) if settings.scaler == "kubernetes" else None
+        return await Edge(config, settings, views).run()
 
     try:
         ended_well = uvloop.run(run())
@@ -127,6 +129,13 @@ def usage(
     """Show replica-minutes and idle replica-minutes per service, revision and day."""
     data = _ask(admin, "/v1/usage", "usage")
     _show(data, client.usage_csv if csv else client.usage_table, as_json=as_json)
+
+
+async def _cluster(settings: Settings) -> Views:
+    from activator.kube.client import connect
+    from activator.kube.views import Views
+
+    return Views(await connect(settings.namespace or ""))
 
 
 def _load(file: Path) -> Settings:

@@ -53,6 +53,19 @@ def name_of(deployment: Mapping[str, Any]) -> str:
     return str(_mapping(deployment.get("metadata")).get("name", ""))
 
 
+def fingerprint(deployment: Mapping[str, Any]) -> object:
+    """Return all of a Deployment that is read here: as long as it is equal, so is the revision."""
+    metadata = _mapping(deployment.get("metadata"))
+    labels = _mapping(metadata.get("labels"))
+    return (
+        name_of(deployment),
+        metadata.get("creationTimestamp"),
+        labels,
+        metadata.get("annotations"),
+        _probed(deployment),
+    )
+
+
 def inherited(settings: Settings) -> dict[str, Any]:
     """Return what the file says for all services, as it was written."""
     return settings.model_dump(by_alias=True, exclude_unset=True, include=INHERITED)

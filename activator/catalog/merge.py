@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from activator.catalog.annotations import OWN, name_at
-from activator.catalog.deployments import inherited, is_ours, name_of, read
+from activator.catalog.deployments import fingerprint, inherited, is_ours, name_of, read
 from activator.settings.checks import check_services
 from activator.settings.problems import Problem, SettingsError
 
@@ -73,7 +73,7 @@ class Deployments:
         members = {}
         earlier, self._read = self._read, {}
         for name, deployment in ours.items():
-            key = (deployment.get("metadata"), deployment.get("spec"), defaults)
+            key = (fingerprint(deployment), defaults)
             known = earlier.get(name)
             result = known[1] if known and known[0] == key else _read_or_error(deployment, defaults)
             self._read[name] = (key, result)

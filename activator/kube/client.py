@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import aiohttp
 
 from activator.kube import permissions
+from activator.kube.clock import ServerClock
 from activator.kube.errors import ApiError, UnreachableError
 from activator.kube.resources import PODS
 
@@ -70,7 +71,7 @@ class Request(NamedTuple):
 
 class Client:
     """The API server, for one namespace. `calls` counts what was asked of it; `guard` is called with verb, API group
-    and resource before each call, and raises for one that nobody granted.
+    and resource before each call, and raises for one that nobody granted. `wall` is the API server's clock.
 
     All calls raise ApiError when it refuses, and UnreachableError when it does not answer within `within` seconds.
     """
@@ -79,6 +80,7 @@ class Client:
         self.namespace = namespace
         self.field_manager = field_manager
         self.calls: Counter[Call] = Counter()
+        self.wall = ServerClock()
         self.guard: Callable[[str, str, str], None] | None = None
         self._configuration = configuration
         self._base = str(configuration.host).rstrip("/")
@@ -108,9 +110,8 @@ class Client:
         """Delete an object."""
         return await self._ask(Request("delete", Address(resource, name), _within(within)))
 
-    async def log(self, pod: str, container: str, lines: int, within: float = WITHIN) -> str:
-        """Return the last `lines` that a container wrote before its last end."""
-        query = {"container": container, "tailLines": str(lines), "previous": "true"}
+    async def log(self, pod: str, query: Mapping[str, str], within: float = WITHIN) -> str:
+        """Return what a container wrote; `query` may have `container`, `tailLines` and `previous`."""
         async with self._call(Request("get", Address(PODS, pod, "log"), _within(within), query)) as response:
             return (await response.read()).decode("utf-8", "replace")
 
@@ -173,6 +174,7 @@ class Client:
                 proxy=self._configuration.proxy or None,
                 server_hostname=self._configuration.tls_server_name,
             ) as response:
+                self.wall.hear(response.headers.get("Date", ""))
                 yield response
         except TimeoutError as error:
             raise UnreachableError(f"no answer to {method} {path} in time") from error

@@ -140,6 +140,8 @@ class Election:
         self._wall = wall
         self._jitter = jitter
         self._led = False
+        self._closed = False
+        self._busy = asyncio.Lock()
         self._last: Object | None = None
 
     def leads(self) -> bool:
@@ -147,11 +149,12 @@ class Election:
         return self.candidate.leads(self._clock())
 
     async def run(self) -> None:
-        """Try to lead, and go on leading, until cancelled."""
-        while True:
+        """Try to lead, and go on leading, until cancelled or released."""
+        while not self._closed:
             self._tell()
             try:
-                await self._once()
+                async with self._busy:
+                    await self._once()
                 self.trouble = ""
             except (ApiError, UnreachableError) as error:
                 self.trouble = str(error)
@@ -159,19 +162,26 @@ class Election:
             await asyncio.sleep(self._pause())
 
     async def release(self) -> None:
-        """Give the Lease up, if it is held; whoever comes next need not wait for it to expire."""
-        if not self.leads():
-            return
-        try:
-            lease = await self._client.get(LEASES, self._name, within=WITHIN)
-            if self.candidate.look(lease, self._clock()) and self.candidate.holder == self.candidate.identity:
-                given_up = self.candidate.release(lease, self._client.namespace, self._name, self._wall())
-                await self._client.replace(LEASES, self._name, given_up, within=WITHIN)
-        except (ApiError, UnreachableError) as error:
-            self.trouble = str(error)
+        """Stand no more, and give the Lease up if it is held: whoever comes next need not wait for it to expire."""
+        self._closed = True
+        async with self._busy:
+            try:
+                if self.leads():
+                    await self._give_up()
+            except (ApiError, UnreachableError) as error:
+                self.trouble = str(error)
         self._tell()
 
+    async def _give_up(self) -> None:
+        lease = await self._client.get(LEASES, self._name, within=WITHIN)
+        self.candidate.look(lease, self._clock())
+        if self.candidate.holder == self.candidate.identity:
+            given_up = self.candidate.release(lease, self._client.namespace, self._name, self._wall())
+            await self._client.replace(LEASES, self._name, given_up, within=WITHIN)
+
     async def _once(self) -> None:
+        if self._closed:
+            return
         if self.leads() and self._last is not None and await self._write(self._last):
             return
         lease = await self._read()

@@ -119,6 +119,8 @@ class Settings(Group):
     """Address of the admin API and of metrics."""
     scaler: Annotated[str, Choice(("process", "memory", "kubernetes"))] = "process"
     """What runs replicas: local processes, nothing but memory (for trials), or the Deployments of a namespace."""
+    namespace: Annotated[str | None, Label()] = None
+    """Namespace of the Deployments; not set = that of the pod, or of the kubeconfig's context."""
     state_dir: Annotated[Path, File()] = Field(default=Path("state"), validate_default=True)
     """Directory for what survives a restart."""
     log_dir: Annotated[Path, File()] = Field(default=Path("state/logs"), validate_default=True)

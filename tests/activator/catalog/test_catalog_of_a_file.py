@@ -196,6 +196,7 @@ CHANGES: dict[str, dict[str, tuple[Any, dict[str, Any]]]] = {
         "probe-timeout": ("2s", {}),
         "failure-threshold": (1, {}),
         "termination-grace-period": ("1s", {}),
+        "scale-down-timeout": ("1m", {}),
         "log-bytes": ("1MiB", {}),
         "upstream-tls": ("insecure", {}),
         "upstream-ca": (str(CA), {"upstream-tls": "on"}),

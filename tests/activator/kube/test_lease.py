@@ -150,12 +150,22 @@ async def test_when_the_leader_is_killed_another_leads_within_the_duration_and_a
 async def test_a_lease_that_is_released_is_taken_at_the_next_look() -> None:
     async with edges("a", "b") as (api, (a, b)):
         await seconds(31)
-        await a.kill()
         await a.election.release()
         assert (a.leads, api.holder, a.changes) == (False, "", [True, False])
         await seconds(2 * RETRY_PERIOD)
         assert b.leads
         assert b.election.candidate.transitions == 1
+
+
+@pytest.mark.looptime
+async def test_one_that_released_while_it_renewed_does_not_come_back() -> None:
+    async with edges("a") as (api, (a,)):
+        await seconds(11)
+        api.delay = 1
+        await seconds(1.5)
+        await a.election.release()
+        await seconds(30)
+        assert (api.holder, a.leads, a.task.done()) == ("", False, True)
 
 
 @pytest.mark.looptime
