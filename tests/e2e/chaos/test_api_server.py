@@ -105,7 +105,7 @@ async def test_f22_another_writer_of_replicas_is_not_fought_without_end(tenant: 
 async def under_load(tenant: Tenant, client: Client, name: str) -> AsyncIterator[_Cold]:
     """Load on a warm model, which must not fail; yields what asks the cold one."""
     warm, cold = f"{name}-warm", f"{name}-cold"
-    await tenant.deploy(Model(warm, replicas=1, least=1))
+    await tenant.deploy(Model(warm, least=1))
     await tenant.deploy(Model(cold, start=0.5))
     await tenant.ready_pods(warm, 1)
 
