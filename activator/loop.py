@@ -13,6 +13,7 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
+from activator.eviction import choose
 from activator.lifecycle import present
 from activator.revision import Revision
 from activator.scalers.base import Phase
@@ -171,6 +172,22 @@ class Loop:
         revision = self.revisions.get(replicas.revision)
         if revision is not None:
             self._traffic.update(present(revision.plan.bounds, revision.life, replicas, self._clock()))
+            if replicas.rivals and self.leads():
+                self._make_room(replicas)
+
+    def _make_room(self, replicas: ReplicaSet) -> None:
+        """Where requests are held for a replica that waits for a GPU, put to zero whoever may have to give way."""
+        if not self._traffic.look(replicas.revision).held:
+            return
+        rivals = [name for name in replicas.rivals if name in self.revisions]
+        states = {name: self._scaler.replicas(name) for name in rivals}
+        if any(not state.desired and state.replicas for state in states.values()):
+            return  # one is on its way out
+        standings = [self.revisions[name].standing(states[name], self._traffic.look(name)) for name in rivals]
+        victim = choose(standings, self._clock())
+        if victim is not None:
+            self.revisions[victim].evict()
+            self.step(victim)
 
 
 def _only_waking(record: Record, before: ReplicaSet) -> Record:

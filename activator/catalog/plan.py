@@ -70,6 +70,9 @@ def bounds_of(keys: Autoscaling) -> Bounds:
         idle_period=max(keys.scale_to_zero_grace_period, keys.scale_to_zero_pod_retention_period),
         progress_deadline=keys.progress_deadline,
         start_attempts=keys.start_attempts,
+        gpu_limit=keys.gpu_limit,
+        evictable=keys.evictable,
+        min_residency=keys.min_residency,
     )
 
 

@@ -47,6 +47,8 @@ class ReplicaSet:
     `desired` is what was last asked for. `failures` counts starts that failed since the last replica became ready;
     `last_failure` tells the last one in a sentence (with the process's last words); `retry_at` is when the next start
     will be tried, in clock seconds, None when none is pending. `doomed` = starting again cannot help (no such command).
+    `room` is how many replicas the GPUs allow, None = no bound is known. `rivals` are the revisions whose end would
+    make room for a replica that is PENDING.
     """
 
     revision: str
@@ -56,6 +58,8 @@ class ReplicaSet:
     last_failure: str = ""
     retry_at: float | None = None
     doomed: bool = False
+    room: int | None = None
+    rivals: frozenset[str] = frozenset()
 
     def count(self, phase: Phase) -> int:
         """Return how many replicas are in `phase`."""

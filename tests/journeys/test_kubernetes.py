@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+GPU = "nvidia.com/gpu"
 KEYS = {"tick": "100ms", "stable-window": "6s", "scale-to-zero-grace-period": "300ms"}
 
 
@@ -60,16 +61,21 @@ class Stage:
 
 
 @asynccontextmanager
-async def on_stage(tmp_path: Path, *names: str, gpus: int | None = None, **keys: Any) -> AsyncIterator[Stage]:
+async def on_stage(
+    tmp_path: Path, *names: str, nodes: dict[str, int] | None = None, **keys: Any
+) -> AsyncIterator[Stage]:
     cluster = Cluster()
     await cluster.start()
-    pods = PodServers(cluster) if gpus is None else PodServers(cluster, gpus=gpus)
+    pods = PodServers(cluster, nodes=nodes)
+    for name, count in (nodes or {}).items():
+        cluster.put("nodes", {"metadata": {"name": name}, "status": {"allocatable": {GPU: str(count)}}})
     described = []
     for name in names or ("m",):
         item = deployment(name)
         container = item["spec"]["template"]["spec"]["containers"][0]
         container["ports"] = [{"containerPort": pods.port}]
         container["readinessProbe"]["httpGet"]["port"] = pods.port
+        container["resources"] = {"limits": {GPU: 1}} if nodes else {}
         cluster.put("deployments", item)
         described.append({"name": name, "hosts": [f"{name}.localhost"], "revisions": [{"name": name}]})
     config = configuration(scaler="kubernetes", services=described, autoscaling=KEYS, process={})
@@ -93,13 +99,13 @@ def deep(config: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
 
 async def test_a_request_wakes_a_deployment_and_it_sleeps_again(tmp_path: Path) -> None:
     async with on_stage(tmp_path) as stage:
-        for _ in range(3):
+        for _ in range(2):
             answer = await stage.edge.request("m")
             assert (answer.status, answer.headers["Pod"]) == (200, answer.body.decode())
             await stage.zero()
-        assert [write.body["spec"]["replicas"] for write in stage.writes()] == [1, 0] * 3
+        assert [write.body["spec"]["replicas"] for write in stage.writes()] == [1, 0] * 2
         assert {write.status for write in stage.writes()} == {200}
-        assert len({served.pod for served in stage.pods.served}) == 3
+        assert len({served.pod for served in stage.pods.served}) == 2
 
 
 async def test_a_held_request_does_not_wait_for_the_kubelet(tmp_path: Path) -> None:
@@ -168,3 +174,39 @@ async def test_scaling_down_ends_no_request(tmp_path: Path) -> None:
         await until(lambda: stage.replicas() == 1)
         answer = await long
         assert (answer.status, answer.cut, stage.pods.cut) == (200, False, [])
+
+
+async def test_the_third_of_three_models_on_two_gpus_waits_for_one_to_sleep(tmp_path: Path) -> None:
+    keys = {"scale-to-zero-grace-period": "1s"}
+    async with on_stage(tmp_path, "a", "b", "c", nodes={"one": 1, "two": 1}, autoscaling=keys) as stage:
+        assert (await stage.edge.request("a")).status == 200
+        assert (await stage.edge.request("b")).status == 200
+        third = asyncio.create_task(stage.edge.request("c"))
+        await until(lambda: stage.replicas("c") == 1)
+        await asyncio.sleep(0.5)
+        assert "Insufficient nvidia.com/gpu" in json.dumps(await stage.edge.admin("/v1/services/c"))
+        async with asyncio.timeout(15):
+            assert (await third).status == 200
+        assert 0 in {stage.replicas("a"), stage.replicas("b")}
+
+
+async def test_an_idle_model_gives_way_to_a_request_when_it_may(tmp_path: Path) -> None:
+    keys = {"scale-to-zero-grace-period": "1h", "evictable": "true", "min-residency": "100ms"}
+    async with on_stage(tmp_path, "a", "b", "c", nodes={"one": 1, "two": 1}, autoscaling=keys) as stage:
+        assert (await stage.edge.request("a")).status == 200
+        busy = asyncio.create_task(stage.edge.request("b", "/?stream=4"))
+        await until(lambda: len(stage.pods.served) == 2)
+        await asyncio.sleep(0.5)
+        async with asyncio.timeout(3):
+            assert (await stage.edge.request("c")).status == 200
+        assert (stage.replicas("a"), stage.replicas("b"), stage.replicas("c")) == (0, 1, 1)
+        assert not (await busy).cut
+        decisions = await stage.edge.admin("/v1/services/a/decisions?limit=50")
+        assert "given its GPU" in json.dumps(decisions)
+
+
+async def test_no_more_replicas_are_ordered_than_there_are_gpus(tmp_path: Path) -> None:
+    limits = {"container-concurrency": 1}
+    async with on_stage(tmp_path, nodes={"one": 2}, requests=limits) as stage:
+        await stage.edge.requests("m", *["/?delay=0.5"] * 12)
+        assert max(write.body["spec"]["replicas"] for write in stage.writes()) == 2

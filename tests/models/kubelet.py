@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import itertools
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from tests.models.cluster import COST
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from tests.models.cluster import Cluster, Event
 
@@ -57,11 +58,11 @@ class Actor:
 
 
 class Kubelet:
-    """Runs the Deployments of a cluster. `gpus` is how many pods there is room for, None = for all."""
+    """Runs the Deployments of a cluster. `nodes` are how many pods there is room for on each."""
 
-    def __init__(self, cluster: Cluster, *, react: float = 0.001, gpus: int | None = None) -> None:
+    def __init__(self, cluster: Cluster, *, react: float = 0.001, nodes: Mapping[str, int] | None = None) -> None:
         self.actors: dict[str, Actor] = {}
-        self.gpus = gpus
+        self.nodes = dict(nodes or {"node-1": 1000})
         self._cluster = cluster
         self._react = react
         self._scripts: dict[str, Iterator[Life]] = {}
@@ -164,21 +165,25 @@ class Kubelet:
         actor = self.actors.get(name)
         if actor is None or name not in self._cluster.objects["pods"]:
             return
-        taken = sum(bool(pod["spec"].get("nodeName")) for pod in self._cluster.objects["pods"].values())
-        if actor.life.unschedulable or (self.gpus is not None and taken >= self.gpus):
+        node = self._free_node()
+        if actor.life.unschedulable or not node:
             wait = actor.life.unschedulable or 0.05
             actor.life = Life(**{**actor.life.__dict__, "unschedulable": 0.0})
             condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}
             self._status(name, {"phase": "Pending", "conditions": [{**condition, "message": actor.life.message}]})
             self._act(actor, wait, lambda: self._schedule(name))
             return
-        self._cluster.change("pods", name, lambda pod: pod["spec"].update(nodeName="node-1"))
+        self._cluster.change("pods", name, lambda pod: pod["spec"].update(nodeName=node))
         ip = self.address(name, next(self._numbers))
         self._waiting(actor, "ContainerCreating", "", podIP="" if actor.life.pulling or actor.life.image else ip)
         if actor.life.image:
             self._waiting(actor, actor.life.image, f'image "{name}" not found')
             return
         self._act(actor, actor.life.pulling, lambda: self._run(actor, ip))
+
+    def _free_node(self) -> str:
+        taken = Counter(pod["spec"].get("nodeName") for pod in self._cluster.objects["pods"].values())
+        return next((node for node, room in self.nodes.items() if taken[node] < room), "")
 
     # -- the kubelet
 

@@ -13,7 +13,7 @@ from aiohttp import web
 from tests.models.kubelet import Kubelet
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Coroutine, Mapping
 
     from tests.models.cluster import Cluster
     from tests.models.kubelet import Actor
@@ -35,8 +35,8 @@ class PodServers(Kubelet):
     down with it.
     """
 
-    def __init__(self, cluster: Cluster, **options: int) -> None:
-        super().__init__(cluster, **options)
+    def __init__(self, cluster: Cluster, *, nodes: Mapping[str, int] | None = None) -> None:
+        super().__init__(cluster, nodes=nodes)
         self.port = _free_port()
         self.served: list[Served] = []
         self.cut: list[str] = []

@@ -62,6 +62,8 @@ class Workload:
         self._object: Object | None = None
         self._desired = 0
         self._asked = False
+        self._room: int | None = None
+        self._rivals: frozenset[str] = frozenset()
         self._again: asyncio.TimerHandle | None = None
         self._closed = False
 
@@ -96,6 +98,12 @@ class Workload:
     def saw_pod(self, old: Object | None, new: Object | None) -> None:
         """Take a pod of the namespace as it was and is; others' pods are passed over."""
         if self._crew.saw(old, new):
+            self.reconcile()
+
+    def allow(self, room: int | None, rivals: frozenset[str]) -> None:
+        """Hear how many replicas the GPUs allow, and whose end would make room for one that waits."""
+        if (room, rivals) != (self._room, self._rivals):
+            self._room, self._rivals = room, rivals
             self.reconcile()
 
     def close(self) -> None:
@@ -195,6 +203,8 @@ class Workload:
             last_failure=history.last,
             retry_at=history.not_before if between else None,
             doomed=history.doomed,
+            room=self._room,
+            rivals=self._rivals,
         )
         if snapshot != self.snapshot:
             self.snapshot = snapshot

@@ -20,7 +20,7 @@ from tests.models.cluster import COST, NAMESPACE, Cluster
 from tests.models.kubelet import Kubelet, Life, deployment
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 
     from router.ports import UpstreamTls
     from tests.models.cluster import Event
@@ -79,11 +79,11 @@ class KubernetesStage:
     `away` = no event reaches the stores.
     """
 
-    def __init__(self, *, leads: Callable[[], bool] = lambda: True, gpus: int | None = None) -> None:
+    def __init__(self, *, leads: Callable[[], bool] = lambda: True, nodes: Mapping[str, int] | None = None) -> None:
         self.clock = asyncio.get_running_loop().time
         self.routing = FakeRouting()
         self.cluster = Cluster()
-        self.kubelet = Kubelet(self.cluster, gpus=gpus)
+        self.kubelet = Kubelet(self.cluster, nodes=nodes)
         self.api = MemoryApi(self.cluster)
         self.views = Views(Client(Configuration(host="http://nowhere"), NAMESPACE))
         self.deployments, self.pods = self.views.deployments, self.views.pods
@@ -134,7 +134,8 @@ class KubernetesStage:
         return int(self.cluster.get("deployments", name)["spec"]["replicas"])
 
     def _saw(self, event: Event) -> None:
-        store = {"deployments": self.deployments, "pods": self.pods}.get(event.plural)
+        views = self.views
+        store = {"deployments": views.deployments, "pods": views.pods, "nodes": views.nodes}.get(event.plural)
         if store is not None:
             take = store.remove if event.kind == "DELETED" else store.put
             asyncio.get_running_loop().call_later(LAG, take, event.item)
@@ -158,9 +159,9 @@ class KubernetesStage:
 
 @asynccontextmanager
 async def on_stage(
-    *, leads: Callable[[], bool] = lambda: True, gpus: int | None = None
+    *, leads: Callable[[], bool] = lambda: True, nodes: Mapping[str, int] | None = None
 ) -> AsyncIterator[KubernetesStage]:
-    stage = KubernetesStage(leads=leads, gpus=gpus)
+    stage = KubernetesStage(leads=leads, nodes=nodes)
     await stage.start()
     try:
         yield stage
