@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from activator.scalers.kubernetes.member import Ask, Member
     from router.tasks import Tasks
 
+AGAIN = 1.0
 PAST = 10.0
 """Seconds after which a pod that was to end by a write, and did not, is taken as one that stays."""
 
@@ -183,7 +184,10 @@ class Workload:
     def _plan(self, again: float | None) -> None:
         if self._again is not None:
             self._again.cancel()
-        waits = [PAST] if any(member.committed for member in self._crew.all()) else []
+        members = self._crew.all()
+        waits = [PAST] if any(member.committed for member in members) else []
+        if self.costs.refused and any(member.chosen for member in members):
+            waits.append(AGAIN)
         if again is not None:
             waits.append(max(0.0, again - self._around.clock()))
         loop = asyncio.get_running_loop()

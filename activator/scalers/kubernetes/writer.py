@@ -32,6 +32,7 @@ REFUSED_WAIT = 10.0
 DOUBLINGS = 6
 WRITES = 5  # at most so many in a PERIOD
 PERIOD = 1.0
+SHORTEST = 0.001
 CORRECTIONS = 3
 HOLD = 300.0
 UNKNOWN = "someone"
@@ -80,7 +81,9 @@ class Writer:
         self._running = False
         self._stale = True
         self._missing = False
+        self._unsure: int | None = None
         self._foreign = ""
+        self._counted = False
         self._wrote = False
         self._release_at: asyncio.TimerHandle | None = None
         self._corrections: deque[float] = deque()
@@ -97,7 +100,7 @@ class Writer:
         if self._is_ours(count, before):
             self._foreign = ""
         elif alone and self._wrote and before is not None and count.replicas != before.replicas:
-            self._foreign = count.owners[0] if count.owners else UNKNOWN
+            self._foreign, self._counted = (count.owners[0] if count.owners else UNKNOWN), False
 
     def _is_ours(self, count: Count, before: Count | None) -> bool:
         if count.owners or before is None:
@@ -141,6 +144,7 @@ class Writer:
             if self._stale or self.known is None:
                 self.saw(await self._api.count(self._place.name))
                 self._succeeded()
+                self._learn()
             target = self._order()
             if target is None or self.known is None:
                 return None
@@ -153,25 +157,27 @@ class Writer:
 
     async def _write(self, target: int, known: Count) -> None:
         self._writes.append(self._clock())
-        corrects = bool(self._foreign)
         self._orders.sending(target)
         try:
             written = await self._api.scale(self._place.name, target, known.version)
         except UnreachableError:
-            self._stale = True  # it may have been written: what is there must be read
+            self._stale, self._unsure = True, target  # it may have been written: what is there must be read
             raise
         except ApiError:
             self._orders.settled(accepted=False)
             raise
         self._wrote = True
         self._foreign = ""
-        if corrects:
-            self._corrections.append(self._clock())
-            self.conflicts += 1
         if self.known is None or newer(written.version, self.known.version):
             self.known = written
         self._succeeded()
         self._orders.settled(accepted=True)
+
+    def _learn(self) -> None:
+        """Tell what has become of a write that got no answer, now that it is known."""
+        if self._unsure is not None and self.known is not None:
+            sent, self._unsure = self._unsure, None
+            self._orders.settled(accepted=self.known.replicas == sent)
 
     def _order(self) -> int | None:
         """Return what is to be written now, None = nothing."""
@@ -187,16 +193,20 @@ class Writer:
             return max(0.0, self._writes[-1] + PERIOD - self._clock())
         if len(self._writes) < WRITES:
             return 0.0
-        return max(0.0, self._writes[0] + PERIOD - self._clock())
+        wait = self._writes[0] + PERIOD - self._clock()
+        return max(wait, SHORTEST) if wait > 0 else 0.0
 
     def _must_hold(self) -> bool:
-        """Tell whether one more correction of what someone else wrote would be one too many."""
-        if not self._foreign or self.held:
+        """Count a correction of what someone else wrote; tell whether it would be one too many."""
+        if not self._foreign or self._counted or self.held:
             return False
         now = self._clock()
         while self._corrections and self._corrections[0] <= now - HOLD:
             self._corrections.popleft()
         if len(self._corrections) < CORRECTIONS:
+            self._corrections.append(now)
+            self._counted = True
+            self.conflicts += 1
             return False
         self.held = (
             f"{self._foreign} also writes the replicas of Deployment {self._place.name}; it was corrected "
