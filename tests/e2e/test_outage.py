@@ -49,14 +49,14 @@ async def test_an_outage_of_the_api_server_touches_no_warm_request_and_loses_no_
     figure(f"an outage of {OUTAGE_SECONDS} s: {len(load.answers)} warm requests, all answered")
     tail = max(answer.ended - answer.facts["ready"] for answer in answers)
     figure(
-        f"{COLD} cold requests held through it: their replica was ordered {ordered:.1f} s after the API server was ready, "
-        f"and the last was answered {1000 * tail:.0f} ms after its pod was"
+        f"{COLD} cold requests held through it: a replica was ordered {ordered:.1f} s after the API server was ready, "
+        f"and the last was answered {1000 * tail:.0f} ms after the pod was"
     )
 
 
 async def seconds_until_ordered(tenant: Tenant) -> float:
-    """Wait until the cold model has a replica ordered. How long its pod then takes is up to Kubernetes' controllers, which
-    have to find back to the API server, too."""
+    """Wait until the cold model has a replica ordered. How long its pod then takes is up to Kubernetes' controllers,
+    which have to find back to the API server, too."""
     begun = asyncio.get_running_loop().time()
 
     async def ordered() -> bool | None:

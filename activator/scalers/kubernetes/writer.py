@@ -5,8 +5,8 @@ who keeps writing other numbers is corrected three times; then we hold, and say 
 zero are no reason to wait meanwhile: for them a replica is ordered, once a second at most.
 
 Kubernetes forgets who set the replicas when 0 is written by `deployments/scale` (the field is left out then, and later
-writes by `scale` do not bring it back). What changes without an owner was ours only if we wrote it, or 0 -> 1, which any
-edge may order.
+writes by `scale` do not bring it back). What changes without an owner was ours only if we wrote it, or if it is 0 -> 1,
+which any edge may order.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Others who write replicas, after Kubernetes has forgotten who set them: it does when 0 is written by the subresource."""
+"""Others who write replicas when Kubernetes has forgotten who set them: it does so when 0 is written by `scale`."""
 
 from __future__ import annotations
 
