@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING
 from activator import logs
 from activator.admin import Admin
 from activator.catalog.file import build
+from activator.cluster import Cluster
 from activator.edge_tls import EdgeTls
 from activator.insight import Insight
 from activator.journal import Journal
 from activator.loop import Loop
+from activator.metering import Metering
 from activator.savings import Savings
-from activator.scalers.base import Phase
 from activator.scalers.kubernetes.scaler import KubernetesScaler
 from activator.scalers.memory import MemoryScaler
 from activator.scalers.process import ProcessScaler
-from activator.settings.load import load
 from activator.settings.places import within
 from activator.settings.problems import SettingsError
 from activator.settings.tls_checks import files_of, warnings
@@ -38,9 +38,11 @@ from router.tuning import tune
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-    from pathlib import Path
 
+    from activator.catalog.model import Catalog
     from activator.kube.views import Views
+    from activator.origin import Origin
+    from activator.revision import Record, Revision
     from activator.scalers.base import ReplicaSet
     from activator.settings.places import Address
     from activator.settings.schema import Settings
@@ -49,24 +51,26 @@ if TYPE_CHECKING:
     from router.ports import Clock
 
 SWEEP_SECONDS = 0.25
-WATCH_SECONDS = 1.0
+WATCH_SECONDS = 0.05
 SYNC_SECONDS = 10.0
 FIXED = ("listen", "listen_plain", "admin", "scaler", "namespace", "state_dir", "log_dir")
 
 
 class Edge:
-    """A running edge, from one configuration file. Times are of the monotonic clock. `views` are of the cluster where
-    its replicas are, if they are in one."""
+    """A running edge, by `settings` as they were read from `origin`. Times are of the monotonic clock. `views` are of
+    the cluster where its replicas are, if they are in one."""
 
-    def __init__(self, path: Path, settings: Settings, views: Views | None = None) -> None:
-        self._path = path
+    def __init__(self, origin: Origin, settings: Settings, views: Views | None = None) -> None:
+        self._origin = origin
         self._settings = settings
-        self._watched = Watched((path, *files_of(settings)))
+        self._current = settings  # in force; not all of it is without a restart
+        self._watched = Watched((*origin.files, *files_of(settings)))
         self._log = logs.logger("edge")
         self._tasks = Tasks(self._failed)
         self._stopping = asyncio.Event()
         self._died = False
         self._reloading = asyncio.Lock()
+        self._reload_waits = False
         clock = time.monotonic
         self._proxy = Proxy(self, clock)
         self._views = views
@@ -82,9 +86,15 @@ class Edge:
         self._admin = Admin(self._insight, time.time)
         self._proxy.on_defect = self._defect
         self._journal = Journal(self._log)
-        self._loop.on_change = self._journal.changed
+        self._loop.on_change = self._changed
+        self._metering = Metering(self._ledger, self._proxy.in_flight)
         self._loop.on_period = self._period
         self._scaler.subscribe(self._saw)
+        self._cluster: Cluster | None = None
+        if views is not None and isinstance(self._scaler, KubernetesScaler):
+            self._cluster = Cluster(views.client, views.deployments, (self._loop, self._ledger), self._log)
+            self._loop.leads = self._scaler.leads = self._cluster.leads
+            self._insight.cluster = self._cluster.facts
 
     def wake(self, revision: str) -> None:
         """Pass the router's call for capacity on to the loop."""
@@ -112,20 +122,28 @@ class Edge:
         return not self._died
 
     async def reload(self) -> None:
-        """Read the file again and serve by it; when it has errors, say so and go on as before."""
+        """Read the configuration again and serve by it; when it has errors, say so and go on as before. Who asks while
+        one waits to read it need not wait as well."""
+        if self._reload_waits:
+            return
+        self._reload_waits = True
         async with self._reloading:  # what was read last must be applied last
+            self._reload_waits = False
             await self._reload()
 
     async def _reload(self) -> None:
         self._watched.read()
         try:
-            settings = await asyncio.to_thread(load, self._path)
-            self._apply(settings)
+            settings = await self._origin.read()
+            self._apply(settings, await self._catalog_of(settings))
         except (SettingsError, CertificateError) as error:
             self._insight.reload_failures += 1
             self._insight.config_valid = False
-            problems = error.problems if isinstance(error, SettingsError) else [error]
-            self._log.error("configuration refused", problems=[str(problem) for problem in problems])
+            problems = [str(each) for each in (error.problems if isinstance(error, SettingsError) else [error])]
+            self._log.error("configuration refused", problems=problems)
+            if self._cluster is not None and self._origin.object is not None:
+                self._cluster.refused(self._origin.object, problems)
+            self._watched.follow_also(error.files if isinstance(error, SettingsError) else files_of(settings))
             self._tls.renew()
             return
         self._insight.reloads += 1
@@ -134,7 +152,7 @@ class Edge:
         fixed += ["tls"] if bool(settings.tls) != bool(self._settings.tls) else []
         if fixed:
             self._log.warning("these keys need a restart", keys=[key.replace("_", "-") for key in fixed])
-        self._log.info("configuration taken over", file=str(self._path), services=len(settings.services))
+        self._log.info("configuration taken over", file=self._origin.name, services=len(settings.services))
 
     async def _start(self) -> None:
         settings = self._settings
@@ -144,21 +162,27 @@ class Edge:
             self._views.start(self._tasks)
             if not await self._views.synced(within=SYNC_SECONDS):
                 self._log.warning("serving without the Kubernetes API", problem=self._views.trouble)
-        self._savings.restore_usage()
-        self._apply(settings)
+        if self._cluster is None:
+            self._savings.restore_usage()
+        self._origin.follow(self._tasks)
+        self._apply(settings, await self._catalog_of(settings))
         listen, plain, admin = settings.listen, settings.listen_plain, settings.admin
         port = await _open(self._open_edge, listen, "listen")
         more = {}
         if plain is not None:
             more["plain"] = f"{plain.host}:{await _open(self._listener.open, plain, 'listen-plain')}"
         admin_port = await _open(self._admin.open, admin, "admin")
-        self._savings.restore()
+        if self._cluster is None:
+            self._savings.restore()
+            self._tasks.spawn(self._savings.keep(), "state")
+        else:
+            self._cluster.start(self._tasks)
+            self._tasks.spawn(self._follow(self._cluster), "catalog")
         self._tasks.spawn(self._loop.run(), "loop")
         self._tasks.spawn(self._sweep(), "sweep")
-        self._tasks.spawn(self._savings.keep(), "state")
         self._tasks.spawn(self._watch(), "watch")
         tune()
-        self._insight.ready = True
+        self._insight.ready = self._views is None or self._views.deployments.synced
         self._log.info("serving", listen=f"{listen.host}:{port}", **more, admin=f"{admin.host}:{admin_port}")
 
     async def _open_edge(self, host: str, port: int) -> int:
@@ -167,8 +191,8 @@ class Edge:
     async def _end(self) -> None:
         served, self._insight.ready = self._insight.ready, False
         self._log.info("draining", seconds=self._settings.drain_timeout)
-        await self._listener.drain(self._settings.drain_timeout)
-        if served:
+        await asyncio.gather(self._listener.drain(self._settings.drain_timeout), self._hand_over())
+        if served and self._cluster is None:
             self._savings.save()
         await self._tasks.close()
         await self._scaler.close(drain=0)
@@ -176,24 +200,39 @@ class Edge:
             await self._views.client.close()
         self._proxy.pool.close()
         await self._admin.close()
+        await self._origin.close()
         self._log.info("stopped")
 
     def _stop(self) -> None:
         self._stopping.set()
 
-    def _apply(self, settings: Settings) -> None:
-        """Serve by `settings` from this loop turn on."""
+    async def _hand_over(self) -> None:
+        if self._cluster is not None:
+            await self._cluster.hand_over()
+
+    async def _catalog_of(self, settings: Settings) -> Catalog:
+        """Return what `settings` and the Deployments, where there are any, amount to."""
+        merged = settings if self._cluster is None else await self._cluster.merge(settings)
+        return await asyncio.to_thread(build, merged)
+
+    def _apply(self, settings: Settings, catalog: Catalog) -> None:
+        """Serve by `settings` and `catalog` from this loop turn on."""
         self._tls.take(settings)
-        self._watched.follow((self._path, *files_of(settings)))
+        self._current = settings
+        self._watched.follow((*self._origin.files, *files_of(settings)))
         for warning in warnings(settings, time.time()):
             self._log.warning("configuration", warning=warning)
-        catalog = build(settings)
         self._listener.policy.ids = self._ids if settings.request_ids else None
         self._listener.policy.trusts = within(settings.trusted_hops)
         self._proxy.on_end = self._ended if settings.access_log else None
+        self._insight.expiries = self._tls.expiries
+        self._serve(catalog)
+
+    def _serve(self, catalog: Catalog) -> None:
         self._insight.services = catalog.table.services
         self._proxy.replace_table(catalog.table)
         self._listener.limit(catalog.table.limits)
+        self._metering.declare({name: plan.service for name, plan in catalog.plans.items()})
         self._loop.configure(catalog.plans)
 
     async def _sweep(self) -> None:
@@ -203,24 +242,33 @@ class Edge:
             self._listener.sweep(time.monotonic())
 
     async def _watch(self) -> None:
-        """Reload when the file or one that it names changes."""
+        """Reload when the configuration or a file that it names changes."""
         while True:
             await asyncio.sleep(WATCH_SECONDS)
-            if self._watched.changed():
+            if self._watched.changed() or self._origin.changed():
                 await self.reload()
 
+    async def _follow(self, cluster: Cluster) -> None:
+        """Serve Deployments as they come, change and go. Until they are known, this edge is not ready."""
+        while True:
+            await cluster.changes.wait()
+            async with self._reloading:
+                self._serve(await self._catalog_of(self._current))
+            self._insight.ready = not self._stopping.is_set()
+
     def _period(self, seconds: float) -> None:
-        """Add the last `seconds` to the usage ledger."""
-        wall = time.time()
-        for name, revision in self._loop.revisions.items():
-            replicas, busy = self._scaler.replicas(name).replicas, self._proxy.in_flight(name)
-            running = sum(replica.phase is not Phase.PENDING for replica in replicas)
-            idle = sum(replica.phase is Phase.READY and replica.name not in busy for replica in replicas)
-            self._ledger.add((revision.plan.service, name), (running, idle), seconds, wall)
+        if self._loop.leads():  # the ledger of several edges is the leader's
+            self._metering.period(seconds, time.time())
+
+    def _changed(self, revision: Revision, before: ReplicaSet, record: Record) -> None:
+        self._journal.changed(revision, before, record)
+        if self._cluster is not None:
+            self._cluster.changed(revision, before, record)
 
     def _saw(self, replicas: ReplicaSet) -> None:
         self._insight.cold_starts.see(replicas, time.monotonic())
         self._journal.saw(replicas)
+        self._metering.saw(replicas)
 
     def _ended(self, exchange: Exchange) -> None:
         logs.access(self._log, exchange, time.monotonic())

@@ -19,7 +19,9 @@ import typer
 from activator import client
 
 if TYPE_CHECKING:
+    from activator.kube.client import Client
     from activator.kube.views import Views
+    from activator.settings.problems import SettingsError
     from activator.settings.schema import Settings
 
 app = typer.Typer(
@@ -30,7 +32,11 @@ app = typer.Typer(
 )
 
 BAD_INPUT = 2
-ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="The configuration file.")]
+DEFAULT_CONFIG = Path("config/local.yaml")
+ConfigOption = Annotated[
+    str | None,
+    typer.Option("--config", "-c", help="The configuration file, or configmap/NAME.", show_default=str(DEFAULT_CONFIG)),
+]
 AdminOption = Annotated[str, typer.Option("--admin", help="Address of the edge's admin listener.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -41,27 +47,66 @@ def main() -> None:
 
 
 @app.command()
-def serve(config: ConfigOption = Path("config/local.yaml")) -> None:
-    """Serve until SIGTERM; SIGHUP or a changed file reloads the configuration."""
+def serve(config: ConfigOption = None) -> None:
+    """Serve until SIGTERM; SIGHUP or a changed file reloads the configuration. Without --config, it is in the variable
+    ACTIVATOR_CONFIG, if that is set."""
     import uvloop
 
     from activator import logs
     from activator.app import Edge
+    from activator.origin import begin
+    from activator.settings.problems import SettingsError
 
-    settings = _load(config)
     logs.configure(pretty=sys.stderr.isatty())
     logs.ignore_bad_server_names()
 
     async def run() -> bool:
+        origin, settings = await begin(config, DEFAULT_CONFIG, logs.logger("edge"))
         views = await _cluster(settings) if settings.scaler == "kubernetes" else None
-        return await Edge(config, settings, views).run()
+        return await Edge(origin, settings, views).run()
 
     try:
         ended_well = uvloop.run(run())
+    except SettingsError as error:
+        raise _refused(error) from None
     except OSError as error:
         typer.echo(f"activator: {error}", err=True)
         raise typer.Exit(1) from None
     if not ended_well:
+        raise typer.Exit(1)
+
+
+@app.command()
+def restore(config: ConfigOption = None) -> None:
+    """Before uninstalling from Kubernetes: scale every model to max(min-scale, 1). Exits 1 if one could not be."""
+    import asyncio
+
+    from activator import logs
+    from activator.kube.errors import ApiError, UnreachableError
+    from activator.origin import begin
+    from activator.restore import restore as restored
+    from activator.settings.problems import SettingsError
+
+    async def run() -> bool:
+        origin, settings = await begin(config, DEFAULT_CONFIG, logs.logger("edge"))
+        await origin.close()
+        client = await _connected(settings)
+        try:
+            results = await restored(client, settings)
+        finally:
+            await client.close()
+        for each in results:
+            typer.echo(str(each), err=bool(each.problem))
+        return not any(each.problem for each in results)
+
+    try:
+        well = asyncio.run(run())
+    except SettingsError as error:
+        raise _refused(error) from None
+    except (OSError, ApiError, UnreachableError) as error:
+        typer.echo(f"activator: {error}", err=True)
+        raise typer.Exit(1) from None
+    if not well:
         raise typer.Exit(1)
 
 
@@ -132,10 +177,15 @@ def usage(
 
 
 async def _cluster(settings: Settings) -> Views:
-    from activator.kube.client import connect
     from activator.kube.views import Views
 
-    return Views(await connect(settings.namespace or ""))
+    return Views(await _connected(settings))
+
+
+async def _connected(settings: Settings) -> Client:
+    from activator.kube.client import connect
+
+    return await connect(settings.namespace or "")
 
 
 def _load(file: Path) -> Settings:
@@ -145,9 +195,13 @@ def _load(file: Path) -> Settings:
     try:
         return load(file)
     except SettingsError as error:
-        for problem in error.problems:
-            typer.echo(str(problem), err=True)
-        raise typer.Exit(BAD_INPUT) from None
+        raise _refused(error) from None
+
+
+def _refused(error: SettingsError) -> typer.Exit:
+    for problem in error.problems:
+        typer.echo(str(problem), err=True)
+    return typer.Exit(BAD_INPUT)
 
 
 def _ask(admin: str, path: str, key: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ error, and so are aliases, tags and deep nesting, which only serve to make a sma
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -15,13 +16,14 @@ import yaml
 from activator.settings.problems import Finding, Location, Problem, SettingsError, path_of, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 20
 
-_FLOAT = r"[-+]?(?:\.[0-9]+|[0-9]+\.[0-9]*|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]+)?"
+_TOO_DEEP = "nested too deep"
+_ALIAS = "aliases (*name) are not supported"
 _PREFIX = "tag:yaml.org,2002:"
 _SCALARS: dict[str, Callable[[str], Any]] = {
     "str": str,
@@ -30,6 +32,17 @@ _SCALARS: dict[str, Callable[[str], Any]] = {
     "bool": lambda text: {"true": True, "false": False}[text.lower()],
     "null": lambda _: None,
 }
+_FAST: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml is in the wheels, and ten times as fast
+_FLOAT = r"[-+]?(?:\.[0-9]+|[0-9]+\.[0-9]*|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]+)?"
+_FORMS: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # of YAML 1.2's core schema, by their first character
+for _name, _form, _firsts in (
+    ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
+    ("int", r"[-+]?(?:0|[1-9][0-9]*)", "-+0123456789"),
+    ("float", rf"{_FLOAT}|[-+]?\.(?:inf|Inf)|\.(?:nan|NaN)", "-+0123456789."),
+    ("null", r"~|null|Null|NULL|", ("~", "n", "N", "")),
+):
+    for _first in _firsts:
+        _FORMS.setdefault(_first, []).append((_name, re.compile(_form)))
 
 
 @dataclass(slots=True)
@@ -95,79 +108,102 @@ def read(path: Path) -> Source:
 def parse(text: str, file: str) -> Source:
     """Return what `text` says. SettingsError if it is empty or no YAML."""
     try:
-        node = yaml.compose(text, Loader=_Loader)
+        with suppress(yaml.YAMLError):
+            return _read(text, file, _FAST)
+        return _read(text, file, yaml.SafeLoader)  # which says better than libyaml what is wrong
     except yaml.MarkedYAMLError as error:
         raise SettingsError([_syntax(file, error)]) from None
     except yaml.reader.ReaderError as error:
         raise _unreadable(file, f"has a character that YAML does not allow ({_character(error)})") from None
-    if node is None or (isinstance(node, yaml.ScalarNode) and not node.value):
+
+
+def _read(text: str, file: str, loader: Any) -> Source:
+    events: Iterator[Any] = yaml.parse(text, Loader=loader)
+    next(events)
+    if isinstance(next(events), yaml.StreamEndEvent):
+        raise _unreadable(file, "is empty")
+    event = next(events)
+    if isinstance(event, yaml.ScalarEvent) and not event.value:
         raise _unreadable(file, "is empty")
     source = Source(file)
-    source.data = _value(source, node, ())
+    source.data = _value(source, events, event, ())
+    next(events)
+    if not isinstance(event := next(events), yaml.StreamEndEvent):
+        raise _refused("expected a single document in the stream but found another document", event)
     return source
 
 
-class _Loader(yaml.SafeLoader):
-    """PyYAML's parser without aliases, with a bound on depth and the scalars of YAML 1.2's core schema."""
-
-    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012
-
-    def __init__(self, stream: str) -> None:
-        super().__init__(stream)
-        self.depth = 0
-
-    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        """Compose one node; refuse what could blow up."""
-        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
-        if isinstance(event, yaml.AliasEvent):
-            raise _refused("aliases (*name) are not supported", event)
-        if self.depth >= MAX_DEPTH:
-            raise _refused("nested too deep", event)
-        self.depth += 1
-        try:
-            return super().compose_node(parent, index)
-        finally:
-            self.depth -= 1
-
-
-for _name, _pattern, _first in (
-    ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
-    ("int", r"[-+]?(?:0|[1-9][0-9]*)", "-+0123456789"),
-    ("float", rf"{_FLOAT}|[-+]?\.(?:inf|Inf)|\.(?:nan|NaN)", "-+0123456789."),
-    ("null", r"~|null|Null|NULL|", ("~", "n", "N", "")),
-):
-    _Loader.add_implicit_resolver(_PREFIX + _name, re.compile(f"(?:{_pattern})\\Z"), list(_first))
-
-
 def _refused(message: str, event: Any) -> yaml.MarkedYAMLError:
-    return yaml.composer.ComposerError(None, None, message, event.start_mark)
+    return yaml.MarkedYAMLError(None, None, message, event.start_mark)
 
 
-def _value(source: Source, node: yaml.Node, at: Location) -> Any:
-    source.lines.setdefault(at, node.start_mark.line + 1)
-    if isinstance(node, yaml.MappingNode) and node.tag == _PREFIX + "map":
-        return _mapping(source, node, at)
-    if isinstance(node, yaml.SequenceNode) and node.tag == _PREFIX + "seq":
-        return [_value(source, item, (*at, index)) for index, item in enumerate(node.value)]
-    kind = node.tag.removeprefix(_PREFIX)
-    if isinstance(node, yaml.ScalarNode) and kind in _SCALARS:
-        return _scalar(source, node.value, kind, at)
-    return _lost(source, Finding(at, "YAML tags are not supported", shown(node.tag)))
+def _value(source: Source, events: Iterator[Any], event: Any, at: Location) -> Any:
+    """Return the value that begins with `event`, and take note of its lines; refuse what could blow up."""
+    if isinstance(event, yaml.AliasEvent):
+        raise _refused(_ALIAS, event)
+    if len(at) >= MAX_DEPTH:
+        raise _refused(_TOO_DEEP, event)
+    source.lines.setdefault(at, event.start_mark.line + 1)
+    tag = event.tag
+    kind = tag.removeprefix(_PREFIX) if tag else ""
+    if isinstance(event, yaml.ScalarEvent):
+        if not kind or kind == "!":
+            kind = _kind(event.value) if event.implicit[0] else "str"
+        if kind in _SCALARS:
+            return _scalar(source, event.value, kind, at)
+    elif isinstance(event, yaml.MappingStartEvent) and kind in {"", "!", "map"}:
+        return _mapping(source, events, at)
+    elif isinstance(event, yaml.SequenceStartEvent) and kind in {"", "!", "seq"}:
+        return _sequence(source, events, at)
+    _pass_over(events, event)
+    return _lost(source, Finding(at, "YAML tags are not supported", shown(tag)))
 
 
-def _mapping(source: Source, node: yaml.MappingNode, at: Location) -> dict[str, Any]:
+def _kind(text: str) -> str:
+    """Return the type that an unquoted scalar has by its form."""
+    for kind, form in _FORMS.get(text[:1], ()):
+        if form.fullmatch(text):
+            return kind
+    return "str"
+
+
+def _sequence(source: Source, events: Iterator[Any], at: Location) -> list[Any]:
+    data: list[Any] = []
+    while not isinstance(event := next(events), yaml.SequenceEndEvent):
+        data.append(_value(source, events, event, (*at, len(data))))
+    return data
+
+
+def _mapping(source: Source, events: Iterator[Any], at: Location) -> dict[str, Any]:
     data: dict[str, Any] = {}
-    for key, value in node.value:
-        if not isinstance(key, yaml.ScalarNode):
+    while not isinstance(key := next(events), yaml.MappingEndEvent):
+        line = key.start_mark.line + 1
+        if not isinstance(key, yaml.ScalarEvent):
+            _pass_over(events, key)
+            _pass_over(events, next(events))
             _lost(source, Finding(at, "a key must be text"))
         elif key.value in data:
-            first = source.lines[*at, key.value]
-            message = f"is written twice (first in line {first}, again in line {key.start_mark.line + 1})"
+            _pass_over(events, next(events))
+            message = f"is written twice (first in line {source.lines[*at, key.value]}, again in line {line})"
             source.findings.append(Finding((*at, key.value), message))
         else:
-            source.lines[*at, key.value] = key.start_mark.line + 1
-            data[key.value] = _value(source, value, (*at, key.value))
+            source.lines[*at, key.value] = line
+            data[key.value] = _value(source, events, next(events), (*at, key.value))
     return data
+
+
+def _pass_over(events: Iterator[Any], event: Any) -> None:
+    """Skip the rest of the value that begins with `event`, however deep it is."""
+    depth = 0
+    while True:
+        if isinstance(event, yaml.AliasEvent):
+            raise _refused(_ALIAS, event)
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if not depth:
+            return
+        if depth > MAX_DEPTH:
+            raise _refused(_TOO_DEEP, event)
+        event = next(events)
 
 
 def _scalar(source: Source, text: str, kind: str, at: Location) -> Any:

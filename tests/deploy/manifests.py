@@ -36,3 +36,10 @@ def of_kind(name: str, kind: str) -> list[dict[str, Any]]:
 
 def files() -> list[Path]:
     return sorted(DEPLOY.rglob("*.yaml"))
+
+
+def edge_container(name: str) -> dict[str, Any]:
+    """Return the container of the edge in a kustomization's pods."""
+    (found,) = (item for item in of_kind(name, "Deployment") if item["metadata"]["name"] == EDGE_POD[name])
+    containers = found["spec"]["template"]["spec"]["containers"]
+    return next(container for container in containers if container["name"] == "edge")

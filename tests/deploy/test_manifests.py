@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from activator.catalog.merge import Deployments
 from activator.kube.permissions import NAME, NODES_ROLE, ROLE, STATE, Grant
 from activator.settings.load import load
-from tests.deploy.manifests import DEPLOY, EDGE_POD, KUSTOMIZATIONS, files, of_kind, rendered
+from tests.deploy.manifests import DEPLOY, EDGE_POD, KUSTOMIZATIONS, edge_container, files, of_kind, rendered
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,8 +37,7 @@ def granted(grants: tuple[Grant, ...]) -> set[tuple[str, str, str, tuple[str, ..
 def edge(name: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the pod of an edge, and its container."""
     (found,) = (item for item in of_kind(name, "Deployment") if item["metadata"]["name"] == EDGE_POD[name])
-    pod = found["spec"]["template"]["spec"]
-    return pod, next(container for container in pod["containers"] if container["name"] == "edge")
+    return found["spec"]["template"]["spec"], edge_container(name)
 
 
 @pytest.mark.parametrize("path", files(), ids=lambda path: str(path.relative_to(DEPLOY)))
@@ -155,3 +155,18 @@ def test_the_configuration_is_the_config_map_that_the_edge_is_told_to_read(name:
     assert list(config["data"]) == ["config.yaml"]
     assert edge(name)[1]["args"] == ["serve", "--config", f"configmap/{NAME}"]
     assert config["metadata"]["name"] != STATE
+
+
+def test_the_demo_is_served_without_a_warning_and_asleep() -> None:
+    deployments = of_kind("demo", "Deployment")
+    for number, each in enumerate(deployments):
+        each["metadata"]["creationTimestamp"] = f"2026-01-0{number + 1}T00:00:00Z"
+    merged = Deployments().merge(load(DEPLOY / "base" / "config.yaml"), deployments)
+    assert not merged.problems
+    services = {service.name: service for service in merged.settings.services}
+    assert {share.revision: share.percent for share in services["sentiment"].traffic} == {
+        "sentiment-v1": 90,
+        "sentiment-v2": 10,
+    }
+    assert services["generator"].hosts == ("generator.localhost",)
+    assert [each["spec"]["replicas"] for each in deployments] == [0, 0, 0]

@@ -267,8 +267,15 @@ class Workload:
         self.writer.saw(count, alone=self._around.leads())
         if first:
             self._desired, self._asked = max(self._desired, count.replicas), True
-        elif self._passive() and self.writer.known is not known:
+        elif self.writer.known is not known and (self._passive() or self._woken(known, count)):
             self._desired = count.replicas
+
+    def _woken(self, known: Count | None, count: Count) -> bool:
+        """Whether another edge has woken the model: from zero every edge may, and all write under one name. (An API
+        server need not tell who wrote by the scale subresource.)"""
+        asleep = not self._desired and known is not None and not known.replicas
+        ours = not count.owners or self._around.manager in count.owners
+        return asleep and ours and count.replicas > 0
 
     def _passive(self) -> bool:
         """Whether someone else decides: another edge leads, or another writer has its way."""
