@@ -58,6 +58,9 @@ async def test_another_edge_that_wakes_it_is_no_other_writer() -> None:
         for _ in range(6):
             stage.cluster.scale("good", 1, OTHER)
             await asyncio.sleep(10)
+            assert stage.replicas() == 1
+            stage.scaler.scale("good", 0)
+            await asyncio.sleep(10)
             assert stage.replicas() == 0
         writer = stage.scaler.workloads["good"].writer
         assert (writer.held, writer.conflicts) == ("", 0)
