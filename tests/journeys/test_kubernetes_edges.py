@@ -78,6 +78,10 @@ class Namespace:
         await asyncio.to_thread(daemon.start)
         return Edge(daemon, self._session)
 
+    async def readyz(self, edge: Edge) -> int:
+        async with self._session.get(f"http://{edge.daemon.admin}/readyz") as response:
+            return response.status
+
     def replicas(self, name: str) -> int:
         return int(self.cluster.get("deployments", name)["spec"]["replicas"])
 
@@ -178,6 +182,17 @@ async def test_a_changed_config_map_is_in_force_soon_and_a_bad_one_never(tmp_pat
         namespace.configure(autoscaling={**KEYS, "max-scale": 7})
         await until(lambda: edge.daemon.logs("configuration taken over"))
         assert (await edge.request("m")).status == 200
+
+
+async def test_an_edge_that_starts_without_the_api_server_is_ready_once_it_is_there(tmp_path: Path) -> None:
+    async with a_namespace(tmp_path) as namespace:
+        config = {"listen": "127.0.0.1:0", "admin": "127.0.0.1:0", "scaler": "kubernetes", "services": []}
+        await namespace.cluster.stop()
+        edge = await namespace.edge(environment={VARIABLE: json.dumps(config)})
+        assert (await namespace.readyz(edge), await leads(edge)) == (503, False)
+        await namespace.cluster.start()
+        await eventually(lambda: namespace.readyz(edge), lambda status: status == 200)
+        await eventually(lambda: leads(edge), bool)
 
 
 async def test_a_configuration_can_be_in_the_environment(tmp_path: Path) -> None:
