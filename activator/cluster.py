@@ -12,7 +12,8 @@ import socket
 import time
 import uuid
 from collections import Counter
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from activator.catalog.changes import Changes
 from activator.catalog.merge import Deployments
@@ -24,7 +25,7 @@ from activator.kube.saved import ConfigMap
 from activator.shared_savings import SharedSavings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from structlog.typing import FilteringBoundLogger
 
@@ -42,7 +43,8 @@ if TYPE_CHECKING:
 
 
 class Cluster:
-    """Follows `deployments`, and stands for election, through `client`; `parts` are what a leader knows."""
+    """Follows `deployments`, and stands for election, through `client`; `parts` are what a leader knows. `others` read
+    facts that other parts know."""
 
     def __init__(
         self, client: Client, deployments: Store, parts: tuple[Loop, Ledger], log: FilteringBoundLogger
@@ -53,6 +55,7 @@ class Cluster:
         self.savings = SharedSavings(ConfigMap(client, STATE), parts, self.election.leads, client.wall, log)
         self.changes = Changes(deployments)
         self.problems: Mapping[str, tuple[Problem, ...]] = {}
+        self.others: Mapping[str, Callable[[], Any]] = {}
         self._client = client
         self._deployments = deployments
         self._catalog = Deployments()
@@ -90,6 +93,12 @@ class Cluster:
             note = f"{before.desired} -> {number}: {record.sentence}"
             self.recorder.tell(Report(about, NORMAL, "Scale", reason, note))
 
+    def hindered(self, revision: str, sentence: str) -> None:
+        """Tell a Deployment what keeps its replicas from being scaled, and what to do."""
+        self._log.warning("scaling hindered", deployment=revision, problem=sentence)
+        if (about := self._deployments.objects.get(revision)) is not None:
+            self.recorder.tell(Report(about, WARNING, "Scale", "ScalingHindered", sentence, once=True))
+
     def refused(self, about: Object, problems: Sequence[object]) -> None:
         """Tell of a configuration in a ConfigMap that is not in force."""
         note = "; ".join(map(str, problems))
@@ -101,7 +110,8 @@ class Cluster:
         for call, count in self._client.calls.items():
             calls[call.verb, call.resource, call.status] += count
         problems = {name: len(problems) for name, problems in self.problems.items()}
-        return ClusterFacts(self.leads(), problems, calls, self.recorder.withheld, self.recorder.lost)
+        facts = ClusterFacts(self.leads(), problems, calls, self.recorder.withheld, self.recorder.lost)
+        return replace(facts, **{name: read() for name, read in self.others.items()})
 
     def _tell(self, merged: Merged) -> None:
         """Tell each Deployment once what is wrong with it, and once that all is well again."""
