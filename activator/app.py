@@ -89,6 +89,9 @@ class Edge:
         if views is not None and isinstance(self._scaler, KubernetesScaler):
             self._cluster = Cluster(views.client, views.deployments, (self._loop, self._ledger), self._log)
             self._loop.leads = self._scaler.leads = self._cluster.leads
+            self._scaler.on_hindrance = self._cluster.hindered
+            scaler = self._scaler
+            self._cluster.others = {"corrections": scaler.corrections, "contested": scaler.held, "watches": views.up}
             self._insight.cluster, self._insight.namespace = self._cluster.facts, views.client.namespace
 
     def wake(self, revision: str) -> None:

@@ -26,7 +26,8 @@ class KubernetesScaler:
     """A Scaler (see base) over watches of Deployments and pods.
 
     Replicas outlive it: what is no longer declared, and all that runs when it is closed, is let go as it is.
-    `leads` tells whether it is ours to scale; from 0 to 1 always is. `api` and `ask` are others in tests.
+    `leads` tells whether it is ours to scale; from 0 to 1 always is. `on_hindrance` hears, by revision, what keeps us
+    from scaling and needs someone to mend it. `api` and `ask` are others in tests.
     """
 
     def __init__(
@@ -40,11 +41,12 @@ class KubernetesScaler:
         ask: Ask = probe,
     ) -> None:
         self.leads: Callable[[], bool] = lambda: True
+        self.on_hindrance: Callable[[str, str], None] | None = None
         self.workloads: dict[str, Workload] = {}
         self._deployments, self._pods = views.deployments, views.pods
         place = (views.client.namespace, views.client.field_manager)
         api = api or ClientApi(views.client)
-        self._around = Around(*place, routing, api, tasks, clock, self._publish, self._leads, ask)
+        self._around = Around(*place, routing, api, tasks, clock, self._publish, self._leads, self._hinder, ask)
         self._listeners: list[Listener] = []
         self._closed = False
         self._inventory = Inventory(views, self.workloads)
@@ -86,6 +88,14 @@ class KubernetesScaler:
             raise ValueError(f"cannot have {replicas} replicas of {revision!r}")
         self.workloads[revision].scale(replicas)
 
+    def corrections(self) -> dict[str, int]:
+        """Return by revision how often another writer's number of replicas was corrected."""
+        return {name: workload.writer.conflicts for name, workload in self.workloads.items()}
+
+    def held(self) -> dict[str, bool]:
+        """Return by revision whether another writer has its way."""
+        return {name: bool(workload.writer.held) for name, workload in self.workloads.items()}
+
     async def close(self, *, drain: float) -> None:  # noqa: ARG002 - nothing is ended, so nothing is drained
         """Let go of all Deployments: they stay as they are."""
         self.declare({})
@@ -102,6 +112,10 @@ class KubernetesScaler:
 
     def _leads(self) -> bool:
         return self.leads()
+
+    def _hinder(self, revision: str, sentence: str) -> None:
+        if self.on_hindrance is not None:
+            self.on_hindrance(revision, sentence)
 
     def _publish(self, snapshot: ReplicaSet) -> None:
         self._inventory.look()

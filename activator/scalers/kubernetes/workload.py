@@ -33,7 +33,8 @@ PAST = 10.0
 
 
 class Around(NamedTuple):
-    """What all workloads of a scaler have in common. `leads` = it is ours to scale; from 0 to 1 everyone may."""
+    """What all workloads of a scaler have in common. `leads` = it is ours to scale; from 0 to 1 everyone may. `hinder`
+    hears, by revision, what keeps us from scaling as we should and needs someone to mend it."""
 
     namespace: str
     manager: str
@@ -43,6 +44,7 @@ class Around(NamedTuple):
     clock: Callable[[], float]
     publish: Callable[[ReplicaSet], None]
     leads: Callable[[], bool]
+    hinder: Callable[[str, str], None]
     ask: Ask
 
 
@@ -67,6 +69,7 @@ class Workload:
         self._rivals: frozenset[str] = frozenset()
         self._again: asyncio.TimerHandle | None = None
         self._closed = False
+        self._hindrance = ""
 
     # -- what it is told
 
@@ -134,6 +137,7 @@ class Workload:
             self.writer.poke()
         self._crew.refresh(now)
         self._publish(members, now)
+        self._tell_hindrance()
         self._plan(again)
 
     def _balance(self, members: list[Member], now: float) -> None:
@@ -180,6 +184,11 @@ class Workload:
             if member.draining is not None:
                 member.draining.cancel()
                 member.draining = None
+
+    def _tell_hindrance(self) -> None:
+        before, self._hindrance = self._hindrance, self.writer.held or self.costs.refused
+        if self._hindrance and self._hindrance != before:
+            self._around.hinder(self._revision, self._hindrance)
 
     def _plan(self, again: float | None) -> None:
         if self._again is not None:
