@@ -235,6 +235,19 @@ async def test_a_leader_that_is_asked_to_end_hands_over_at_once(tmp_path: Path) 
         await eventually(lambda: leads(second), bool)
 
 
+async def test_the_idle_clock_goes_on_through_a_restart_of_all_edges(tmp_path: Path) -> None:
+    async with a_namespace(tmp_path) as namespace:
+        namespace.model("m", scale_to_zero_grace_period="14s")
+        edge = await namespace.edge()
+        assert (await edge.request("m")).status == 200
+        ended = asyncio.get_running_loop().time()
+        await asyncio.sleep(5)
+        await asyncio.to_thread(edge.daemon.stop)
+        await asyncio.to_thread(edge.daemon.start)
+        await until(lambda: namespace.replicas("m") == 0, within=25)
+        assert 13 < asyncio.get_running_loop().time() - ended < 19, "5 s and a restart later it would be 20"
+
+
 async def test_all_that_the_role_grants_is_used(tmp_path: Path) -> None:
     async with a_namespace(tmp_path) as namespace:
         namespace.model("m", container_concurrency="1", max_scale_down_rate="10")
