@@ -102,11 +102,14 @@ class SharedSavings:
             self.taken_over = True
 
     def _restore(self, documents: dict[str, Any]) -> None:
+        self._ledger.clear()
         try:
-            self._ledger.clear()
             self._ledger.restore(documents.get(USAGE))
+        except ValueError as error:
+            self._log.error("usage of earlier leaders cannot be read, counting starts afresh", error=str(error))
+        try:
             saved = state.parse(documents.get(REVISIONS), f"configmap/{self._map.name}", self._wall())
-        except (state.StateError, ValueError) as error:
+        except state.StateError as error:
             self._log.error("saved state cannot be used, all starts afresh", error=str(error))
             return
         for problem in self._loop.restore(saved.revisions, saved.age, alive=True):

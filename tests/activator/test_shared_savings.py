@@ -150,7 +150,19 @@ async def test_a_state_that_cannot_be_used_is_told_and_the_edge_leads_all_the_sa
         with capture_logs() as lines:
             await edge.savings._take_over()
         assert edge.savings.taken_over
-        assert lines[0]["event"] == "saved state cannot be used, all starts afresh"
+        assert lines[0]["event"].endswith("starts afresh")
+
+
+async def test_usage_that_cannot_be_read_does_not_cost_the_idle_clocks() -> None:
+    shared = Map()
+    async with on_stage() as stage, leader(stage, shared) as edge:
+        edge.holds = True
+        stage.leave(stage.arrive())
+        await asyncio.sleep(SAVE_SECONDS + 1)
+        shared.documents = {**shared.documents, "usage.json": "damaged"}
+        stage.traffic.forget()
+        await edge.savings._take_over()
+        assert stage.traffic.look(NAME).idle_since == pytest.approx(0, abs=0.1)
 
 
 async def test_when_somebody_else_has_written_it_is_read_again_before_anything_is_decided() -> None:
