@@ -106,8 +106,9 @@ class ConfigMapOrigin(Origin):
 
     @property
     def object(self) -> Object | None:
-        """The ConfigMap as it was last seen."""
-        return self.store.objects.get(self._map)
+        """The ConfigMap as it was last seen. (What it is, the items of a list do not say.)"""
+        found = self.store.objects.get(self._map)
+        return None if found is None else {"apiVersion": CONFIG_MAPS.version, "kind": "ConfigMap", **found}
 
     async def fetch(self) -> None:
         """Look at it now. ApiError, UnreachableError."""

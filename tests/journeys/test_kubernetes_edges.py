@@ -66,7 +66,7 @@ class Namespace:
             **changes,
         }
         text = yaml.safe_dump(config)
-        self.cluster.put("configmaps", {"kind": "ConfigMap", "metadata": {"name": NAME}, "data": {KEY: text}})
+        self.cluster.put("configmaps", {"metadata": {"name": NAME}, "data": {KEY: text}})
 
     async def edge(self, *arguments: str, environment: dict[str, str] | None = None) -> Edge:
         """Start an edge."""
@@ -178,6 +178,8 @@ async def test_a_changed_config_map_is_in_force_soon_and_a_bad_one_never(tmp_pat
         edge = await namespace.edge()
         namespace.configure(**{"request-ids": "perhaps"})
         await until(lambda: namespace.events(NAME) == ["ConfigurationRefused"])
+        (event,) = namespace.cluster.objects["events"].values()
+        assert (event["regarding"]["kind"], event["regarding"]["apiVersion"]) == ("ConfigMap", "v1")
         assert "X-Request-Id" not in (await edge.request("m")).headers
         namespace.configure(autoscaling={**KEYS, "max-scale": 7})
         await until(lambda: edge.daemon.logs("configuration taken over"))
