@@ -197,6 +197,17 @@ async def test_an_edge_that_starts_without_the_api_server_is_ready_once_it_is_th
         await eventually(lambda: leads(edge), bool)
 
 
+async def test_an_edge_whose_configuration_is_in_the_cluster_waits_for_it(tmp_path: Path) -> None:
+    async with a_namespace(tmp_path) as namespace:
+        namespace.model("m")
+        await namespace.cluster.stop()
+        starting = asyncio.create_task(namespace.edge())
+        await asyncio.sleep(3)
+        assert not starting.done()
+        await namespace.cluster.start()
+        assert (await (await starting).request("m")).status == 200
+
+
 async def test_a_configuration_can_be_in_the_environment(tmp_path: Path) -> None:
     async with a_namespace(tmp_path) as namespace:
         namespace.model("m")
