@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from activator.settings import preset
 from activator.settings.autoscaling import Autoscaling, AutoscalingOverrides
+from activator.settings.canary import Canary
 from activator.settings.rules import Rule
 from activator.settings.running import EdgeLimits, Process, Requests
 from activator.settings.schema import Revision, Service, Settings, Tls, Traffic
@@ -24,6 +25,7 @@ GROUPS: tuple[type[Group], ...] = (
     EdgeLimits,
     Tls,
     Traffic,
+    Canary,
     Revision,
     Service,
 )
