@@ -112,7 +112,9 @@ class Admin:
         if name not in rollouts.canaries:
             raise web.HTTPConflict(text=f"{name} has no canary. Name one in its configuration: canary.revision.")
         if not rollouts.leads():
-            raise web.HTTPConflict(text="Another edge leads, and moves the traffic. Ask that one: see activator_leader.")
+            raise web.HTTPConflict(
+                text="Another edge leads, and moves the traffic. Ask that one: see activator_leader."
+            )
         why = MOVES[request.path.rpartition("/")[2]](rollouts, name)
         if self._kept is not None:
             await self._kept()

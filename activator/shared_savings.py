@@ -34,7 +34,8 @@ FOLLOW_SECONDS = 2.0
 
 
 class SharedSavings:
-    """The state of `loop`, `ledger` and `rollouts` in `config_map`, for as long as `leads` says so. `wall` gives Unix seconds.
+    """The state of `loop`, `ledger` and `rollouts` in `config_map`, for as long as `leads` says so. `wall` gives Unix
+    seconds.
 
     `taken_over` = what the leader before us knew is known here.
     """
