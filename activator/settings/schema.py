@@ -13,6 +13,7 @@ from pydantic import Field
 from activator.settings.autoscaling import Autoscaling, AutoscalingOverrides
 from activator.settings.commands import Command, EnvName, EnvText
 from activator.settings.group import Group
+from activator.settings.manifests import Manifests
 from activator.settings.numbers import Duration, Whole
 from activator.settings.places import Address, Cidr, File, Listen, Network
 from activator.settings.rules import Choice, Flag
@@ -139,5 +140,7 @@ class Settings(Group):
     """Defaults for all services."""
     limits: EdgeLimits = EdgeLimits()
     """Bounds of the edge as a whole."""
+    manifests: Manifests = Manifests()
+    """How InferenceServices and Knative Services are read and rendered."""
     services: tuple[Service, ...] = ()
     """The services."""

@@ -1,0 +1,136 @@
+"""The annotations of InferenceServices and Knative Services, and what becomes of them."""
+
+from __future__ import annotations
+
+from activator.catalog.manifests.shapes import Text
+from activator.catalog.manifests.table import Fate, Field, Table
+from activator.settings.autoscaling import AutoscalingOverrides
+from activator.settings.numbers import Duration
+from activator.settings.rules import Rule
+
+KNATIVE = "autoscaling.knative.dev/"
+CLASS, METRIC = "class", "metric"
+
+# Knative's annotation -> our key, where the name differs
+NAMES = {"window": "stable-window", CLASS: "pod-autoscaler-class"}
+SUFFIXES = (
+    (CLASS, "only Knative's own autoscaler is implemented; another one is warned of"),
+    (METRIC, "`metric`; cpu and memory are warned of"),
+    ("min-scale", "`min-scale`"),
+    ("max-scale", "`max-scale`"),
+    ("initial-scale", "`initial-scale`"),
+    ("activation-scale", "`activation-scale`"),
+    ("scale-down-delay", "`scale-down-delay`"),
+    ("target", "`target`"),
+    ("target-utilization-percentage", "`target-utilization-percentage`"),
+    ("target-burst-capacity", "`target-burst-capacity`"),
+    ("window", "`stable-window`"),
+    ("panic-window-percentage", "`panic-window-percentage`"),
+    ("panic-threshold-percentage", "`panic-threshold-percentage`"),
+    ("metric-aggregation-algorithm", "`metric-aggregation-algorithm`"),
+    ("scale-to-zero-pod-retention-period", "`scale-to-zero-pod-retention-period`: idle time of the last replica"),
+)
+OVERWRITTEN = {
+    "min-scale": "; in an InferenceService minReplicas is written over it, the default if there is none",
+    "max-scale": "; in an InferenceService maxReplicas wins, unless it is 0",
+    "target": "; scaleTarget wins",
+    METRIC: "; scaleMetric wins",
+}
+PROGRESS = "serving.knative.dev/progress-deadline"
+ACCELERATORS = ("serving.kserve.io/gke-accelerator", "serving.kubeflow.org/gke-accelerator")
+STOP = "serving.kserve.io/stop"
+MODE = "serving.kserve.io/deploymentMode"
+SCALED_BY = "serving.kserve.io/autoscalerClass"
+TAGS = "serving.kserve.io/enable-tag-routing"
+PROMETHEUS = "serving.kserve.io/enable-prometheus-scraping"
+READONLY = "storage.kserve.io/readonly"
+GPU_TYPES = "serving.kserve.io/gpu-resource-types"
+LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+CLOSED = (KNATIVE, "serving.kserve.io/", "serving.kubeflow.org/", "serving.knative.dev/", "internal.serving.")
+
+_ELSEWHERE = (
+    ("serving.kserve.io/metrics", "there are no CPU and memory metrics here"),
+    ("serving.kserve.io/targetUtilizationPercentage", "it is about CPU; write scaleTarget"),
+    ("serving.knative.dev/rollout-duration", "shares take effect at once"),
+    ("serving.kserve.io/disable-localmodel", "there is no cache of models on nodes"),
+    ("serving.kserve.io/nodegroup", "there is no cache of models on nodes"),
+    ("serving.kserve.io/enable-metric-aggregation", "there is no queue-proxy that would aggregate metrics"),
+    ("serving.kserve.io/disable-auto-update", "it is about ServingRuntimes; images are settings here"),
+    ("serving.kserve.io/inferencepool-migrated", "it is about LLMInferenceServices"),
+    ("serving.kserve.io/logger-secret-name", "payloads are not logged"),
+    ("serving.kserve.io/logger-secret-path", "payloads are not logged"),
+    ("serving.kserve.io/logger-secret-file", "payloads are not logged"),
+    ("serving.kserve.io/exp-dra-device-class", "write resourceClaims in the pod"),
+    ("serving.kserve.io/exp-dra-cel-selector", "write resourceClaims in the pod"),
+    ("serving.kserve.io/exp-dra-device-count", "write resourceClaims in the pod"),
+    ("serving.kserve.io/exp-dra-container-name", "write resourceClaims in the pod"),
+    ("networking.knative.dev/ingress-class", "there is no Knative ingress; the edge takes the requests"),
+    ("sidecar.istio.io/inject", "Istio is not needed; remove it, or the mesh's sidecar joins each replica"),
+    ("prometheus.kserve.io/port", "write prometheus.io/port"),
+    ("prometheus.kserve.io/path", "write prometheus.io/path"),
+)
+_SERVER = (
+    LAST_APPLIED,
+    "serving.knative.dev/creator",
+    "serving.knative.dev/lastModifier",
+    "deployment.kubernetes.io/revision",
+)
+
+
+def camel(kebab: str) -> str:
+    """Return the older form of an annotation's name: `min-scale` -> `minScale`."""
+    first, *rest = kebab.split("-")
+    return first + "".join(word.capitalize() for word in rest)
+
+
+def key_of(suffix: str) -> str:
+    """Return our key for a Knative annotation's kebab-case name."""
+    return NAMES.get(suffix, suffix)
+
+
+def rule_of(suffix: str) -> Rule:
+    """Return what an annotation may be: what Knative allows."""
+    if suffix in {CLASS, METRIC}:
+        return Text(empty=False)
+    fields = AutoscalingOverrides.model_fields[AutoscalingOverrides.fields_by_key()[key_of(suffix)]]
+    return next(rule for rule in fields.metadata if isinstance(rule, Rule))
+
+
+def _knative() -> tuple[Field, ...]:
+    found = []
+    for suffix, what in SUFFIXES:
+        told = what + OVERWRITTEN.get(suffix, "")
+        for name in dict.fromkeys((suffix, camel(suffix))):
+            older = "" if name == suffix else f"; {suffix} wins"
+            found.append(Field(f"{KNATIVE}{name}", Fate.TRANSLATED, told + older, rule_of(suffix)))
+    deadline = Duration(0, above=True)
+    return (*found, Field(PROGRESS, Fate.TRANSLATED, "`progress-deadline`: time that one start may take", deadline))
+
+
+_COMMON = (
+    *_knative(),
+    *(Field(key, Fate.WARNED, why) for key, why in _ELSEWHERE),
+    *(Field(key, Fate.SERVER, "written by tools and the API server") for key in _SERVER),
+)
+_REST = Field("*", Fate.HONOURED, "any other: copied to the pods", Text())
+
+KNATIVE_ANNOTATIONS = Table("Annotations of a Knative Service's template", _COMMON, _REST, CLOSED)
+ANNOTATIONS = Table(
+    "Annotations of an InferenceService",
+    (
+        *_COMMON,
+        *(
+            Field(key, Fate.TRANSLATED, "a node selector for cloud.google.com/gke-accelerator, with a GPU limit", Text())
+            for key in ACCELERATORS
+        ),
+        Field(STOP, Fate.TRANSLATED, '"true": the manifest is left out, with a warning', Text()),
+        Field(MODE, Fate.TRANSLATED, "the same for all modes but ModelMesh, which is refused", Text()),
+        Field(SCALED_BY, Fate.TRANSLATED, "external and none are as here; hpa and keda are warned of", Text()),
+        Field(TAGS, Fate.TRANSLATED, '"true": the newest revision is reached by the tag `latest`', Text()),
+        Field(PROMETHEUS, Fate.TRANSLATED, '"true": prometheus.io annotations on the pods', Text()),
+        Field(READONLY, Fate.TRANSLATED, '"false": volumes of models are mounted writable', Text()),
+        Field(GPU_TYPES, Fate.TRANSLATED, "resource names that count as GPUs, too", Text()),
+    ),
+    _REST,
+    CLOSED,
+)
