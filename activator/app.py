@@ -6,19 +6,19 @@ Only this module knows all parts, and only here a scaler has a name.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
 import signal
-import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from activator import logs, state
+from activator import logs
 from activator.admin import Admin
 from activator.catalog.file import build
 from activator.edge_tls import EdgeTls
 from activator.insight import Insight
+from activator.journal import Journal
 from activator.loop import Loop
+from activator.savings import Savings
 from activator.scalers.base import Phase
 from activator.scalers.memory import MemoryScaler
 from activator.scalers.process import ProcessScaler
@@ -26,8 +26,8 @@ from activator.settings.load import load
 from activator.settings.places import within
 from activator.settings.problems import SettingsError
 from activator.settings.tls_checks import files_of, warnings
-from activator.usage import FILE as USAGE
 from activator.usage import Ledger
+from activator.watched import Watched
 from router.ids import Ids
 from router.listener import Listener
 from router.proxy import Proxy
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
-    from activator.revision import Record, Revision
     from activator.scalers.base import ReplicaSet
     from activator.settings.places import Address
     from activator.settings.schema import Settings
@@ -47,7 +46,6 @@ if TYPE_CHECKING:
     from router.exchange import Exchange
 
 SWEEP_SECONDS = 0.25
-SAVE_SECONDS = 5.0
 WATCH_SECONDS = 1.0
 FIXED = ("listen", "listen_plain", "admin", "scaler", "state_dir", "log_dir")
 
@@ -58,14 +56,12 @@ class Edge:
     def __init__(self, path: Path, settings: Settings) -> None:
         self._path = path
         self._settings = settings
-        self._watched = (path, *files_of(settings))
-        self._seen = self._look()  # of the files as they were last read
+        self._watched = Watched((path, *files_of(settings)))
         self._log = logs.logger("edge")
         self._tasks = Tasks(self._failed)
         self._stopping = asyncio.Event()
         self._died = False
         self._reloading = asyncio.Lock()
-        self._saving = threading.Lock()
         clock = time.monotonic
         self._proxy = Proxy(self, clock)
         self._scaler: ProcessScaler | MemoryScaler = (
@@ -75,6 +71,7 @@ class Edge:
         )
         self._loop = Loop(self._proxy, self._scaler, clock)
         self._ledger = Ledger()
+        self._savings = Savings(settings.state_dir, (self._loop, self._ledger), time.time, self._log)
         self._listener = Listener(self._proxy.serve, clock, self._refused)
         self._ids = Ids(random.Random().getrandbits)
         self._tls = EdgeTls()
@@ -82,9 +79,9 @@ class Edge:
         self._insight = Insight(parts, clock, lambda: len(self._listener.door.guests))
         self._admin = Admin(self._insight, time.time)
         self._proxy.on_defect = self._defect
-        self._loop.on_change = self._changed
+        self._journal = Journal(self._log)
+        self._loop.on_change = self._journal.changed
         self._loop.on_period = self._period
-        self._phases: dict[str, dict[str, tuple[str, str]]] = {}
         self._scaler.subscribe(self._saw)
 
     def wake(self, revision: str) -> None:
@@ -111,7 +108,7 @@ class Edge:
             await self._reload()
 
     async def _reload(self) -> None:
-        self._seen = self._look()
+        self._watched.read()
         try:
             settings = await asyncio.to_thread(load, self._path)
             self._apply(settings)
@@ -134,7 +131,7 @@ class Edge:
         settings = self._settings
         if isinstance(self._scaler, ProcessScaler):
             await self._scaler.start()
-        self._restore_usage()
+        self._savings.restore_usage()
         self._apply(settings)
         listen, plain, admin = settings.listen, settings.listen_plain, settings.admin
         port = await _open(self._open_edge, listen, "listen")
@@ -142,10 +139,10 @@ class Edge:
         if plain is not None:
             more["plain"] = f"{plain.host}:{await _open(self._listener.open, plain, 'listen-plain')}"
         admin_port = await _open(self._admin.open, admin, "admin")
-        self._restore()
+        self._savings.restore()
         self._tasks.spawn(self._loop.run(), "loop")
         self._tasks.spawn(self._sweep(), "sweep")
-        self._tasks.spawn(self._keep_state(), "state")
+        self._tasks.spawn(self._savings.keep(), "state")
         self._tasks.spawn(self._watch(), "watch")
         tune()
         self._insight.ready = True
@@ -159,7 +156,7 @@ class Edge:
         self._log.info("draining", seconds=self._settings.drain_timeout)
         await self._listener.drain(self._settings.drain_timeout)
         if served:
-            self._save(self._loop.dump(), self._ledger.dump())
+            self._savings.save()
         await self._tasks.close()
         await self._scaler.close(drain=0)
         self._proxy.pool.close()
@@ -172,8 +169,7 @@ class Edge:
     def _apply(self, settings: Settings) -> None:
         """Serve by `settings` from this loop turn on."""
         self._tls.take(settings)
-        self._watched = (self._path, *files_of(settings))
-        self._seen = {**self._look(), **{path: seen for path, seen in self._seen.items() if path in self._watched}}
+        self._watched.follow((self._path, *files_of(settings)))
         for warning in warnings(settings, time.time()):
             self._log.warning("configuration", warning=warning)
         catalog = build(settings)
@@ -185,55 +181,18 @@ class Edge:
         self._listener.limit(catalog.table.limits)
         self._loop.configure(catalog.plans)
 
-    def _restore_usage(self) -> None:
-        path = self._settings.state_dir / USAGE
-        try:
-            self._ledger.restore(state.read_json(path))
-        except (state.StateError, ValueError) as error:
-            kept = str(state.set_aside(path))
-            self._log.error("usage of earlier runs cannot be read, counting starts afresh", error=str(error), kept=kept)
-
-    def _restore(self) -> None:
-        try:
-            saved = state.load(self._settings.state_dir, time.time())
-        except state.StateError as error:
-            kept = str(state.set_aside(self._settings.state_dir / state.FILE))
-            self._log.error("saved state cannot be used, all starts afresh", error=str(error), kept=kept)
-            return
-        for problem in self._loop.restore(saved.revisions, saved.age):
-            self._log.warning("saved state not used", problem=problem)
-        if saved.revisions:
-            self._log.info("state restored", revisions=len(saved.revisions), seconds_ago=round(saved.age, 1))
-
-    def _save(self, revisions: dict[str, Any], usage: dict[str, Any]) -> None:
-        directory = self._settings.state_dir
-        try:
-            with self._saving:
-                state.save(directory, revisions, time.time())
-                state.write_json(directory / USAGE, usage)
-        except OSError as error:
-            self._log.error("state cannot be saved", error=str(error))
-
     async def _sweep(self) -> None:
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
             self._proxy.sweep()
             self._listener.sweep(time.monotonic())
 
-    async def _keep_state(self) -> None:
-        while True:
-            await asyncio.sleep(SAVE_SECONDS)
-            await asyncio.to_thread(self._save, self._loop.dump(), self._ledger.dump())
-
     async def _watch(self) -> None:
         """Reload when the file or one that it names changes."""
         while True:
             await asyncio.sleep(WATCH_SECONDS)
-            if self._look() != self._seen:
+            if self._watched.changed():
                 await self.reload()
-
-    def _look(self) -> dict[Path, tuple[int, int, int] | None]:
-        return {path: _stamp(path) for path in self._watched}
 
     def _period(self, seconds: float) -> None:
         """Add the last `seconds` to the usage ledger."""
@@ -244,31 +203,9 @@ class Edge:
             idle = sum(replica.phase is Phase.READY and replica.name not in busy for replica in replicas)
             self._ledger.add((revision.plan.service, name), (running, idle), seconds, wall)
 
-    def _changed(self, revision: Revision, before: ReplicaSet, record: Record) -> None:
-        self._log.info(
-            "scale",
-            service=revision.plan.service,
-            revision=revision.plan.name,
-            replicas=record.outcome.replicas,
-            before=before.desired,
-            why=record.sentence,
-        )
-
     def _saw(self, replicas: ReplicaSet) -> None:
-        """Follow the phases of replicas: for the cold-start metrics, and one log line per change."""
         self._insight.cold_starts.see(replicas, time.monotonic())
-        current = {replica.name: (str(replica.phase), replica.message) for replica in replicas.replicas}
-        known = self._phases.get(replicas.revision, {})
-        for name in known.keys() | current.keys():
-            if known.get(name, ("",))[0] != current.get(name, ("",))[0]:
-                self._log.info(
-                    "replica",
-                    revision=replicas.revision,
-                    replica=name,
-                    phase=current[name][0] if name in current else "gone",
-                    message=(current[name][1] if name in current else replicas.last_failure) or None,
-                )
-        self._phases[replicas.revision] = current
+        self._journal.saw(replicas)
 
     def _ended(self, exchange: Exchange) -> None:
         logs.access(self._log, exchange, time.monotonic())
@@ -292,10 +229,3 @@ async def _open(listen: Callable[[str, int], Awaitable[int]], address: Address, 
         return await listen(address.host, address.port)
     except OSError as error:
         raise OSError(f"{key}: cannot listen on {address}: {error.strerror or error}") from error
-
-
-def _stamp(path: Path) -> tuple[int, int, int] | None:
-    with contextlib.suppress(OSError):
-        found = path.stat()
-        return found.st_mtime_ns, found.st_size, found.st_ino
-    return None

@@ -103,7 +103,7 @@ def edge_limits_of(keys: running.EdgeLimits) -> EdgeLimits:
 
 
 def replica_of(revision: Revision, keys: Process) -> ReplicaSpec:
-    """Return how a local process is run."""
+    """Return how a replica is run, reached and probed."""
     return ReplicaSpec(
         command=revision.command,
         env=dict(revision.env),
@@ -116,6 +116,7 @@ def replica_of(revision: Revision, keys: Process) -> ReplicaSpec:
         termination_grace=keys.termination_grace_period,
         log_bytes=keys.log_bytes,
         tls=upstream_tls_of(keys),
+        port=keys.port,
     )
 
 

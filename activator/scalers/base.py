@@ -70,6 +70,8 @@ class ReplicaSpec:
     REPLICA set. It is ready when GET `readiness_path` answers 200, asked every `startup_period` until then and every
     `probe_period` afterwards; `failure_threshold` failed probes in a row take it out of service until it answers again.
     SIGTERM ends it, SIGKILL follows after `termination_grace`. `tls` is how it is connected, None = plain HTTP.
+
+    Of a pod, only the readiness keys, `tls` and `port` (0 = its first containerPort) count.
     """
 
     command: tuple[str, ...] = ()
@@ -83,6 +85,7 @@ class ReplicaSpec:
     termination_grace: float = 30.0
     log_bytes: int = 10 << 20
     tls: UpstreamTls | None = None
+    port: int = 0
 
 
 class Routing(Protocol):

@@ -31,6 +31,15 @@ def check(settings: Settings) -> Iterator[Finding]:
     """Yield everything that does not fit together."""
     yield from _required(settings, ())
     yield from _listeners(settings)
+    yield from check_services(settings)
+    yield from check_scaling(settings)
+    for index, pair in enumerate(settings.tls):
+        yield from _required(pair, ("tls", index))
+    yield from check_tls(settings)
+
+
+def check_services(settings: Settings) -> Iterator[Finding]:
+    """Yield what does not fit together in the services: names, traffic, hosts and paths."""
     yield from _names(settings)
     for index, service in enumerate(settings.services):
         at = ("services", index)
@@ -39,10 +48,6 @@ def check(settings: Settings) -> Iterator[Finding]:
         for number, revision in enumerate(service.revisions):
             yield from _revision(settings, revision, (*at, "revisions", number))
     yield from check_routes(settings)
-    yield from check_scaling(settings)
-    for index, pair in enumerate(settings.tls):
-        yield from _required(pair, ("tls", index))
-    yield from check_tls(settings)
 
 
 def _required(group: Group, at: Location) -> Iterator[Finding]:

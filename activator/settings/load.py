@@ -21,7 +21,7 @@ from activator.settings.source import Source, read
 from activator.settings.suggest import group_at, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from pydantic_core import ErrorDetails
@@ -42,8 +42,9 @@ def load(path: Path) -> Settings:
     return settings_of(read(path), path.absolute().parent)
 
 
-def settings_of(source: Source, base: Path) -> Settings:
-    """Return the settings in `source`; its paths are relative to `base`. SettingsError as for `load`."""
+def settings_of(source: Source, base: Path, checked: Callable[[Settings], Iterable[Finding]] = check) -> Settings:
+    """Return the settings in `source`; its paths are relative to `base`, and `checked` tells what must fit together.
+    SettingsError as for `load`."""
     if not isinstance(source.data, dict):
         message = "must be a mapping of keys, such as listen: and services:"
         raise SettingsError([Problem(source.file, "", message, 1, value=shown(source.data))])
@@ -58,7 +59,7 @@ def settings_of(source: Source, base: Path) -> Settings:
         settings, _ = _validated(data, base)
     if settings is not None:
         meant = [(*finding.at[:-1], finding.suggestion) for finding in told if finding.message == UNKNOWN]
-        findings += _sound(check(settings), {*source.damaged, *map(_location, refused), *meant})
+        findings += _sound(checked(settings), {*source.damaged, *map(_location, refused), *meant})
     if settings is None or told or findings:
         raise SettingsError(_problems(source, [*told, *findings], len(refused) - len(told)))
     return settings

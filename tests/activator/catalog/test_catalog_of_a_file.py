@@ -189,6 +189,7 @@ CHANGES: dict[str, dict[str, tuple[Any, dict[str, Any]]]] = {
         "on-disconnect": ("finish", {}),
     },
     "process": {
+        "port": (8000, {}),
         "readiness-path": ("/health", {}),
         "startup-probe-period": ("1s", {}),
         "readiness-probe-period": ("1s", {}),
@@ -299,6 +300,7 @@ def test_values_reach_the_fields_they_are_meant_for() -> None:
         termination_grace=1,
         log_bytes=1 << 20,
         tls=UpstreamTls(ca=str(CA), name="m.example"),
+        port=8000,
     )
 
 

@@ -1,0 +1,251 @@
+"""Calls to the API server, with JSON in and out, on connections that are kept warm.
+
+How to reach it and with which credentials is left to kubernetes-asyncio; its typed models and its own HTTP layer are
+not used, since they cost more than the calls themselves.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import ssl
+from collections import Counter
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import aiohttp
+
+from activator.kube.errors import ApiError, UnreachableError
+from activator.kube.resources import PODS
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+    from kubernetes_asyncio.client import Configuration
+
+    from activator.kube.resources import Object, Resource
+
+WITHIN = 10.0
+KEPT = 75.0  # an API server keeps an idle connection for 90 s
+STREAMED = 15.0  # a watch may be silent for as long as it was ordered to last, and this
+NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+
+MERGE = "application/merge-patch+json"
+JSON_PATCH = "application/json-patch+json"
+APPLY = "application/apply-patch+yaml"
+JSON = "application/json"
+ERRORS = 400
+
+
+class Call(NamedTuple):
+    """A kind of call, as RBAC sees it, and how it ended. `resource` has its subresource (`deployments/scale`);
+    `status` is 0 when there was no answer."""
+
+    verb: str
+    group: str
+    resource: str
+    status: int
+
+
+class Address(NamedTuple):
+    """What a call is made to."""
+
+    resource: Resource
+    name: str = ""
+    sub: str = ""
+
+
+class Request(NamedTuple):
+    """A call, as HTTP needs it. `data` has the media type `kind`."""
+
+    verb: str
+    to: Address
+    timeout: aiohttp.ClientTimeout
+    query: Mapping[str, str] | None = None
+    data: bytes | None = None
+    kind: str = JSON
+
+
+class Client:
+    """The API server, for one namespace. `calls` counts what was asked of it.
+
+    All calls raise ApiError when it refuses, and UnreachableError when it does not answer within `within` seconds.
+    """
+
+    def __init__(self, configuration: Configuration, namespace: str, *, field_manager: str = "gpu-activator") -> None:
+        self.namespace = namespace
+        self.field_manager = field_manager
+        self.calls: Counter[Call] = Counter()
+        self._configuration = configuration
+        self._base = str(configuration.host).rstrip("/")
+        self._http: aiohttp.ClientSession | None = None
+
+    async def get(self, resource: Resource, name: str, sub: str = "", within: float = WITHIN) -> Object:
+        """Return an object, or one of its subresources."""
+        return await self._ask(Request("get", Address(resource, name, sub), _within(within)))
+
+    async def list(self, resource: Resource, query: Mapping[str, str] | None = None, within: float = WITHIN) -> Object:
+        """Return the list object of a collection; `query` may have a `labelSelector` or `fieldSelector`."""
+        return await self._ask(Request("list", Address(resource), _within(within), query))
+
+    async def create(self, resource: Resource, body: Object, within: float = WITHIN) -> Object:
+        """Create an object; return it as it was stored."""
+        return await self._write("create", Address(resource), body, JSON, within)
+
+    async def replace(self, resource: Resource, name: str, body: Object, within: float = WITHIN) -> Object:
+        """Write an object whole; 409 when its resourceVersion is no longer the present one."""
+        return await self._write("update", Address(resource, name), body, JSON, within)
+
+    async def patch(self, to: Address, body: object, kind: str = MERGE, within: float = WITHIN) -> Object:
+        """Change a part of an object or subresource; `kind` is the media type of the patch."""
+        return await self._write("patch", to, body, kind, within)
+
+    async def delete(self, resource: Resource, name: str, within: float = WITHIN) -> Object:
+        """Delete an object."""
+        return await self._ask(Request("delete", Address(resource, name), _within(within)))
+
+    async def log(self, pod: str, container: str, lines: int, within: float = WITHIN) -> str:
+        """Return the last `lines` that a container wrote before its last end."""
+        query = {"container": container, "tailLines": str(lines), "previous": "true"}
+        async with self._call(Request("get", Address(PODS, pod, "log"), _within(within), query)) as response:
+            return (await response.read()).decode("utf-8", "replace")
+
+    @asynccontextmanager
+    async def watch(
+        self, resource: Resource, query: Mapping[str, str], lasting: float
+    ) -> AsyncIterator[AsyncIterator[Object]]:
+        """Enter once a watch is accepted; give its events, until the API server ends it after `lasting` seconds."""
+        query = {**query, "watch": "true", "allowWatchBookmarks": "true", "timeoutSeconds": str(max(1, int(lasting)))}
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=WITHIN, sock_read=lasting + STREAMED)
+        async with self._call(Request("watch", Address(resource), timeout, query)) as response:
+            yield _events(response.content)
+
+    async def ping(self, within: float = WITHIN) -> None:
+        """Ask for something small, so that a connection is warm when it is needed."""
+        async with self._send("GET", "/version", Request("get", Address(PODS), _within(within))) as response:
+            await response.read()
+
+    async def close(self) -> None:
+        """Close all connections."""
+        if self._http is not None:
+            await self._http.close()
+            self._http = None
+
+    async def _write(self, verb: str, to: Address, body: object, kind: str, within: float) -> Object:
+        query = {"fieldManager": self.field_manager}
+        return await self._ask(Request(verb, to, _within(within), query, json.dumps(body).encode(), kind))
+
+    async def _ask(self, request: Request) -> Object:
+        async with self._call(request) as response:
+            return _decoded(await response.read())
+
+    @asynccontextmanager
+    async def _call(self, request: Request) -> AsyncIterator[aiohttp.ClientResponse]:
+        to, status = request.to, 0
+        path = to.resource.path(self.namespace, to.name, to.sub)
+        try:
+            async with self._send(_METHODS.get(request.verb, "GET"), path, request) as response:
+                status = response.status
+                if status >= ERRORS:
+                    raise ApiError.of_response(status, response.headers, await response.read())
+                yield response
+        finally:
+            resource = f"{to.resource.plural}/{to.sub}" if to.sub else to.resource.plural
+            self.calls[Call(request.verb, to.resource.group, resource, status)] += 1
+
+    @asynccontextmanager
+    async def _send(self, method: str, path: str, request: Request) -> AsyncIterator[aiohttp.ClientResponse]:
+        headers = {"Accept": f"{JSON}, */*", "Content-Type": request.kind, **await self._credentials()}
+        try:
+            async with self._session().request(
+                method,
+                self._base + path,
+                params=request.query,
+                data=request.data,
+                headers=headers,
+                timeout=request.timeout,
+                proxy=self._configuration.proxy or None,
+                server_hostname=self._configuration.tls_server_name,
+            ) as response:
+                yield response
+        except TimeoutError as error:
+            raise UnreachableError(f"no answer to {method} {path} in time") from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise UnreachableError(str(error) or type(error).__name__) from error
+
+    async def _credentials(self) -> dict[str, str]:
+        settings = await self._configuration.auth_settings()
+        return {one["key"]: one["value"] for one in settings.values() if one["value"]}
+
+    def _session(self) -> aiohttp.ClientSession:
+        if self._http is None:
+            connector = aiohttp.TCPConnector(ssl=_tls(self._configuration), keepalive_timeout=KEPT)
+            self._http = aiohttp.ClientSession(connector=connector)
+        return self._http
+
+
+_METHODS = {"create": "POST", "update": "PUT", "patch": "PATCH", "delete": "DELETE"}
+
+
+async def connect(namespace: str = "", kubeconfig: str = "") -> Client:
+    """Return a client by `kubeconfig` or $KUBECONFIG, else by the pod's own ServiceAccount. "" = the namespace of the
+    context, or of the pod. OSError with what to do when there is neither."""
+    from kubernetes_asyncio import client, config  # noqa: PLC0415 - 40 MB, for this scaler only
+
+    configuration = client.Configuration()
+    kubeconfig = kubeconfig or os.environ.get("KUBECONFIG", "")
+    try:
+        if kubeconfig:
+            await config.load_kube_config(config_file=kubeconfig, client_configuration=configuration)
+            own = _namespace_of_context(config.list_kube_config_contexts(kubeconfig)[1])
+        else:
+            config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+            own = _namespace_of_pod()
+    except config.ConfigException as error:
+        raise OSError(f"no way to a Kubernetes API server: {error} Set KUBECONFIG, or run in a pod.") from error
+    return Client(configuration, namespace or own or "default")
+
+
+def _within(seconds: float) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=seconds)
+
+
+def _namespace_of_context(context: Mapping[str, Any] | None) -> str:
+    return str(((context or {}).get("context") or {}).get("namespace") or "")
+
+
+def _namespace_of_pod() -> str:
+    return NAMESPACE.read_text().strip() if NAMESPACE.exists() else ""
+
+
+def _tls(configuration: Configuration) -> ssl.SSLContext | bool:
+    if not str(configuration.host).startswith("https"):
+        return True
+    context = ssl.create_default_context(cafile=configuration.ssl_ca_cert)
+    if configuration.cert_file:
+        context.load_cert_chain(configuration.cert_file, keyfile=configuration.key_file)
+    if not configuration.verify_ssl:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+async def _events(stream: aiohttp.StreamReader) -> AsyncIterator[Object]:
+    """Yield the JSON objects of a stream, one a line. What is cut off at its end is dropped."""
+    rest = b""
+    async for data in stream.iter_any():
+        *lines, rest = (rest + data).split(b"\n")
+        for line in lines:
+            if line:
+                yield _decoded(line)
+
+
+def _decoded(data: bytes) -> Object:
+    try:
+        item = json.loads(data)
+    except ValueError as error:
+        raise UnreachableError("the API server's answer is no JSON") from error
+    if not isinstance(item, dict):
+        raise UnreachableError("the API server's answer is no object")
+    return item

@@ -1,0 +1,124 @@
+"""A watch that survives: list, watch from there on, and begin again when the API server has forgotten where we were.
+
+What Kubernetes' clients call a reflector. The API server may be away for as long as it likes: the store keeps what was
+last known, says so, and is brought up to date within seconds of its return.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import TYPE_CHECKING, Any
+
+from activator.kube.errors import FORBIDDEN, GONE, ApiError, UnreachableError
+from activator.kube.resources import version_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from activator.kube.client import Client
+    from activator.kube.resources import Resource
+    from activator.kube.store import Store
+
+LASTING = 60.0
+FIRST_WAIT = 0.1
+LAST_WAIT = 4.0
+DENIED_WAIT = 10.0
+DOUBLINGS = 10
+SHORT = 1.0  # a watch that ends sooner without a word is followed by a pause, lest it is asked for without end
+
+
+class Reflector:
+    """Keeps `store` like a collection of the API server. `query` may select by label or field.
+
+    `relists` and `failures` count since the start. `jitter` gives numbers from 0 to 1.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        resource: Resource,
+        store: Store,
+        query: Mapping[str, str] | None = None,
+        *,
+        lasting: float = LASTING,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self.relists = 0
+        self.failures = 0
+        self.store = store
+        self.resource = resource
+        self._client = client
+        self._query = dict(query or {})
+        self._lasting = lasting
+        self._jitter = jitter
+        self._version = ""
+        self._streak = 0
+
+    async def run(self) -> None:
+        """List and watch until cancelled."""
+        while True:
+            try:
+                if await self._once():
+                    self._streak = 0
+                else:
+                    self._streak += 1
+                    await asyncio.sleep(self._pause())
+            except (ApiError, UnreachableError) as error:
+                await asyncio.sleep(self._failed(error))
+
+    async def _once(self) -> bool:
+        """Go on with the watch for as long as it lasts, after a list where that is needed; tell whether it was any
+        good."""
+        if not self._version:
+            await self._list()
+        loop = asyncio.get_running_loop()
+        begun, heard = loop.time(), False
+        lasting = self._lasting * (0.75 + self._jitter() / 4)
+        query = {**self._query, "resourceVersion": self._version}
+        async with self._client.watch(self.resource, query, lasting) as events:
+            self.store.state()
+            async for event in events:
+                self._take(event)
+                self._streak, heard = 0, True
+        return heard or loop.time() - begun >= min(SHORT, self._lasting / 2)
+
+    async def _list(self) -> None:
+        found = await self._client.list(self.resource, self._query)
+        items = found.get("items")
+        self.relists += 1
+        self.store.replace(items if isinstance(items, list) else [])
+        self._version = version_of(found)
+
+    def _take(self, event: Mapping[str, Any]) -> None:
+        kind, item = event.get("type"), event.get("object")
+        if not isinstance(item, dict):
+            raise UnreachableError("an event without an object")
+        if kind == "ERROR":
+            raise ApiError.of_status(item)
+        if kind == "DELETED":
+            self.store.remove(item)
+        elif kind in {"ADDED", "MODIFIED"}:
+            self.store.put(item)
+        self._version = version_of(item) or self._version
+
+    def _failed(self, error: ApiError | UnreachableError) -> float:
+        """Note a failure; return the seconds until the next attempt."""
+        if isinstance(error, ApiError) and error.status == GONE:
+            self._version = ""
+            if not self._streak:
+                self._streak = 1
+                return 0.0
+        self.failures += 1
+        self._streak += 1
+        self.store.state(trouble=str(error))
+        if isinstance(error, ApiError):
+            self._version = ""
+            if error.status == FORBIDDEN:
+                return DENIED_WAIT * (0.5 + self._jitter() / 2)
+        return max(self._pause(), error.retry_after if isinstance(error, ApiError) else 0.0)
+
+    def _pause(self) -> float:
+        """Return the seconds to wait after as many failures in a row, with half of it up to chance."""
+        longest = min(FIRST_WAIT * 2.0 ** min(self._streak - 1, DOUBLINGS), LAST_WAIT)
+        return longest * (0.5 + self._jitter() / 2)

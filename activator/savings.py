@@ -1,0 +1,77 @@
+"""Keeps what must survive a restart on disk: the state of all revisions, and the usage ledger.
+
+A file that cannot be used is set aside, so that the edge starts all the same and somebody can look at it later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import TYPE_CHECKING, Any
+
+from activator import state
+from activator.usage import FILE as USAGE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from structlog.typing import FilteringBoundLogger
+
+    from activator.loop import Loop
+    from activator.usage import Ledger
+
+SAVE_SECONDS = 5.0
+
+
+class Savings:
+    """The state of `loop` and `ledger` in `directory`. `wall` gives Unix seconds."""
+
+    def __init__(
+        self, directory: Path, parts: tuple[Loop, Ledger], wall: Callable[[], float], log: FilteringBoundLogger
+    ) -> None:
+        self._directory = directory
+        self._loop, self._ledger = parts
+        self._wall = wall
+        self._log = log
+        self._saving = threading.Lock()
+
+    def restore_usage(self) -> None:
+        """Go on with the ledger of earlier runs."""
+        path = self._directory / USAGE
+        try:
+            self._ledger.restore(state.read_json(path))
+        except (state.StateError, ValueError) as error:
+            kept = str(state.set_aside(path))
+            self._log.error("usage of earlier runs cannot be read, counting starts afresh", error=str(error), kept=kept)
+
+    def restore(self) -> None:
+        """Go on with the revisions as an earlier run left them."""
+        try:
+            saved = state.load(self._directory, self._wall())
+        except state.StateError as error:
+            kept = str(state.set_aside(self._directory / state.FILE))
+            self._log.error("saved state cannot be used, all starts afresh", error=str(error), kept=kept)
+            return
+        for problem in self._loop.restore(saved.revisions, saved.age):
+            self._log.warning("saved state not used", problem=problem)
+        if saved.revisions:
+            self._log.info("state restored", revisions=len(saved.revisions), seconds_ago=round(saved.age, 1))
+
+    async def keep(self) -> None:
+        """Save every few seconds, until cancelled."""
+        while True:
+            await asyncio.sleep(SAVE_SECONDS)
+            await asyncio.to_thread(self._save, self._loop.dump(), self._ledger.dump())
+
+    def save(self) -> None:
+        """Save now."""
+        self._save(self._loop.dump(), self._ledger.dump())
+
+    def _save(self, revisions: dict[str, Any], usage: dict[str, Any]) -> None:
+        try:
+            with self._saving:
+                state.save(self._directory, revisions, self._wall())
+                state.write_json(self._directory / USAGE, usage)
+        except OSError as error:
+            self._log.error("state cannot be saved", error=str(error))

@@ -1,0 +1,42 @@
+"""Which files the configuration was read from, and whether one of them has changed since.
+
+Files are compared by what `stat` tells of them, so that one that is replaced, edited or removed is seen, on any file
+system, also through the symbolic links of a mounted ConfigMap.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+Stamp = tuple[int, int, int]
+
+
+class Watched:
+    """A set of files, as they were when they were last read."""
+
+    def __init__(self, files: Iterable[Path]) -> None:
+        self._seen = {path: _stamp(path) for path in files}
+
+    def changed(self) -> bool:
+        """Tell whether a file is not as it was read."""
+        return any(_stamp(path) != seen for path, seen in self._seen.items())
+
+    def read(self) -> None:
+        """Take note that all files are being read now."""
+        self._seen = {path: _stamp(path) for path in self._seen}
+
+    def follow(self, files: Iterable[Path]) -> None:
+        """Watch `files` from now on; those watched already are as they were when they were last read."""
+        self._seen = {path: self._seen[path] if path in self._seen else _stamp(path) for path in files}
+
+
+def _stamp(path: Path) -> Stamp | None:
+    with contextlib.suppress(OSError):
+        found = path.stat()
+        return found.st_mtime_ns, found.st_size, found.st_ino
+    return None

@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from activator.kube.resources import CONFIG_MAPS
+from activator.kube.store import Store
+from activator.kube.watch import Reflector
+from tests.activator.kube.talk import config_map, until
+from tests.models.cluster import line
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from activator.kube.client import Client
+    from tests.models.cluster import Cluster
+
+
+@asynccontextmanager
+async def watching(
+    client: Client, query: dict[str, str] | None = None, lasting: float = 60.0
+) -> AsyncIterator[Reflector]:
+    reflector = Reflector(client, CONFIG_MAPS, Store(), query, lasting=lasting, jitter=lambda: 0.0)
+    task = asyncio.create_task(reflector.run())
+    try:
+        yield reflector
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+def same(reflector: Reflector, cluster: Cluster) -> bool:
+    return reflector.store.objects == cluster.objects.get("configmaps", {})
+
+
+async def test_what_is_there_is_listed_and_changes_follow(cluster: Cluster, client: Client) -> None:
+    cluster.put("configmaps", config_map("a"))
+    async with watching(client) as reflector:
+        await until(lambda: reflector.store.synced)
+        assert same(reflector, cluster)
+        cluster.put("configmaps", config_map("b"))
+        cluster.change("configmaps", "a", lambda item: item["data"].update(x="1"))
+        await until(lambda: len(reflector.store.objects) == 2 and same(reflector, cluster))
+        cluster.remove("configmaps", "a")
+        await until(lambda: same(reflector, cluster))
+        assert (reflector.relists, reflector.failures) == (1, 0)
+
+
+async def test_only_what_is_selected_is_seen_and_leaves_when_its_label_does(cluster: Cluster, client: Client) -> None:
+    cluster.put("configmaps", {"metadata": {"name": "a", "labels": {"ours": "yes"}}})
+    cluster.put("configmaps", config_map("b"))
+    async with watching(client, {"labelSelector": "ours=yes"}) as reflector:
+        await until(lambda: list(reflector.store.objects) == ["a"])
+        await until(lambda: cluster.asked("watch", "configmaps"))
+        cluster.change("configmaps", "a", lambda item: item["metadata"].update(labels={}))
+        await until(lambda: not reflector.store.objects)
+
+
+async def test_a_watch_that_ends_goes_on_where_it_was_without_a_list(cluster: Cluster, client: Client) -> None:
+    async with watching(client, lasting=1.4) as reflector:
+        await until(lambda: len(cluster.asked("watch", "configmaps")) >= 2)
+        cluster.put("configmaps", config_map("a"))
+        await until(lambda: same(reflector, cluster) and reflector.store.objects)
+        assert (reflector.relists, reflector.failures) == (1, 0)
+
+
+async def test_a_watch_that_breaks_off_in_the_middle_loses_nothing(cluster: Cluster, client: Client) -> None:
+    async with watching(client) as reflector:
+        await until(lambda: cluster.asked("watch", "configmaps"))
+        for number in range(5):
+            cluster.put("configmaps", config_map(f"a{number}"))
+            cluster.cut(b'{"type": "ADDED", "object": {"metad')
+        await until(lambda: len(reflector.store.objects) == 5 and same(reflector, cluster))
+        assert reflector.relists == 1
+
+
+async def test_a_forgotten_version_leads_to_a_new_list(cluster: Cluster, client: Client) -> None:
+    cluster.put("configmaps", config_map("a"))
+    async with watching(client) as reflector:
+        await until(lambda: cluster.asked("watch", "configmaps"))
+        await cluster.stop()
+        cluster.put("configmaps", config_map("b"))
+        cluster.remove("configmaps", "a")
+        cluster.compact()
+        await cluster.start()
+        await until(lambda: list(reflector.store.objects) == ["b"])
+        assert reflector.relists == 2
+
+
+async def test_bookmarks_spare_the_list_after_history_was_forgotten(client: Client, cluster: Cluster) -> None:
+    cluster._bookmarks = 0.05
+    async with watching(client) as reflector:
+        await until(lambda: cluster.asked("watch", "configmaps"))
+        for _ in range(3):
+            cluster.put("pods", {"metadata": {"name": "p"}, "spec": {}})
+        cluster.compact()
+        await asyncio.sleep(0.2)
+        cluster.cut()
+        await until(lambda: len(cluster.asked("watch", "configmaps")) == 2)
+        cluster.put("configmaps", config_map("b"))
+        await until(lambda: "b" in reflector.store.objects)
+        assert reflector.relists == 1
+
+
+async def test_old_and_repeated_events_change_nothing(cluster: Cluster, client: Client) -> None:
+    first = cluster.put("configmaps", config_map("a", x="1"))
+    cluster.put("configmaps", config_map("a", x="2"))
+    async with watching(client) as reflector:
+        await until(lambda: cluster.asked("watch", "configmaps"))
+        told: list[object] = []
+        reflector.store.subscribe(lambda old, new: told.append(new))
+        cluster.say(line("MODIFIED", first))
+        cluster.say(line("MODIFIED", cluster.get("configmaps", "a")))
+        cluster.put("configmaps", config_map("b"))
+        await until(lambda: "b" in reflector.store.objects)
+        assert len(told) == 2
+        assert reflector.store.objects["a"]["data"] == {"x": "2"}
+
+
+async def test_while_the_api_server_is_away_what_is_known_stays_and_trouble_is_told(
+    cluster: Cluster, client: Client
+) -> None:
+    cluster.put("configmaps", config_map("a"))
+    async with watching(client) as reflector:
+        await until(lambda: cluster.asked("watch", "configmaps"))
+        await cluster.stop()
+        await until(lambda: reflector.store.trouble)
+        assert "127.0.0.1" in reflector.store.trouble
+        assert list(reflector.store.objects) == ["a"]
+        await cluster.start()
+        await until(lambda: not reflector.store.trouble)
+
+
+async def test_a_store_that_never_had_a_list_is_not_synced(cluster: Cluster, client: Client) -> None:
+    cluster.faults.fail = lambda verb, resource: 500
+    async with watching(client) as reflector:
+        await until(lambda: reflector.failures >= 2)
+        assert not reflector.store.synced
+        cluster.faults.fail = lambda verb, resource: None
+        await until(lambda: reflector.store.synced)
+
+
+async def test_what_is_forbidden_is_not_asked_for_over_and_over(cluster: Cluster, client: Client) -> None:
+    cluster.faults.denied.add(("list", "configmaps"))
+    async with watching(client) as reflector:
+        await until(lambda: reflector.store.trouble)
+        await asyncio.sleep(0.3)
+        assert len(cluster.asked("list", "configmaps")) == 1
+        assert "forbidden" in reflector.store.trouble
+
+
+async def test_a_busy_api_server_is_given_the_time_it_asks_for(cluster: Cluster, client: Client) -> None:
+    cluster.faults.fail = lambda verb, resource: 429
+    cluster.faults.retry_after = 1
+    async with watching(client) as reflector:
+        await until(lambda: reflector.failures)
+        await asyncio.sleep(0.5)
+        assert len(cluster.asked("list", "configmaps")) == 1
+        await until(lambda: len(cluster.asked("list", "configmaps")) == 2)
+
+
+async def test_failures_slow_the_attempts_down_but_never_by_more_than_seconds(cluster: Cluster, client: Client) -> None:
+    reflector = Reflector(client, CONFIG_MAPS, Store(), jitter=lambda: 1.0)
+    await cluster.stop()
+    task = asyncio.create_task(reflector.run())
+    await asyncio.sleep(1.0)
+    task.cancel()
+    assert 2 <= reflector.failures <= 4
+    reflector._streak = 1000
+    await client.close()

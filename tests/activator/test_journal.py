@@ -1,0 +1,45 @@
+"""The log tells each change of a replica's phase once."""
+
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from activator import logs
+from activator.journal import Journal
+from activator.scalers.base import Phase, Replica, ReplicaSet
+
+
+@pytest.fixture
+def journal() -> Journal:
+    return Journal(logs.logger("edge"))
+
+
+def told(journal: Journal, *snapshots: ReplicaSet) -> list[Any]:
+    with capture_logs() as lines:
+        for snapshot in snapshots:
+            journal.saw(snapshot)
+    return [(line["replica"], line["phase"], line["message"]) for line in lines]
+
+
+def one(phase: Phase, message: str = "") -> ReplicaSet:
+    return ReplicaSet("a-1", 1, (Replica("a-1-0", phase, 0.0, message=message),))
+
+
+def test_each_phase_is_told_once(journal: Journal) -> None:
+    starting, ready = one(Phase.STARTING), one(Phase.READY)
+    assert told(journal, starting, starting, ready) == [("a-1-0", "starting", None), ("a-1-0", "ready", None)]
+
+
+def test_another_message_in_the_same_phase_is_not_told(journal: Journal) -> None:
+    assert len(told(journal, one(Phase.PENDING, "no GPU"), one(Phase.PENDING, "still none"))) == 1
+
+
+def test_a_replica_that_is_gone_is_told_with_what_it_died_of(journal: Journal) -> None:
+    gone = ReplicaSet("a-1", 1, last_failure="it exited with status 3")
+    assert told(journal, one(Phase.STARTING), gone)[-1] == ("a-1-0", "gone", "it exited with status 3")
+
+
+def test_revisions_are_told_apart(journal: Journal) -> None:
+    other = ReplicaSet("b-1", 1, (Replica("a-1-0", Phase.READY, 0.0),))
+    assert len(told(journal, one(Phase.READY), other)) == 2
