@@ -11,6 +11,8 @@ from __future__ import annotations
 import json
 import sys
 import time
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,6 +21,10 @@ import typer
 from activator import client
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from activator.catalog.manifests.model import Manifests
+    from activator.settings.problems import Problem
     from activator.settings.schema import Settings
 
 app = typer.Typer(
@@ -64,15 +70,43 @@ def serve(config: ConfigOption = Path("config/local.yaml")) -> None:
 
 
 @app.command()
-def check(file: Annotated[Path, typer.Argument(help="The configuration file.")]) -> None:
-    """Check a configuration file; print every problem and exit 2 if there is one."""
+def check(file: Annotated[Path, typer.Argument(help="The configuration file, or manifests of models.")]) -> None:
+    """Check a configuration file or manifests; print every problem and exit 2 if there is one."""
+    from activator.catalog.manifests import use
     from activator.settings.tls_checks import warnings
 
+    if use.is_manifest(file):
+        manifests = _manifests([file], [], _settings(None), "")
+        _warn(use.advice(manifests, _settings(None)))
+        typer.echo(f"{file}: {use.summary(manifests)}")
+        return
     settings = _load(file)
     revisions = sum(len(service.revisions) for service in settings.services)
     for warning in warnings(settings, time.time()):
         typer.echo(f"{file}: warning: {warning}", err=True)
     typer.echo(f"{file}: good ({len(settings.services)} services, {revisions} revisions)")
+
+
+@app.command()
+def render(
+    files: Annotated[list[Path], typer.Argument(help="InferenceServices or Knative Services; - = standard input.")],
+    previous: Annotated[list[Path] | None, typer.Option(help="What was last rolled out, kept beside it.")] = None,
+    local: Annotated[bool, typer.Option("--local", help="Print a configuration file for this machine.")] = False,
+    *,
+    command: Annotated[list[str] | None, typer.Option(help="With --local: NAME=COMMAND of a component.")] = None,
+    namespace: Annotated[str, typer.Option("--namespace", "-n", help="Where manifests name none.")] = "",
+    config: Annotated[Path | None, typer.Option("--config", "-c", help="The edge's configuration file.")] = None,
+) -> None:
+    """Print manifests as Deployments and Services for kubectl, or as a configuration file."""
+    from activator.catalog.manifests import use
+
+    settings = _settings(config)
+    manifests = _manifests(files, previous or [], settings, namespace)
+    with _told():
+        if local or command:
+            typer.echo(use.for_here(manifests, command or [], settings, config), nl=False)
+        else:
+            typer.echo(use.for_cluster(manifests, settings), nl=False)
 
 
 @app.command()
@@ -131,10 +165,38 @@ def usage(
 
 def _load(file: Path) -> Settings:
     from activator.settings.load import load
+
+    with _told():
+        return load(file)
+
+
+def _settings(file: Path | None) -> Settings:
+    from activator.settings.schema import Settings
+
+    return Settings() if file is None else _load(file)
+
+
+def _manifests(files: list[Path], previous: list[Path], settings: Settings, namespace: str) -> Manifests:
+    from activator.catalog.manifests import use
+
+    with _told():
+        manifests = use.joined(files, previous, settings, namespace)
+    _warn(manifests.warnings)
+    return manifests
+
+
+def _warn(warnings: Iterable[Problem]) -> None:
+    for warning in warnings:
+        typer.echo(str(replace(warning, message=f"warning: {warning.message}")), err=True)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Print the problems of files and exit."""
     from activator.settings.problems import SettingsError
 
     try:
-        return load(file)
+        yield
     except SettingsError as error:
         for problem in error.problems:
             typer.echo(str(problem), err=True)

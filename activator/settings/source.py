@@ -182,7 +182,7 @@ class _DocumentLoader(_Loader):
     max_depth = MAX_DEPTH_OF_DOCUMENTS
 
 
-def _refused(message: str, mark: yaml.Mark) -> yaml.MarkedYAMLError:
+def _refused(message: str, mark: Any) -> yaml.MarkedYAMLError:
     return yaml.composer.ComposerError(None, None, message, mark)
 
 

@@ -120,7 +120,9 @@ ANNOTATIONS = Table(
     (
         *_COMMON,
         *(
-            Field(key, Fate.TRANSLATED, "a node selector for cloud.google.com/gke-accelerator, with a GPU limit", Text())
+            Field(
+                key, Fate.TRANSLATED, "a node selector for cloud.google.com/gke-accelerator, with a GPU limit", Text()
+            )
             for key in ACCELERATORS
         ),
         Field(STOP, Fate.TRANSLATED, '"true": the manifest is left out, with a warning', Text()),

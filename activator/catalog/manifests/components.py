@@ -175,9 +175,7 @@ def _built_in(kind: str, pod: Pod, spec: Mapping[str, Any], origin: Origin, at: 
 
 def _explainer(kind: str, pod: Pod, served: Mapping[str, Any], origin: Origin, at: Location) -> None:
     base = runtimes.explainer(origin.name, served, origin.predictor)
-    picture = runtimes.image(
-        kind, served.get("runtimeVersion", ""), origin.settings.runtimes, protocol="", gpu=False
-    )
+    picture = runtimes.image(kind, served.get("runtimeVersion", ""), origin.settings.runtimes, protocol="", gpu=False)
     _merge(pod, base, picture, served)
     _stored(pod, served, origin.notes, at)
 
@@ -227,7 +225,9 @@ def _stored(pod: Pod, served: Mapping[str, Any], notes: Notes, at: Location) -> 
         if not uri and kind and bucket:
             uri = f"{kind}://{bucket}/{path.lstrip('/')}"
         elif not uri:
-            notes.refuse((*at, "storage"), "does not tell the place of the model", allowed="parameters.type and .bucket")
+            notes.refuse(
+                (*at, "storage"), "does not tell the place of the model", allowed="parameters.type and .bucket"
+            )
             return
     if uri and storage.check(uri, notes, (*at, "storageUri")):
         pod.models.append(storage.Model(uri, secret=secret))

@@ -110,7 +110,11 @@ _EXPLAINER = Table(
 _WORKER = Field("workerSpec", Fate.TRANSLATED, "refused: a replica is one pod", Mapping())
 _PREDICTOR = (
     Field("name", Fate.TRANSLATED, "part of the revision's name and its tag", Text()),
-    *(Field(key, Fate.TRANSLATED, "a container by the runtime's image", inside=MODEL) for key in FRAMEWORKS if key != "pytorch"),
+    *(
+        Field(key, Fate.TRANSLATED, "a container by the runtime's image", inside=MODEL)
+        for key in FRAMEWORKS
+        if key != "pytorch"
+    ),
     Field("pytorch", Fate.TRANSLATED, "a container by the runtime's image", inside=_PYTORCH),
     Field("model", Fate.TRANSLATED, "a container by the framework's image", inside=_GENERAL),
     _STORAGE_URIS,

@@ -38,7 +38,8 @@ def beta(data: Mapping[str, Any], notes: Notes, settings: Manifests) -> Applicat
     found: dict[str, tuple[Revision, ...]] = {}
     for role in (TRANSFORMER, PREDICTOR, EXPLAINER):
         if role in spec:
-            made = revision(role, f"{name}-{role}", spec[role], origin, ("spec", role))
+            called = f"{spec[role]['name']}-" if spec[role].get("name") else ""
+            made = revision(role, f"{name}-{called}{role}", spec[role], origin, ("spec", role))
             found[role] = (_latest(made, metadata),) if made else ()
     found[PREDICTOR] = _with_canaries(found[PREDICTOR], spec, origin)
     if not all(found.values()):
@@ -59,22 +60,20 @@ def alpha(data: Mapping[str, Any], notes: Notes, settings: Manifests) -> Applica
         notes.warn(("spec", "canaryTrafficPercent"), "has no effect: there is no canary", canary)
     shares = {DEFAULT: 100 - canary, CANARY: canary} if CANARY in tracks else {DEFAULT: 100}
     made = {track: _track(metadata, track, tracks[track], notes, settings) for track in tracks}
-    if not all(made.values()):
+    found = {track: each for track, each in made.items() if each}
+    if len(found) < len(tracks):
         return None
-    return Application(
-        metadata["name"],
-        metadata.get("namespace", ""),
-        "InferenceService",
-        _tracked(metadata["name"], {track: found for track, found in made.items() if found}, shares),
-    )
+    if CANARY in found and _names(found[CANARY]) & _names(found[DEFAULT]):
+        notes.refuse(("spec", CANARY), "has pods that are the same as the default's: then there is nothing to compare")
+        return None
+    components = _tracked(metadata["name"], found, shares)
+    return Application(metadata["name"], metadata.get("namespace", ""), "InferenceService", components)
 
 
 def _origin(metadata: Mapping[str, Any], predictor: str, settings: Manifests, notes: Notes) -> Origin:
     namespace = metadata.get("namespace", "")
     host = f"{predictor}.{namespace}" if namespace else predictor
-    return Origin(
-        metadata["name"], metadata.get("labels", {}), metadata.get("annotations", {}), host, settings, notes
-    )
+    return Origin(metadata["name"], metadata.get("labels", {}), metadata.get("annotations", {}), host, settings, notes)
 
 
 def _against_previous(component: Component, spec: Mapping[str, Any]) -> Component:
@@ -91,10 +90,8 @@ def _latest(made: Revision, metadata: Mapping[str, Any]) -> Revision:
     return replace(made, tag=LATEST) if metadata.get("annotations", {}).get(TAGS) == "true" else made
 
 
-def _with_canaries(
-    stable: tuple[Revision, ...], spec: Mapping[str, Any], origin: Origin
-) -> tuple[Revision, ...]:
-    """Return the predictor's revisions with those of spec.canary (v0.20), whose shares are taken from the stable one."""
+def _with_canaries(stable: tuple[Revision, ...], spec: Mapping[str, Any], origin: Origin) -> tuple[Revision, ...]:
+    """Return the predictor's revisions with those of spec.canary (v0.20), which take from the stable one's share."""
     made: list[Revision] = []
     for number, each in enumerate(spec.get("canary", ())):
         at: Location = ("spec", "canary", number)
@@ -107,7 +104,9 @@ def _with_canaries(
             made.append(replace(found, percent=each.get("trafficPercent", 0), tag=name))
     rest = 100 - sum(each.percent for each in made)
     if rest < 0:
-        origin.notes.refuse(("spec", "canary"), f"the shares of the canaries sum to {100 - rest}", allowed="100 at most")
+        origin.notes.refuse(
+            ("spec", "canary"), f"the shares of the canaries sum to {100 - rest}", allowed="100 at most"
+        )
     complete = len(made) == len(spec.get("canary", ())) and rest >= 0
     return (*(replace(each, percent=rest) for each in stable), *made) if complete else ()
 
@@ -145,29 +144,33 @@ def _track(
         return None
     origin = _origin(metadata, f"{name}-predictor-{track}", settings, notes)
     roles = [role for role in (TRANSFORMER, PREDICTOR, EXPLAINER) if role in spec]
-    made = {role: revision(role, f"{name}-{role}-{track}", spec[role], origin, (*at, role)) for role in roles}
+    made = {role: revision(role, f"{name}-{role}", spec[role], origin, (*at, role)) for role in roles}
     found = {role: each for role, each in made.items() if each is not None}
     return found if len(found) == len(roles) else None
 
 
-def _tracked(
-    name: str, made: Mapping[str, Mapping[str, Revision]], shares: Mapping[str, int]
-) -> tuple[Component, ...]:
+def _names(found: Mapping[str, Revision]) -> set[str]:
+    return {each.name for each in found.values()}
+
+
+def _tracked(name: str, made: Mapping[str, Mapping[str, Revision]], shares: Mapping[str, int]) -> tuple[Component, ...]:
     """Return the components of v1alpha2: the entries of default and canary share the traffic, and what lies behind each
     is its own."""
-    entries, behind, explainers = [], [], []
+    entries, explainers = list[Revision](), list[Revision]()
+    behind = list[Component]()
     for track, found in made.items():
         role = TRANSFORMER if TRANSFORMER in found else PREDICTOR
         tag = "" if track == DEFAULT else track
         entries.append(replace(found[role], percent=shares[track], tag=tag))
         if role == TRANSFORMER:
             host = f"{name}-predictor-{track}"
-            names = (host, f"{name}-predictor") if track == DEFAULT else (host,)
-            behind.append(Component(host, PREDICTOR, names, (found[PREDICTOR],)))
+            hosts = (host, f"{name}-predictor") if track == DEFAULT else (host,)
+            behind.append(Component(host, PREDICTOR, hosts, (found[PREDICTOR],)))
         if EXPLAINER in found:
             explainers.append(replace(found[EXPLAINER], percent=shares[track], tag=tag))
     alone = not behind
-    names = (name, f"{name}-predictor-default", f"{name}-predictor") if alone else (name, f"{name}-transformer-default")
+    more = ["predictor-default", "predictor"] if alone else ["transformer-default"]
+    names = (name, *(f"{name}-{each}" for each in more))
     role = PREDICTOR if alone else TRANSFORMER
     components = [Component(name, role, names, tuple(entries), wakes=tuple(each.name for each in behind)), *behind]
     if explainers:

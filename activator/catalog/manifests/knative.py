@@ -130,9 +130,7 @@ def _revision(
     return replace(made, called=own.get("name", ""))
 
 
-def _shared(
-    made: Revision, traffic: list[Mapping[str, Any]], notes: Notes
-) -> tuple[Revision, tuple[Elsewhere, ...]]:
+def _shared(made: Revision, traffic: list[Mapping[str, Any]], notes: Notes) -> tuple[Revision, tuple[Elsewhere, ...]]:
     """Return the template's revision with its share, and the shares of revisions that are not described here."""
     if not traffic:
         return made, ()

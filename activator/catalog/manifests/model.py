@@ -27,7 +27,7 @@ class Revision:
     `template` is a pod template: labels, annotations and spec, whose first container is the model. It is asked at
     `port`, and is ready when it answers GET of `readiness` with 200 ("" = when the port is open). `keys` are
     autoscaling and requests, as a configuration file has them. `called` is the name the manifest gives it, `models` are
-    the places of its model files, `at` is where in the manifest it is described.
+    the places of its model files, `at` and `line` are where in the file it is described.
     """
 
     name: str
@@ -41,6 +41,7 @@ class Revision:
     called: str = ""
     models: tuple[str, ...] = ()
     at: Location = ()
+    line: int | None = None
 
     @property
     def spec(self) -> Mapping[str, Any]:

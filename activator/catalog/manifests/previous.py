@@ -1,4 +1,4 @@
-"""The last rolled-out revision beside the new one: what canaryTrafficPercent, and a Knative Service's traffic, count on.
+"""The last rolled-out revision beside the new one: what canaryTrafficPercent and a Knative Service's traffic count on.
 
 In a cluster Knative remembers the revisions that were rolled out; here the manifest of the last one is named.
 """
@@ -37,7 +37,9 @@ def join(latest: Manifests, previous: Manifests | None) -> Manifests:
 
 
 def _same(application: Application, others: Sequence[Application]) -> Application | None:
-    return next((each for each in others if (each.namespace, each.name) == (application.namespace, application.name)), None)
+    return next(
+        (each for each in others if (each.namespace, each.name) == (application.namespace, application.name)), None
+    )
 
 
 def _component(component: Component, before: Application | None) -> Component | None:

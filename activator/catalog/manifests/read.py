@@ -102,8 +102,8 @@ def build(found: list[Document], settings: manifests.Manifests, namespace: str =
             errors.append(document.problem(Finding(at, "is the name of another one already", shown(made.name))))
         applications[key] = made
     if not applications and not errors:
-        at, known = found[0].source.file, ", ".join(f"{kind} of {api}" for api, kind in KINDS)
-        errors.append(Problem(at, "", "has nothing to serve", allowed=known))
+        known = ", ".join(f"{kind} of {api}" for api, kind in KINDS)
+        errors.append(Problem(found[0].source.file, "", "has nothing to serve", allowed=known))
     if errors:
         raise SettingsError(errors)
     return Manifests(tuple(applications.values()), tuple(warnings))
@@ -139,10 +139,19 @@ def _application(
         if not notes.errors and not _left_out(cleaned.data, notes):
             cleaned.data["metadata"].setdefault("namespace", namespace)
             made = build_from(cleaned.data, notes, settings)
-            made = replace(made, file=document.source.file) if made else None
+            made = _placed(made, document.source) if made else None
     errors += map(document.problem, notes.errors)
     warnings += map(document.problem, notes.warnings)
     return made
+
+
+def _placed(application: Application, source: Source) -> Application:
+    """Return an application that knows the file, and the lines of its revisions."""
+    components = tuple(
+        replace(each, revisions=tuple(replace(one, line=source.line(one.at)) for one in each.revisions))
+        for each in application.components
+    )
+    return replace(application, file=source.file, components=components)
 
 
 def _other(document: Document, notes: Notes) -> None:

@@ -106,7 +106,9 @@ def _without_resources(autoscaling: dict[str, Any], place: tuple[Notes, Location
     target = autoscaling.pop(TARGET, None)
     also = "" if target is None else f", and neither has the target {target}, which is about it"
     told = "no metric is named, so it is CPU" if metric is None else f"metric {metric}"
-    notes.warn(at, f"{told}: it has no effect{also}; requests at a time are counted instead (or requests per second: rps)")
+    notes.warn(
+        at, f"{told}: it has no effect{also}; requests at a time are counted instead (or requests per second: rps)"
+    )
 
 
 def _check_bounds(autoscaling: Mapping[str, Any], place: tuple[Notes, Location]) -> None:
