@@ -27,6 +27,7 @@ MAX_VALUES = 100_000
 MERGE = "<<"
 
 _FLOAT = r"[-+]?(?:\.[0-9]+|[0-9]+\.[0-9]*|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]+)?"
+_INDENT = re.compile(r"^\t+", re.MULTILINE)
 _PREFIX = "tag:yaml.org,2002:"
 _SCALARS: dict[str, Callable[[str], Any]] = {
     "str": str,
@@ -117,7 +118,12 @@ def parse(text: str, file: str) -> Source:
 
 
 def parse_documents(text: str, file: str) -> list[Source]:
-    """Return what each document of `text` says, without those that are empty. SettingsError if it is no YAML."""
+    """Return what each document of `text` says, without those that are empty. SettingsError if it is no YAML.
+
+    JSON may be indented by tabs, which YAML does not allow.
+    """
+    if text.lstrip()[:1] == "{":
+        text = _INDENT.sub(lambda found: "  " * len(found[0]), text)
     with _told(file):
         sources = []
         for node in yaml.compose_all(text, Loader=_DocumentLoader):

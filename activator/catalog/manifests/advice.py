@@ -28,6 +28,7 @@ def advise(applications: Sequence[Application], settings: Manifests) -> Iterator
 
 
 def _told(revision: Revision, settings: Manifests) -> Iterator[str]:
+    yield from revision.assumed
     yield from _of_start(revision, settings)
     yield from _of_readiness(revision)
     if revision.spec.get("terminationGracePeriodSeconds", GRACE) <= GRACE:
@@ -59,8 +60,8 @@ def _of_start(revision: Revision, settings: Manifests) -> Iterator[str]:
 def _of_readiness(revision: Revision) -> Iterator[str]:
     probe = revision.container.get("readinessProbe", {})
     if "exec" in probe or "grpc" in probe:
-        yield "only the kubelet can make its readiness probe: an httpGet probe lets the edge see at once when it is ready"
-    elif not revision.readiness:
+        yield "only the kubelet can make its readiness probe: with httpGet the edge sees at once when it is ready"
+    elif not revision.readiness and "readiness-path" not in revision.keys["process"]:
         yield (
             "is ready for Kubernetes when its port is open, which does not mean that the model is loaded: "
             "set readinessProbe.httpGet to a path that answers 200 when it is; the edge asks / meanwhile"

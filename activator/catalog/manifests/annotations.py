@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from activator.catalog.annotations import ANNOTATIONS as OF_DEPLOYMENTS
+from activator.catalog.annotations import KNATIVE, OWN, PROGRESS
 from activator.catalog.manifests.shapes import Text
 from activator.catalog.manifests.table import Fate, Field, Table
 from activator.settings.autoscaling import AutoscalingOverrides
 from activator.settings.numbers import Duration
 from activator.settings.rules import Rule
+from activator.settings.running import Process, Requests
 
-KNATIVE = "autoscaling.knative.dev/"
+if TYPE_CHECKING:
+    from activator.settings.group import Group
+
 CLASS, METRIC = "class", "metric"
 
+GROUPS: dict[str, type[Group]] = {"autoscaling": AutoscalingOverrides, "requests": Requests, "process": Process}
 # Knative's annotation -> our key, where the name differs
 NAMES = {"window": "stable-window", CLASS: "pod-autoscaler-class"}
 SUFFIXES = (
@@ -36,7 +44,6 @@ OVERWRITTEN = {
     "target": "; scaleTarget wins",
     METRIC: "; scaleMetric wins",
 }
-PROGRESS = "serving.knative.dev/progress-deadline"
 ACCELERATORS = ("serving.kserve.io/gke-accelerator", "serving.kubeflow.org/gke-accelerator")
 STOP = "serving.kserve.io/stop"
 MODE = "serving.kserve.io/deploymentMode"
@@ -46,7 +53,7 @@ PROMETHEUS = "serving.kserve.io/enable-prometheus-scraping"
 READONLY = "storage.kserve.io/readonly"
 GPU_TYPES = "serving.kserve.io/gpu-resource-types"
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
-CLOSED = (KNATIVE, "serving.kserve.io/", "serving.kubeflow.org/", "serving.knative.dev/", "internal.serving.")
+CLOSED = (OWN, KNATIVE, "serving.kserve.io/", "serving.kubeflow.org/", "serving.knative.dev/", "internal.serving.")
 
 _ELSEWHERE = (
     ("serving.kserve.io/metrics", "there are no CPU and memory metrics here"),
@@ -90,10 +97,27 @@ def key_of(suffix: str) -> str:
 
 def rule_of(suffix: str) -> Rule:
     """Return what an annotation may be: what Knative allows."""
-    if suffix in {CLASS, METRIC}:
-        return Text(empty=False)
-    fields = AutoscalingOverrides.model_fields[AutoscalingOverrides.fields_by_key()[key_of(suffix)]]
-    return next(rule for rule in fields.metadata if isinstance(rule, Rule))
+    return Text(empty=False) if suffix in {CLASS, METRIC} else _rule(AutoscalingOverrides, key_of(suffix))
+
+
+def _rule(group: type[Group], key: str) -> Rule:
+    metadata = group.model_fields[group.fields_by_key()[key]].metadata
+    return next(item for item in metadata if isinstance(item, Rule))
+
+
+# our own annotations, where they are about a revision: name -> group of keys and key
+OUR_KEYS = {
+    name: (str(each.at[2]), str(each.at[3]))
+    for each in OF_DEPLOYMENTS
+    if each.name.startswith(OWN) and each.at[0] == "revisions"
+    for name in reversed(each.names)
+}
+
+
+def rule_of_ours(name: str) -> Rule:
+    """Return what one of our own annotations may be."""
+    group, key = OUR_KEYS[name]
+    return _rule(GROUPS[group], key)
 
 
 def _knative() -> tuple[Field, ...]:
@@ -109,6 +133,10 @@ def _knative() -> tuple[Field, ...]:
 
 _COMMON = (
     *_knative(),
+    *(
+        Field(name, Fate.TRANSLATED, f"`{key}`; it wins over what the manifest says otherwise", rule_of_ours(name))
+        for name, (_, key) in OUR_KEYS.items()
+    ),
     *(Field(key, Fate.WARNED, why) for key, why in _ELSEWHERE),
     *(Field(key, Fate.SERVER, "written by tools and the API server") for key in _SERVER),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from activator.catalog.manifests import probes, runtimes, scaling, storage
@@ -65,7 +65,16 @@ def revision(role: str, component: str, spec: Mapping[str, Any], origin: Origin,
     pod = _pod(role, spec, origin, at)
     if pod is None or len(notes.errors) > known:
         return None
-    return finished(component, pod, {**origin.labels, **spec.get("labels", {})}, annotations, (origin, at, spec, keys))
+    _select_accelerator(pod.spec, annotations, role, (notes, at))
+    labels = {**origin.labels, **spec.get("labels", {})}
+    made = finished(component, pod, labels, annotations, (origin, at, spec, keys))
+    return made if "minReplicas" in spec else replace(made, assumed=(_assumed(origin.settings),))
+
+
+def _assumed(settings: Manifests) -> str:
+    low = settings.min_replicas_default
+    kserve = "as KServe has it" if low == 1 else "KServe would take 1"
+    return f"names no minReplicas: it is {low}, by manifests.min-replicas-default ({kserve})"
 
 
 def finished(
@@ -81,10 +90,9 @@ def finished(
     models = [storage.Model(each.uri, each.path, writable, each.secret) for each in pod.models]
     storage.mount(pod.spec, models, origin.settings)
     port, readiness = probes.complete(pod.spec["containers"][0], pod.readiness, (origin.notes, at))
-    _select_accelerator(pod.spec, annotations)
     template = {
         "labels": dict(labels),
-        "annotations": _carried(annotations),
+        "annotations": _carried(annotations, port),
         "spec": pod.spec,
     }
     return Revision(
@@ -131,6 +139,8 @@ def _pod(role: str, spec: Mapping[str, Any], origin: Origin, at: Location) -> Po
         _explainer(named[0], pod, spec[named[0]], origin, (*at, named[0]))
     else:
         _built_in(named[0], pod, spec, origin, (*at, named[0]))
+    if not pod.spec.get("containers"):
+        return None
     _more_models(pod, spec, origin.notes, (*at, "storageUris"))
     pod.spec["containers"][0].setdefault("name", MAIN[0])
     return pod
@@ -242,15 +252,20 @@ def _more_models(pod: Pod, spec: Mapping[str, Any], notes: Notes, at: Location) 
             pod.models.append(storage.Model(uri, path))
 
 
-def _select_accelerator(pod: dict[str, Any], annotations: Mapping[str, Any]) -> None:
-    accelerator = next((annotations[key] for key in ACCELERATORS if annotations.get(key)), "")
-    if accelerator and any(gpus(each, annotations) for each in pod["containers"]):
-        pod["nodeSelector"] = {**pod.get("nodeSelector", {}), GKE: accelerator}
+def _select_accelerator(
+    pod: dict[str, Any], annotations: Mapping[str, Any], role: str, place: tuple[Notes, Location]
+) -> None:
+    notes, at = place
+    key = next((key for key in ACCELERATORS if annotations.get(key)), "")
+    if key and any(gpus(each, annotations) for each in pod["containers"]):
+        pod["nodeSelector"] = {**pod.get("nodeSelector", {}), GKE: annotations[key]}
+    elif key and role == PREDICTOR:
+        notes.warn(at, f"{key} has no effect: no container has a limit of GPUs", annotations[key])
 
 
-def _carried(annotations: Mapping[str, Any]) -> dict[str, str]:
+def _carried(annotations: Mapping[str, Any], port: int) -> dict[str, str]:
     """Return the annotations that are for the pods: those that mean nothing here."""
     carried = {key: value for key, value in annotations.items() if not key.startswith((*CLOSED, "storage.kserve.io/"))}
     if annotations.get(PROMETHEUS) == "true":
-        carried = {"prometheus.io/scrape": "true", "prometheus.io/port": str(runtimes.PORT), **carried}
+        carried = {"prometheus.io/scrape": "true", "prometheus.io/port": str(port), **carried}
     return carried

@@ -97,8 +97,7 @@ def _revision(application: Application, component: Component, run: tuple[Revisio
     made["autoscaling"] = dict(revision.keys["autoscaling"])
     if revision.keys["requests"]:
         made["requests"] = dict(revision.keys["requests"])
-    made["process"] = {"readiness-path": revision.readiness or "/"}
     grace = revision.spec.get("terminationGracePeriodSeconds")
-    if grace is not None:
-        made["process"]["termination-grace-period"] = f"{grace}s"
+    graced = {} if grace is None else {"termination-grace-period": f"{grace}s"}
+    made["process"] = {"readiness-path": revision.readiness or "/", **graced, **revision.keys["process"]}
     return made

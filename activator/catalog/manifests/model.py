@@ -26,8 +26,9 @@ class Revision:
 
     `template` is a pod template: labels, annotations and spec, whose first container is the model. It is asked at
     `port`, and is ready when it answers GET of `readiness` with 200 ("" = when the port is open). `keys` are
-    autoscaling and requests, as a configuration file has them. `called` is the name the manifest gives it, `models` are
-    the places of its model files, `at` and `line` are where in the file it is described.
+    autoscaling, requests and process, as a configuration file has them. `called` is the name the manifest gives it,
+    `models` are the places of its model files, `assumed` tells in sentences what was taken for what is not there. `at`
+    and `line` are where in the file it is described.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Revision:
     tag: str = ""
     called: str = ""
     models: tuple[str, ...] = ()
+    assumed: tuple[str, ...] = ()
     at: Location = ()
     line: int | None = None
 

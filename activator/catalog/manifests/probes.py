@@ -47,9 +47,15 @@ def complete(container: dict[str, Any], readiness: str, place: tuple[Notes, Loca
     for other in ("livenessProbe", "startupProbe"):
         if other in container:
             container[other] = _with_port(container[other], port)
-    get = probe.get("httpGet")
-    path = get.get("path", "/") if isinstance(get, dict) else ""
-    return port, path if isinstance(path, str) and path.startswith("/") else ""
+    return port, _path(probe.get("httpGet"), port)
+
+
+def _path(get: Any, port: int) -> str:
+    """Return the path of an HTTP probe that asks where requests are sent to, "" if it asks elsewhere."""
+    if not isinstance(get, dict) or (isinstance(get.get("port"), int) and get["port"] != port):
+        return ""
+    path = get.get("path", "/")
+    return path if isinstance(path, str) and path.startswith("/") else ""
 
 
 def _with_port(probe: Mapping[str, Any], port: int) -> dict[str, Any]:

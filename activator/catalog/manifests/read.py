@@ -76,7 +76,7 @@ def read(paths: Iterable[Path], settings: manifests.Manifests, namespace: str = 
 def documents(path: Path) -> list[Document]:
     """Return the objects of a file, "-" = of standard input. SettingsError if it cannot be read, or has none."""
     text = sys.stdin.read() if str(path) == STDIN else text_of(path)
-    found = [each for source in parse_documents(text, str(path)) for each in _objects(source, source.data, ())]
+    found = [each for source in parse_documents(text, str(path)) for each in objects(source, source.data, ())]
     if not found:
         raise SettingsError([Problem(str(path), "", "is empty")])
     return found
@@ -109,11 +109,12 @@ def build(found: list[Document], settings: manifests.Manifests, namespace: str =
     return Manifests(tuple(applications.values()), tuple(warnings))
 
 
-def _objects(source: Source, data: Any, at: Location) -> Iterator[Document]:
+def objects(source: Source, data: Any, at: Location) -> Iterator[Document]:
+    """Yield the objects of a document: itself, or the items of a List."""
     items = data.get("items") if isinstance(data, dict) else None
     if isinstance(data, dict) and isinstance(items, list) and str(data.get("kind", "")).endswith("List"):
         for number, item in enumerate(items):
-            yield from _objects(source, item, (*at, "items", number))
+            yield from objects(source, item, (*at, "items", number))
     elif isinstance(data, dict):
         yield Document(source, at, data)
     else:

@@ -49,9 +49,15 @@ def hosts_of(component: Component, namespace: str, settings: Manifests) -> tuple
 def _objects(application: Application, settings: Manifests) -> Iterator[dict[str, Any]]:
     for component, revision in application.revisions():
         yield _deployment(application, component, revision, settings)
-    names = dict.fromkeys(name for component in application.components for name in component.names)
-    for name in names:
+    names = (name for component in application.components for name in (*component.names, *_tagged(component)))
+    for name in dict.fromkeys(names):
         yield _service(application, name, settings)
+
+
+def _tagged(component: Component) -> Iterator[str]:
+    for revision in component.revisions:
+        if revision.tag:
+            yield f"{revision.tag}-{component.names[0]}"
 
 
 def _deployment(
@@ -84,7 +90,7 @@ def annotations_of(component: Component, revision: Revision, hosts: Sequence[str
         "hosts": hosts,
         "paths": component.paths,
         "wakes": component.wakes,
-        "revisions": [{**revision.keys, "process": {"port": revision.port}}],
+        "revisions": [{**revision.keys, "process": {"port": revision.port, **revision.keys["process"]}}],
         "traffic": [{"percent": revision.percent, "tag": revision.tag}],
     }
     made = {}

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from activator.catalog.annotations import KNATIVE, PROGRESS
 from activator.catalog.manifests.annotations import (
     CLASS,
-    KNATIVE,
     METRIC,
-    PROGRESS,
+    OUR_KEYS,
     SUFFIXES,
     camel,
     key_of,
     rule_of,
+    rule_of_ours,
 )
 from activator.kpa.spec import Metric
 from activator.settings.autoscaling import KPA
@@ -58,7 +59,7 @@ def of_inference_service(
         requests["container-concurrency"] = spec.get("containerConcurrency") or spec["parallelism"]
     if "timeout" in spec:
         requests |= {key: format_duration(spec["timeout"]) for key in ("first-byte-timeout", "total-timeout")}
-    return {"autoscaling": autoscaling, "requests": requests}
+    return _with_ours({"autoscaling": autoscaling, "requests": requests}, annotations)
 
 
 def of_knative(spec: Mapping[str, Any], annotations: Mapping[str, Any], place: tuple[Notes, Location]) -> Keys:
@@ -76,7 +77,16 @@ def of_knative(spec: Mapping[str, Any], annotations: Mapping[str, Any], place: t
     ):
         if field in spec:
             requests[key] = format_duration(spec[field])
-    return {"autoscaling": autoscaling, "requests": requests}
+    return _with_ours({"autoscaling": autoscaling, "requests": requests}, annotations)
+
+
+def _with_ours(keys: Keys, annotations: Mapping[str, Any]) -> Keys:
+    """Return keys with what our own annotations say, which nobody writes by chance."""
+    keys["process"] = {}
+    for name, (group, key) in OUR_KEYS.items():
+        if name in annotations:
+            keys[group][key] = rule_of_ours(name).write(annotations[name])
+    return keys
 
 
 def _annotated(annotations: Mapping[str, Any], place: tuple[Notes, Location]) -> dict[str, Any]:
