@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from activator.catalog.annotations import ANNOTATIONS as OF_DEPLOYMENTS
 from activator.catalog.annotations import KNATIVE, OWN, PROGRESS
+from activator.catalog.manifests.model import VISIBILITY
 from activator.catalog.manifests.shapes import Text
 from activator.catalog.manifests.table import Fate, Field, Table
 from activator.settings.autoscaling import AutoscalingOverrides
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 CLASS, METRIC = "class", "metric"
 
 GROUPS: dict[str, type[Group]] = {"autoscaling": AutoscalingOverrides, "requests": Requests, "process": Process}
-# Knative's annotation -> our key, where the name differs
-NAMES = {"window": "stable-window", CLASS: "pod-autoscaler-class"}
 SUFFIXES = (
     (CLASS, "only Knative's own autoscaler is implemented; another one is warned of"),
     (METRIC, "`metric`; cpu and memory are warned of"),
@@ -90,14 +89,9 @@ def camel(kebab: str) -> str:
     return first + "".join(word.capitalize() for word in rest)
 
 
-def key_of(suffix: str) -> str:
-    """Return our key for a Knative annotation's kebab-case name."""
-    return NAMES.get(suffix, suffix)
-
-
 def rule_of(suffix: str) -> Rule:
     """Return what an annotation may be: what Knative allows."""
-    return Text(empty=False) if suffix in {CLASS, METRIC} else _rule(AutoscalingOverrides, key_of(suffix))
+    return Text(empty=False) if suffix in {CLASS, METRIC} else _rule(AutoscalingOverrides, suffix)
 
 
 def _rule(group: type[Group], key: str) -> Rule:
@@ -106,12 +100,8 @@ def _rule(group: type[Group], key: str) -> Rule:
 
 
 # our own annotations, where they are about a revision: name -> group of keys and key
-OUR_KEYS = {
-    name: (str(each.at[2]), str(each.at[3]))
-    for each in OF_DEPLOYMENTS
-    if each.name.startswith(OWN) and each.at[0] == "revisions"
-    for name in reversed(each.names)
-}
+OURS = tuple(each for each in OF_DEPLOYMENTS if each.name.startswith(OWN) and each.at[0] == "revisions")
+OUR_KEYS = {name: (str(each.at[2]), str(each.at[3])) for each in OURS for name in reversed(each.names)}
 
 
 def rule_of_ours(name: str) -> Rule:
@@ -124,9 +114,8 @@ def _knative() -> tuple[Field, ...]:
     found = []
     for suffix, what in SUFFIXES:
         told = what + OVERWRITTEN.get(suffix, "")
-        for name in dict.fromkeys((suffix, camel(suffix))):
-            older = "" if name == suffix else f"; {suffix} wins"
-            found.append(Field(f"{KNATIVE}{name}", Fate.TRANSLATED, told + older, rule_of(suffix)))
+        older = () if camel(suffix) == suffix else (f"{KNATIVE}{camel(suffix)}",)
+        found.append(Field(f"{KNATIVE}{suffix}", Fate.TRANSLATED, told, rule_of(suffix), also=older))
     deadline = Duration(0, above=True)
     return (*found, Field(PROGRESS, Fate.TRANSLATED, "`progress-deadline`: time that one start may take", deadline))
 
@@ -134,19 +123,24 @@ def _knative() -> tuple[Field, ...]:
 _COMMON = (
     *_knative(),
     *(
-        Field(name, Fate.TRANSLATED, f"`{key}`; it wins over what the manifest says otherwise", rule_of_ours(name))
-        for name, (_, key) in OUR_KEYS.items()
+        Field(
+            each.name,
+            Fate.TRANSLATED,
+            "our own key; it wins over all else",
+            rule_of_ours(each.name),
+            also=each.names[1:],
+        )
+        for each in OURS
     ),
     *(Field(key, Fate.WARNED, why) for key, why in _ELSEWHERE),
     *(Field(key, Fate.SERVER, "written by tools and the API server") for key in _SERVER),
 )
 _REST = Field("*", Fate.HONOURED, "any other: copied to the pods", Text())
 
-KNATIVE_ANNOTATIONS = Table("Annotations of a Knative Service's template", _COMMON, _REST, CLOSED)
+KNATIVE_ANNOTATIONS = Table("Annotations that both have", _COMMON, rest=_REST, closed=CLOSED)
 ANNOTATIONS = Table(
     "Annotations of an InferenceService",
     (
-        *_COMMON,
         *(
             Field(
                 key, Fate.TRANSLATED, "a node selector for cloud.google.com/gke-accelerator, with a GPU limit", Text()
@@ -161,6 +155,19 @@ ANNOTATIONS = Table(
         Field(READONLY, Fate.TRANSLATED, '"false": volumes of models are mounted writable', Text()),
         Field(GPU_TYPES, Fate.TRANSLATED, "resource names that count as GPUs, too", Text()),
     ),
-    _REST,
-    CLOSED,
+    includes=(KNATIVE_ANNOTATIONS,),
+    closed=CLOSED,
+)
+LABELS = Table(
+    "Labels",
+    (
+        Field(
+            VISIBILITY[0],
+            Fate.TRANSLATED,
+            "cluster-local: no host below `manifests.domain`",
+            Text(),
+            also=VISIBILITY[1:],
+        ),
+    ),
+    rest=Field("*", Fate.HONOURED, "on the Deployments, and those of an InferenceService also on the pods", Text()),
 )

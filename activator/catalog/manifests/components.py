@@ -16,7 +16,7 @@ from activator.catalog.manifests.annotations import (
 )
 from activator.catalog.manifests.fields import EXPLAINER, EXPLAINERS, FRAMEWORKS, PREDICTOR
 from activator.catalog.manifests.model import Revision, revision_name
-from activator.catalog.manifests.pods import POD_FIELDS
+from activator.catalog.manifests.pods import POD
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,7 +30,7 @@ GPUS = ("nvidia.com/gpu", "nvidia.com/mig-", "amd.com/gpu", "intel.com/gpu", "ha
 GKE = "cloud.google.com/gke-accelerator"
 STORAGE_URI = "STORAGE_URI"
 DEFAULT_TIMEOUT = 60
-_POD_KEYS = {field.key for field in POD_FIELDS}
+_POD_KEYS = {field.key for field in POD.all_fields()}
 _SERVED_KEYS = {"storageUri", "runtimeVersion", "storage", "protocolVersion", "modelFormat", "runtime", "nthread"}
 
 
@@ -60,8 +60,6 @@ def revision(role: str, component: str, spec: Mapping[str, Any], origin: Origin,
     notes, known = origin.notes, len(origin.notes.errors)
     annotations = {**origin.annotations, **spec.get("annotations", {})}
     keys = scaling.of_inference_service(spec, annotations, origin.settings.min_replicas_default, (notes, at))
-    if "workerSpec" in spec:
-        notes.refuse((*at, "workerSpec"), "a replica is one pod here: models over several nodes cannot be run")
     pod = _pod(role, spec, origin, at)
     if pod is None or len(notes.errors) > known:
         return None
@@ -86,6 +84,9 @@ def finished(
 ) -> Revision:
     """Return a revision of a pod: models mounted, probes and port set."""
     origin, at, spec, keys = rest
+    for each in pod.spec["containers"]:
+        if not all(variable.get("name") for variable in each.get("env", ())):
+            origin.notes.refuse(at, "a variable of the environment has no name")
     writable = annotations.get(READONLY) == "false"
     models = [storage.Model(each.uri, each.path, writable, each.secret) for each in pod.models]
     storage.mount(pod.spec, models, origin.settings)
@@ -171,7 +172,7 @@ def _built_in(kind: str, pod: Pod, spec: Mapping[str, Any], origin: Origin, at: 
     framework = _framework(kind, served, notes, at)
     if framework is None:
         return
-    protocol = _protocol(served, notes, at)
+    protocol = _protocol(framework, served, notes, at)
     timeout = spec.get("timeout") or DEFAULT_TIMEOUT
     base = runtimes.container(framework, origin.name, served, timeout)
     gpu = gpus(served, origin.annotations)
@@ -216,10 +217,12 @@ def _framework(kind: str, served: Mapping[str, Any], notes: Notes, at: Location)
     return None
 
 
-def _protocol(served: Mapping[str, Any], notes: Notes, at: Location) -> str:
+def _protocol(framework: str, served: Mapping[str, Any], notes: Notes, at: Location) -> str:
     protocol = str(served.get("protocolVersion", ""))
-    if protocol not in {"", runtimes.V1, runtimes.V2}:
-        notes.warn((*at, "protocolVersion"), "has no effect: only HTTP is passed on, v1 or v2", protocol)
+    spoken = runtimes.protocols(framework)
+    if protocol and protocol not in spoken:
+        told = f"has no effect: of {framework}, {' and '.join(spoken)} over HTTP can be passed on"
+        notes.warn((*at, "protocolVersion"), told, protocol)
         return ""
     return protocol
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from activator.catalog.manifests.annotations import TAGS
 from activator.catalog.manifests.components import Origin, revision
 from activator.catalog.manifests.fields import EXPLAINER, PREDICTOR, TRANSFORMER
-from activator.catalog.manifests.model import Application, Component, Elsewhere, Revision
+from activator.catalog.manifests.model import Application, Component, Elsewhere, Revision, application
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,7 +45,7 @@ def beta(data: Mapping[str, Any], notes: Notes, settings: Manifests) -> Applicat
     if not all(found.values()):
         return None
     components = tuple(_against_previous(each, spec[each.role]) for each in _components(name, found, predictor))
-    return Application(name, metadata.get("namespace", ""), "InferenceService", components)
+    return application("InferenceService", metadata, components)
 
 
 def alpha(data: Mapping[str, Any], notes: Notes, settings: Manifests) -> Application | None:
@@ -63,11 +63,8 @@ def alpha(data: Mapping[str, Any], notes: Notes, settings: Manifests) -> Applica
     found = {track: each for track, each in made.items() if each}
     if len(found) < len(tracks):
         return None
-    if CANARY in found and _names(found[CANARY]) & _names(found[DEFAULT]):
-        notes.refuse(("spec", CANARY), "has pods that are the same as the default's: then there is nothing to compare")
-        return None
     components = _tracked(metadata["name"], found, shares)
-    return Application(metadata["name"], metadata.get("namespace", ""), "InferenceService", components)
+    return application("InferenceService", metadata, components)
 
 
 def _origin(metadata: Mapping[str, Any], predictor: str, settings: Manifests, notes: Notes) -> Origin:
@@ -147,10 +144,6 @@ def _track(
     made = {role: revision(role, f"{name}-{role}", spec[role], origin, (*at, role)) for role in roles}
     found = {role: each for role, each in made.items() if each is not None}
     return found if len(found) == len(roles) else None
-
-
-def _names(found: Mapping[str, Revision]) -> set[str]:
-    return {each.name for each in found.values()}
 
 
 def _tracked(name: str, made: Mapping[str, Mapping[str, Revision]], shares: Mapping[str, int]) -> tuple[Component, ...]:

@@ -10,12 +10,13 @@ from activator.catalog.manifests import scaling
 from activator.catalog.manifests.annotations import KNATIVE_ANNOTATIONS, LAST_APPLIED
 from activator.catalog.manifests.components import Origin, Pod, finished, pod_keys
 from activator.catalog.manifests.fields import metadata
-from activator.catalog.manifests.model import Application, Component, Elsewhere, Revision
-from activator.catalog.manifests.pods import POD_FIELDS
+from activator.catalog.manifests.model import Application, Component, Elsewhere, Revision, application
+from activator.catalog.manifests.pods import POD
 from activator.catalog.manifests.shapes import Text, Texts
 from activator.catalog.manifests.table import Fate, Field, Table
 from activator.settings.numbers import Whole
 from activator.settings.rules import Flag
+from activator.settings.texts import Label
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,14 +31,15 @@ _OWN_ANNOTATIONS = Table(
         Field("serving.knative.dev/creator", Fate.SERVER, "written by tools and the API server"),
         Field("serving.knative.dev/lastModifier", Fate.SERVER, "written by tools and the API server"),
     ),
-    Field("*", Fate.WARNED, "annotations of the service itself reach no pod; write them in spec.template.metadata"),
+    rest=Field("*", Fate.WARNED, "those of the Service itself reach no pod; write them in spec.template.metadata"),
 )
+_METADATA = metadata("metadata of a Knative Service", _OWN_ANNOTATIONS)
 _TEMPLATE_METADATA = Table(
     "metadata of a Knative Service's template",
     (
         Field("name", Fate.TRANSLATED, "name by which traffic may call this revision", Text()),
         Field("labels", Fate.HONOURED, "on the pods", Texts()),
-        Field("annotations", Fate.TRANSLATED, "see there", inside=KNATIVE_ANNOTATIONS),
+        Field("annotations", Fate.TRANSLATED, "", inside=KNATIVE_ANNOTATIONS),
         Field("creationTimestamp", Fate.SERVER, "written by the API server"),
     ),
 )
@@ -48,8 +50,8 @@ _POD = Table(
         Field("timeoutSeconds", Fate.TRANSLATED, "`total-timeout`", Whole(0)),
         Field("responseStartTimeoutSeconds", Fate.TRANSLATED, "`first-byte-timeout`", Whole(0)),
         Field("idleTimeoutSeconds", Fate.TRANSLATED, "`idle-timeout`", Whole(0)),
-        *POD_FIELDS,
     ),
+    includes=(POD,),
 )
 _TRAFFIC = Table(
     "traffic of a Knative Service",
@@ -57,7 +59,7 @@ _TRAFFIC = Table(
         Field("latestRevision", Fate.TRANSLATED, "the template of this manifest", Flag()),
         Field("revisionName", Fate.TRANSLATED, "the template of that name, here or in --previous", Text()),
         Field("percent", Fate.TRANSLATED, "the revision's share", Whole(0, 100)),
-        Field("tag", Fate.TRANSLATED, "the revision's tag", Text()),
+        Field("tag", Fate.TRANSLATED, "the revision's tag", Label()),
         Field("configurationName", Fate.WARNED, "a Service has only one configuration"),
         Field("url", Fate.SERVER, "written by the API server"),
     ),
@@ -67,11 +69,11 @@ KNATIVE_SERVICE = Table(
     (
         Field("apiVersion", Fate.HONOURED, "which fields there are", Text()),
         Field("kind", Fate.HONOURED, "which fields there are", Text()),
-        Field("metadata", Fate.HONOURED, "see there", inside=metadata(_OWN_ANNOTATIONS)),
+        Field("metadata", Fate.HONOURED, "", inside=metadata("metadata of a Knative Service", _OWN_ANNOTATIONS)),
         Field(
             "spec",
             Fate.TRANSLATED,
-            "see there",
+            "",
             inside=Table(
                 "spec of a Knative Service",
                 (
@@ -82,7 +84,7 @@ KNATIVE_SERVICE = Table(
                         inside=Table(
                             "template of a Knative Service",
                             (
-                                Field("metadata", Fate.TRANSLATED, "see there", inside=_TEMPLATE_METADATA),
+                                Field("metadata", Fate.TRANSLATED, "", inside=_TEMPLATE_METADATA),
                                 Field("spec", Fate.TRANSLATED, "the pod", inside=_POD),
                             ),
                         ),
@@ -108,7 +110,7 @@ def service(data: Mapping[str, Any], notes: Notes, settings: Manifests) -> Appli
     name = meta["name"]
     shared, elsewhere = _shared(made, spec.get("traffic", []), notes)
     component = Component(name, "service", (name,), (shared,), elsewhere=elsewhere)
-    return None if notes.errors else Application(name, meta.get("namespace", ""), "Service", (component,))
+    return None if notes.errors else application("Service", meta, (component,))
 
 
 def _revision(
@@ -136,6 +138,8 @@ def _shared(made: Revision, traffic: list[Mapping[str, Any]], notes: Notes) -> t
         return made, ()
     percent, tags, elsewhere = 0, [], []
     for number, entry in enumerate(traffic):
+        if not entry.get("latestRevision") and not entry.get("revisionName"):
+            notes.refuse(("spec", "traffic", number), "names no revision", allowed="latestRevision or revisionName")
         share, tag, called = entry.get("percent", 0), entry.get("tag", ""), entry.get("revisionName", "")
         if called and called != made.called and not entry.get("latestRevision"):
             elsewhere.append(Elsewhere(called, share, tag, ("spec", "traffic", number)))

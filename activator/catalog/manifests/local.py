@@ -86,7 +86,7 @@ def _revision(application: Application, component: Component, run: tuple[Revisio
     env = {
         each["name"]: each["value"]
         for each in revision.container.get("env", ())
-        if "value" in each and each["name"] not in RESERVED
+        if "value" in each and each.get("name") not in RESERVED
     }
     behind = [each for each in application.components if each.name in component.wakes]
     if behind:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from activator.settings.problems import Location, Problem
 
 HASH = 8
+VISIBILITY = ("networking.kserve.io/visibility", "networking.knative.dev/visibility")
 LONGEST_NAME = 63
 
 
@@ -86,12 +87,16 @@ class Component:
 
 @dataclass(frozen=True, slots=True)
 class Application:
-    """What one manifest describes; `kind` is what it called itself, `file` where it was read."""
+    """What one manifest describes; `kind` is what it called itself, `labels` its own, `file` where it was
+    read. What is `internal` is not reached from outside the cluster.
+    """
 
     name: str
     namespace: str
     kind: str
     components: tuple[Component, ...]
+    labels: Mapping[str, str] = field(default_factory=dict)
+    internal: bool = False
     file: str = ""
 
     def revisions(self) -> Iterator[tuple[Component, Revision]]:
@@ -115,3 +120,10 @@ def revision_name(component: str, template: Mapping[str, Any], port: int) -> str
     text = json.dumps([template, port], sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     digest = hashlib.sha256(text.encode()).hexdigest()[:HASH]
     return f"{component[: LONGEST_NAME - HASH - 1].rstrip('-')}-{digest}"
+
+
+def application(kind: str, metadata: Mapping[str, Any], components: tuple[Component, ...]) -> Application:
+    """Return an application by its metadata."""
+    labels = metadata.get("labels", {})
+    internal = "cluster-local" in (labels.get(key) for key in VISIBILITY)
+    return Application(metadata["name"], metadata.get("namespace", ""), kind, components, labels, internal)

@@ -49,7 +49,7 @@ _POD_FIELDS: tuple[tuple[str, Rule], ...] = (
     ("resourceClaims", Items()),
     ("resources", Mapping()),
 )
-_CONTAINER_FIELDS: tuple[tuple[str, Rule], ...] = (
+_PASSED: tuple[tuple[str, Rule], ...] = (
     ("name", Text()),
     ("image", Text()),
     ("command", Items(str)),
@@ -72,7 +72,7 @@ _CONTAINER_FIELDS: tuple[tuple[str, Rule], ...] = (
     ("tty", Flag()),
 )
 _PORT = Table(
-    "Ports of a container",
+    "Port of a container",
     (
         Field("containerPort", Fate.HONOURED, "port that requests are sent to; 8080 if there is none", Whole(1, 65535)),
         Field("name", Fate.TRANSLATED, "h2c and grpc are warned of: requests are sent as HTTP/1.1", Text()),
@@ -82,7 +82,7 @@ _PORT = Table(
     ),
 )
 _ENV = Table(
-    "Environment of a container",
+    "Environment variable of a container",
     (
         Field("name", Fate.HONOURED, _CONTAINER, Text(empty=False)),
         Field("value", Fate.TRANSLATED, "STORAGE_URI is the place of the model, mounted at /mnt/models", Text()),
@@ -90,15 +90,15 @@ _ENV = Table(
     ),
 )
 
-CONTAINER_FIELDS = (
-    *(Field(key, Fate.HONOURED, _CONTAINER, rule) for key, rule in _CONTAINER_FIELDS),
+_FIELDS = (
+    *(Field(key, Fate.HONOURED, _CONTAINER, rule) for key, rule in _PASSED),
     Field("ports", Fate.HONOURED, "the first one takes the requests", each=_PORT),
     Field("env", Fate.HONOURED, _CONTAINER, each=_ENV),
     Field("readinessProbe", Fate.TRANSLATED, "an httpGet path is what the edge asks; else TCP", Mapping()),
     Field("livenessProbe", Fate.TRANSLATED, "in the container, with its port where none is named", Mapping()),
     Field("startupProbe", Fate.TRANSLATED, "in the container, with its port where none is named", Mapping()),
 )
-CONTAINER = Table("A container", CONTAINER_FIELDS)
+CONTAINER = Table("Container", _FIELDS)
 POD_FIELDS = (
     *(Field(key, Fate.HONOURED, _POD, rule) for key, rule in _POD_FIELDS),
     Field("containers", Fate.HONOURED, "the pod's containers; the first one is the model's", each=CONTAINER),
@@ -106,3 +106,4 @@ POD_FIELDS = (
     Field("activeDeadlineSeconds", Fate.WARNED, "the pods of a Deployment have no deadline"),
     Field("ephemeralContainers", Fate.WARNED, "they cannot be part of a Deployment"),
 )
+POD = Table("Pod", POD_FIELDS)

@@ -62,7 +62,8 @@ def _joined(component: Component, before: Component | None, told: _Told) -> Comp
             revisions.append(replace(found, percent=share.percent, tag=share.tag or PREVIOUS))
             old = [each for each in old if each.name != found.name]
     rolled_out = [each for each in old if each.percent] if not component.elsewhere else []
-    revisions += [replace(each, percent=0, tag=PREVIOUS) for each in rolled_out[:1]]
+    tag = "" if PREVIOUS in {each.tag for each in revisions} else PREVIOUS
+    revisions += [replace(each, percent=0, tag=tag) for each in rolled_out[:1]]
     return replace(component, revisions=tuple(revisions), elsewhere=())
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from activator.catalog.manifests import inference, knative
 from activator.catalog.manifests.annotations import MODE, SCALED_BY, STOP
+from activator.catalog.manifests.checks import check
 from activator.catalog.manifests.fields import ALPHA, BETA
 from activator.catalog.manifests.knative import KNATIVE_SERVICE
 from activator.catalog.manifests.model import Application, Manifests
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     Build = Callable[[Mapping[str, Any], Notes, manifests.Manifests], Application | None]
 
 STDIN = "-"
-LONGEST_NAME = 45
+LONGEST_NAME = 43
 KINDS: dict[tuple[str, str], tuple[Table, Build]] = {
     ("serving.kubeflow.org/v1alpha2", "InferenceService"): (ALPHA, inference.alpha),
     ("serving.kubeflow.org/v1beta1", "InferenceService"): (BETA, inference.beta),
@@ -140,7 +141,9 @@ def _application(
         if not notes.errors and not _left_out(cleaned.data, notes):
             cleaned.data["metadata"].setdefault("namespace", namespace)
             made = build_from(cleaned.data, notes, settings)
-            made = _placed(made, document.source) if made else None
+        if made is not None:
+            made = _placed(made, document.source)
+            notes.errors += check(made)
     errors += map(document.problem, notes.errors)
     warnings += map(document.problem, notes.warnings)
     return made

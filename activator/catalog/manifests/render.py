@@ -35,10 +35,10 @@ def render(applications: Sequence[Application], settings: Manifests) -> Objects:
     return [each for application in applications for each in _objects(application, settings)]
 
 
-def hosts_of(component: Component, namespace: str, settings: Manifests) -> tuple[str, ...]:
-    """Return every host that a component is asked for by, in a namespace."""
-    within = namespace or DEFAULT_NAMESPACE
-    domain = (settings.domain,) if settings.domain else ()
+def hosts_of(application: Application, component: Component, settings: Manifests) -> tuple[str, ...]:
+    """Return every host that a component is asked for by."""
+    within = application.namespace or DEFAULT_NAMESPACE
+    domain = (settings.domain,) if settings.domain and not application.internal else ()
     return tuple(
         host
         for name in component.names
@@ -73,8 +73,8 @@ def _deployment(
         "kind": "Deployment",
         "metadata": {
             **_named(revision.name, application),
-            "labels": {LABEL: component.name, **_labels(application, component)},
-            "annotations": annotations_of(component, revision, hosts_of(component, application.namespace, settings)),
+            "labels": {**application.labels, LABEL: component.name, **_labels(application, component)},
+            "annotations": annotations_of(component, revision, hosts_of(application, component, settings)),
         },
         "spec": {
             "selector": {"matchLabels": {REVISION: revision.name}},

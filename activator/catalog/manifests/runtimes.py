@@ -40,6 +40,13 @@ TRITON = ["tritonserver", f"--model-store={MODELS}", "--grpc-port=9000", "--http
 KFSERVER = {"sklearn", "xgboost", "lightgbm", "pmml", "paddle", "huggingface"}
 
 
+def protocols(framework: str) -> tuple[str, ...]:
+    """Return the protocols that a framework's server speaks over HTTP."""
+    if framework == "tensorflow":
+        return (V1,)
+    return (V2,) if framework in {"triton", "onnx", "mlflow"} else (V1, V2)
+
+
 def runs_on_mlserver(framework: str, protocol: str) -> bool:
     """Tell whether MLServer serves a framework's models by a protocol."""
     return framework == "mlflow" or (framework in OF_MLSERVER and protocol == V2)

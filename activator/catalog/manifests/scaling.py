@@ -16,13 +16,13 @@ from activator.catalog.manifests.annotations import (
     OUR_KEYS,
     SUFFIXES,
     camel,
-    key_of,
     rule_of,
     rule_of_ours,
 )
 from activator.kpa.spec import Metric
-from activator.settings.autoscaling import KPA
+from activator.settings.autoscaling import KPA, Autoscaling, AutoscalingOverrides
 from activator.settings.durations import format_duration
+from activator.settings.scaling_checks import clashes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,20 +53,18 @@ def of_inference_service(
     autoscaling[MIN] = low
     if spec.get("maxReplicas"):
         autoscaling[MAX] = spec["maxReplicas"]
-    _check_bounds(autoscaling, place)
     requests = {}
     if spec.get("containerConcurrency") or spec.get("parallelism"):
         requests["container-concurrency"] = spec.get("containerConcurrency") or spec["parallelism"]
     if "timeout" in spec:
         requests |= {key: format_duration(spec["timeout"]) for key in ("first-byte-timeout", "total-timeout")}
-    return _with_ours({"autoscaling": autoscaling, "requests": requests}, annotations)
+    return _checked(_with_ours({"autoscaling": autoscaling, "requests": requests}, annotations), place)
 
 
 def of_knative(spec: Mapping[str, Any], annotations: Mapping[str, Any], place: tuple[Notes, Location]) -> Keys:
     """Return the keys of a revision template of a Knative Service."""
     autoscaling = _annotated(annotations, place)
     _without_resources(autoscaling, place)
-    _check_bounds(autoscaling, place)
     requests: dict[str, Any] = {}
     if spec.get("containerConcurrency"):
         requests["container-concurrency"] = spec["containerConcurrency"]
@@ -77,7 +75,7 @@ def of_knative(spec: Mapping[str, Any], annotations: Mapping[str, Any], place: t
     ):
         if field in spec:
             requests[key] = format_duration(spec[field])
-    return _with_ours({"autoscaling": autoscaling, "requests": requests}, annotations)
+    return _checked(_with_ours({"autoscaling": autoscaling, "requests": requests}, annotations), place)
 
 
 def _with_ours(keys: Keys, annotations: Mapping[str, Any]) -> Keys:
@@ -98,7 +96,7 @@ def _annotated(annotations: Mapping[str, Any], place: tuple[Notes, Location]) ->
         if kebab in annotations and older != kebab and older in annotations:
             notes.warn((*at, "annotations"), f"{older} has no effect: {kebab} is there, too")
         if kebab in annotations or older in annotations:
-            keys[key_of(suffix)] = rule_of(suffix).write(annotations.get(kebab, annotations.get(older)))
+            keys[suffix] = rule_of(suffix).write(annotations.get(kebab, annotations.get(older)))
     if PROGRESS in annotations:
         keys["progress-deadline"] = format_duration(annotations[PROGRESS])
     return keys
@@ -107,7 +105,7 @@ def _annotated(annotations: Mapping[str, Any], place: tuple[Notes, Location]) ->
 def _without_resources(autoscaling: dict[str, Any], place: tuple[Notes, Location]) -> None:
     """Take out what only an autoscaler by CPU or memory could follow, and say so."""
     notes, at = place
-    metric, scaler = autoscaling.get(METRIC), autoscaling.pop(key_of(CLASS), KPA)
+    metric, scaler = autoscaling.get(METRIC), autoscaling.pop(CLASS, KPA)
     if scaler != KPA:
         notes.warn(at, f"{KNATIVE}{CLASS} has no effect: only {KPA} is implemented", scaler)
     if metric in METRICS or (metric is None and scaler == KPA):
@@ -121,8 +119,10 @@ def _without_resources(autoscaling: dict[str, Any], place: tuple[Notes, Location
     )
 
 
-def _check_bounds(autoscaling: Mapping[str, Any], place: tuple[Notes, Location]) -> None:
-    low, high = autoscaling.get(MIN, 0), autoscaling.get(MAX, 0)
-    if high and low > high:
-        notes, at = place
-        notes.refuse(at, f"the fewest replicas ({low}) are more than the most ({high})")
+def _checked(keys: Keys, place: tuple[Notes, Location]) -> Keys:
+    """Return keys, with a mistake noted if they contradict each other."""
+    notes, at = place
+    own = AutoscalingOverrides.model_validate(keys["autoscaling"])
+    for _, message, allowed in clashes(Autoscaling.merged(own)):
+        notes.refuse(at, message, allowed=allowed)
+    return keys

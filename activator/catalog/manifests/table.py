@@ -19,17 +19,21 @@ if TYPE_CHECKING:
 
 
 class Fate(StrEnum):
-    """What becomes of a field: it counts as it is, as something else, or not at all (and a warning says so)."""
+    """What becomes of a field: it counts as it is, as something else, or not at all (and a warning says so); or the
+    manifest cannot be taken with it.
+    """
 
     HONOURED = "honoured"
     TRANSLATED = "translated"
     WARNED = "warned"
+    REFUSED = "refused"
     SERVER = "left out"  # the API server's own writing, warned of in one line
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A key, what becomes of it, and what it may be: a value by `rule`, a mapping by `inside`, or a list of `each`."""
+    """A key, what becomes of it, and what it may be: a value by `rule`, a mapping by `inside`, or a list of `each`.
+    `also` are other names of it."""
 
     key: str
     fate: Fate
@@ -37,22 +41,39 @@ class Field:
     rule: Rule | None = None
     inside: Table | None = None
     each: Table | None = None
+    also: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return every name of the key."""
+        return (self.key, *self.also)
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
     """The keys of one mapping; `rest` tells of all others, where they are free, but not of those that begin with one of
-    the `closed` prefixes."""
+    the `closed` prefixes. The keys of tables that it `includes` are its own, too."""
 
     title: str
     fields: tuple[Field, ...]
+    includes: tuple[Table, ...] = ()
     rest: Field | None = None
     closed: tuple[str, ...] = ()
 
     def field(self, key: str) -> Field | None:
         """Return what is said of a key, None if nothing is."""
-        free = None if key.startswith(self.closed or "\0") else self.rest
-        return next((each for each in self.fields if each.key == key), free)
+        free = None if key.startswith(self.closed or "\0") else self.free()
+        return next((each for each in self.all_fields() if key in each.names), free)
+
+    def free(self) -> Field | None:
+        """Return what is said of keys that are not named, None if there are none."""
+        return self.rest or next((found for each in self.includes if (found := each.free())), None)
+
+    def all_fields(self) -> Iterator[Field]:
+        """Yield the fields, with those of the tables it includes."""
+        yield from self.fields
+        for each in self.includes:
+            yield from each.all_fields()
 
 
 @dataclass(slots=True)
@@ -88,10 +109,13 @@ def _mapping(data: object, table: Table, state: _State) -> dict[str, Any]:
         if value is None:
             continue
         if known is None:
-            near = "".join(get_close_matches(key[:64], [each.key for each in table.fields], 1, 0.8))
+            names = [name for each in table.all_fields() for name in each.names]
+            near = "".join(get_close_matches(key[:64], names, 1, 0.8))
             cleaned.warnings.append(Finding(place, "unknown field, it has no effect", suggestion=near))
         elif known.fate is Fate.SERVER:
             server.append(place)
+        elif known.fate is Fate.REFUSED:
+            cleaned.errors.append(Finding(place, f"cannot be: {known.what}"))
         elif known.fate is Fate.WARNED:
             cleaned.warnings.append(Finding(place, f"has no effect: {known.what}"))
         else:
@@ -115,14 +139,3 @@ def _value(value: Any, known: Field, state: _State) -> Any:
     except RefusedError as error:
         cleaned.errors.append(Finding(at, str(error), shown(value), known.rule.allowed, error.suggestion))
         return None
-
-
-def rows(table: Table, before: str = "") -> Iterator[tuple[str, Field]]:
-    """Yield every field with its path, `[]` for the items of a list and `*` for free keys."""
-    for each in (*table.fields, *((table.rest,) if table.rest else ())):
-        path = f"{before}{each.key}"
-        yield path, each
-        if each.inside is not None:
-            yield from rows(each.inside, f"{path}.")
-        if each.each is not None:
-            yield from rows(each.each, f"{path}[].")

@@ -51,7 +51,7 @@ class TestCustom:
         assert [each["name"] for each in revision.spec["containers"]] == ["kfserving-container", "sidecar"]
 
     def test_fields_of_the_pod_are_passed_on(self) -> None:
-        affinity = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": []}}}
+        affinity: Any = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": []}}}
         spec = {
             "affinity": affinity,
             "nodeSelector": {"gpu.nvidia.com/class": "A40"},
@@ -162,7 +162,7 @@ class TestBuiltIn:
         assert "--rest_api_timeout_in_ms=300000" in only(data).container["args"]
 
     def test_what_the_manifest_writes_is_added_and_counts(self) -> None:
-        own = {"args": ["--more"], "env": [{"name": "A", "value": "1"}], "name": "mine", "image": "own:1"}
+        own: Any = {"args": ["--more"], "env": [{"name": "A", "value": "1"}], "name": "mine", "image": "own:1"}
         container = only(built_in(**own)).container
         assert container["args"][-1] == "--more"
         assert (container["name"], container["image"], env(container)["A"]) == ("mine", "own:1", "1")
@@ -175,8 +175,10 @@ class TestBuiltIn:
         assert env(revision.container)["MLSERVER_MODEL_NAME"] == "m"
 
     def test_another_protocol_is_warned_of(self) -> None:
-        [told] = warnings(built_in(protocolVersion="grpc-v2"))
-        assert "only HTTP is passed on" in told
+        [told] = warnings(built_in(protocolVersion="v2"))
+        assert "has no effect: of tensorflow, v1 over HTTP can be passed on (got 'v2')" in told
+        [told] = warnings(built_in("sklearn", protocolVersion="grpc-v2"))
+        assert "v1 and v2 over HTTP" in told
 
     @pytest.mark.parametrize(
         ("model", "image"),
@@ -370,5 +372,5 @@ class TestNames:
 
     def test_a_long_name_is_cut_and_stays_a_label(self) -> None:
         data = beta(custom(name="x" * 40))
-        data["metadata"]["name"] = "m" * 45
+        data["metadata"]["name"] = "m" * 43
         assert len(only(data).name) == 63

@@ -72,6 +72,8 @@ class TestBeta:
             ([canary("a", 60), canary("b", 50, "d:1")], "the shares of the canaries sum to 110"),
             ([{"trafficPercent": 5}], "spec.canary[0].predictor.name"),
             ([canary("a", 101)], "is too large"),
+            ([canary("a", 10), canary("a", 10, "d:1")], "has the name or tag of another revision beside it (got 'a')"),
+            ([canary("a" * 60, 10)], "the tag is too long before m-predictor"),
         ],
     )
     def test_canaries_that_cannot_be_are_refused(self, canaries: Any, expected: str) -> None:
@@ -117,7 +119,7 @@ class TestAlpha:
 
     def test_a_canary_that_is_the_same_is_refused(self) -> None:
         [told] = problems(alpha({"predictor": box("a:1")}, {"predictor": box("a:1")}, canaryTrafficPercent=9))
-        assert "the same as the default" in told
+        assert "14: spec.canary.predictor (m): has pods that are the same as those of another revision" in told
 
     def test_a_promoted_canary_keeps_its_name(self) -> None:
         both = component(alpha({"predictor": box("a:1")}, {"predictor": box("b:1")}), "m")

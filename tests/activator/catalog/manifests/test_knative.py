@@ -11,7 +11,7 @@ from tests.activator.catalog.manifests.written import joined, knative, only, pro
 
 
 def service(version: str, *traffic: dict[str, Any], name: str = "") -> dict[str, Any]:
-    spec = {"traffic": list(traffic)} if traffic else {}
+    spec: Any = {"traffic": list(traffic)} if traffic else {}
     return knative({"containers": [{"image": f"m:{version}"}]}, name=name, **spec)
 
 

@@ -55,7 +55,7 @@ def test_a_list_of_one_kind_is_a_list_too() -> None:
 
 def test_json_is_read() -> None:
     for text in (json.dumps(beta()), json.dumps(beta(), indent=2), json.dumps(beta(), indent="\t")):
-        assert list(loaded(text).applications[0].revisions())[0][1].name == only(beta()).name
+        assert next(loaded(text).applications[0].revisions())[1].name == only(beta()).name
 
 
 def test_aliases_and_merge_keys_are_followed() -> None:
@@ -157,7 +157,7 @@ def test_what_cannot_be_read_is_refused_with_its_reason(text: str, expected: str
         ({**alpha({}), "spec": {}}, "spec.default"),
         (beta({}), "spec.predictor (m): names no model"),
         (beta({"sklearn": {}, "xgboost": {}}), "spec.predictor (m): names several models: sklearn, xgboost"),
-        (beta(custom(workerSpec={})), "spec.predictor.workerSpec (m): a replica is one pod here"),
+        (beta(custom(workerSpec={})), "spec.predictor.workerSpec (m): cannot be: a replica is one pod here"),
         (beta({"containers": [{"name": "x"}]}), "spec.predictor.containers (m): the container has no image"),
         (beta({"containers": "x"}), "spec.predictor.containers (m): must be a list"),
         (beta({"containers": ["x"]}), "spec.predictor.containers[0] (m): must be a mapping"),

@@ -62,7 +62,7 @@ def test_an_annotation_that_is_written_over_is_told() -> None:
     "data", [beta(custom(minReplicas=0), annotations={A + "window": "3m", A + "panicWindowPercentage": "20"})]
 )
 def test_all_other_annotations_pass(data: Any) -> None:
-    assert scaling(data) == {"min-scale": 0, "stable-window": "3m", "panic-window-percentage": 20}
+    assert scaling(data) == {"min-scale": 0, "window": "3m", "panic-window-percentage": 20}
 
 
 def test_kebab_case_wins_over_camel_case() -> None:
@@ -130,8 +130,15 @@ def test_what_only_the_edge_can_say_of_a_service_is_no_annotation_here() -> None
 @pytest.mark.parametrize(
     ("data", "expected"),
     [
-        (beta(custom(minReplicas=3, maxReplicas=2)), "the fewest replicas (3) are more than the most (2)"),
-        (knative(annotations={A + "min-scale": "3", A + "max-scale": "2"}), "the fewest replicas (3)"),
+        (
+            beta(custom(minReplicas=3, maxReplicas=2)),
+            "max-scale 2 is less than min-scale 3 (allowed: max-sc",
+        ),
+        (knative(annotations={A + "min-scale": "3", A + "max-scale": "2"}), "max-scale 2 is less than min-scale 3"),
+        (
+            beta(custom(minReplicas=3), annotations={A + "activation-scale": "2"}),
+            "activation-scale 2 is less than min",
+        ),
         (beta(custom(minReplicas=-1)), "is too small (got -1; allowed: 0 or more)"),
         (beta(custom(containerConcurrency="many")), "must be a whole number (got 'many'"),
         (knative(annotations={A + "window": "1s"}), "is too small (got '1s'; allowed: 6s to 1h, whole seconds)"),

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from activator.catalog.manifests import previous, read
-from activator.catalog.manifests.read import Document
 from activator.settings.manifests import Manifests as Settings
 from activator.settings.problems import SettingsError
 from activator.settings.source import parse_documents
@@ -70,7 +69,7 @@ def written(*objects: Any) -> str:
 def loaded(text: str, settings: Settings | None = None, namespace: str = "") -> Manifests:
     """Return what a file's text asks for."""
     sources = parse_documents(text, "m.yaml")
-    documents: list[Document] = [each for source in sources for each in read.objects(source, source.data, ())]
+    documents = [each for source in sources for each in read.objects(source, source.data, ())]
     return read.build(documents, settings or Settings(), namespace)
 
 
