@@ -117,7 +117,7 @@ def gpus(container: Mapping[str, Any], annotations: Mapping[str, Any]) -> bool:
     """Tell whether a container is limited to some GPUs, so that it has them."""
     kinds = (*GPUS, *(each.strip(' []"') for each in annotations.get(GPU_TYPES, "").split(",") if each.strip(' []"')))
     limits = container.get("resources", {}).get("limits", {})
-    return isinstance(limits, dict) and any(name.startswith(kinds) for name in limits)
+    return any(name.startswith(kinds) for name in limits)
 
 
 def _pod(role: str, spec: Mapping[str, Any], origin: Origin, at: Location) -> Pod | None:

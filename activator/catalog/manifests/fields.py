@@ -6,7 +6,7 @@ Sources: pkg/apis/serving of kserve/kserve, at v0.20 and in the releases of kube
 from __future__ import annotations
 
 from activator.catalog.manifests.annotations import ANNOTATIONS, LABELS
-from activator.catalog.manifests.pods import CONTAINER, POD
+from activator.catalog.manifests.pods import CONTAINER, POD, RESOURCES
 from activator.catalog.manifests.shapes import Items, Mapping, Text, Texts
 from activator.catalog.manifests.table import Fate, Field, Table
 from activator.settings.numbers import Number, Whole
@@ -164,7 +164,7 @@ _OLD_SERVER = Table(
     (
         Field("storageUri", Fate.TRANSLATED, _STORED, Text()),
         Field("runtimeVersion", Fate.TRANSLATED, "tag of the image", Text()),
-        Field("resources", Fate.HONOURED, "in the container as it is", Mapping()),
+        Field("resources", Fate.HONOURED, "in the container as it is", inside=RESOURCES),
     ),
 )
 _THREADS = Field("nthread", Fate.TRANSLATED, "argument --nthread", Whole(1))

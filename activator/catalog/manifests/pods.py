@@ -47,7 +47,6 @@ _POD_FIELDS: tuple[tuple[str, Rule], ...] = (
     ("overhead", Mapping()),
     ("os", Mapping()),
     ("resourceClaims", Items()),
-    ("resources", Mapping()),
 )
 _PASSED: tuple[tuple[str, Rule], ...] = (
     ("name", Text()),
@@ -56,7 +55,6 @@ _PASSED: tuple[tuple[str, Rule], ...] = (
     ("args", Items(str)),
     ("workingDir", Text()),
     ("envFrom", Items()),
-    ("resources", Mapping()),
     ("resizePolicy", Items()),
     ("restartPolicy", Text()),
     ("restartPolicyRules", Items()),
@@ -70,6 +68,14 @@ _PASSED: tuple[tuple[str, Rule], ...] = (
     ("stdin", Flag()),
     ("stdinOnce", Flag()),
     ("tty", Flag()),
+)
+RESOURCES = Table(
+    "Resources",
+    (
+        Field("limits", Fate.HONOURED, "in the pod as they are; GPUs are known by them", Texts()),
+        Field("requests", Fate.HONOURED, "in the pod as they are", Texts()),
+        Field("claims", Fate.HONOURED, "in the pod as they are", Items()),
+    ),
 )
 _PORT = Table(
     "Port of a container",
@@ -92,6 +98,7 @@ _ENV = Table(
 
 _FIELDS = (
     *(Field(key, Fate.HONOURED, _CONTAINER, rule) for key, rule in _PASSED),
+    Field("resources", Fate.HONOURED, _CONTAINER, inside=RESOURCES),
     Field("ports", Fate.HONOURED, "the first one takes the requests", each=_PORT),
     Field("env", Fate.HONOURED, _CONTAINER, each=_ENV),
     Field("readinessProbe", Fate.TRANSLATED, "an httpGet path is what the edge asks; else TCP", Mapping()),
@@ -101,6 +108,7 @@ _FIELDS = (
 CONTAINER = Table("Container", _FIELDS)
 POD_FIELDS = (
     *(Field(key, Fate.HONOURED, _POD, rule) for key, rule in _POD_FIELDS),
+    Field("resources", Fate.HONOURED, _POD, inside=RESOURCES),
     Field("containers", Fate.HONOURED, "the pod's containers; the first one is the model's", each=CONTAINER),
     Field("restartPolicy", Fate.WARNED, "the pods of a Deployment are always restarted"),
     Field("activeDeadlineSeconds", Fate.WARNED, "the pods of a Deployment have no deadline"),

@@ -35,8 +35,8 @@ ENV = [
     {"name": "SECRET", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}},
 ]
 PORT = {"containerPort": 81, "name": "h2c", "protocol": "TCP", "hostPort": 8081, "hostIP": "127.0.0.1"}
+RESOURCES = {"limits": {"nvidia.com/gpu": "1"}, "requests": {"cpu": "1"}, "claims": [{"name": "x"}]}
 SPECIAL: Data = {
-    "resources": {"limits": {"nvidia.com/gpu": 1}},
     "env": ENV,
     "ports": [PORT],
     "readinessProbe": {"httpGet": {"path": "/up"}},
@@ -87,10 +87,11 @@ def value(field: Field) -> Any:
 def every(table: Table, *without: str) -> Data:
     """Return a mapping with every plain field of a table that counts."""
     fields = [each for each in table.all_fields() if each.fate in COUNTS and each.inside is None]
-    return {each.key: value(each) for each in fields if each.key not in without}
+    made = {each.key: value(each) for each in fields if each.key not in without}
+    return {**made, "resources": RESOURCES} if table is CONTAINER else made
 
 
-def annotations(table: Table, *without: str) -> Data:
+def notes_of(table: Table, *without: str) -> Data:
     """Return annotations, as text, but for those that are tried alone, and those that begin with `without`."""
     made = every(table, STOP, MODE, GPU_TYPES, ACCELERATORS[1], "autoscaling.knative.dev/class")
     kept = {key: each for key, each in made.items() if not key.startswith(without or "\0")}
@@ -98,7 +99,7 @@ def annotations(table: Table, *without: str) -> Data:
 
 
 CONTAINERS = [{**every(CONTAINER, "image"), "image": "m:1"}]
-POD_FIELDS = every(POD, "containers", "resources", "serviceAccount")
+POD_FIELDS = every(POD, "containers", "serviceAccount")
 STORED = {"storageUri": "s3://a/b", "runtimeVersion": "9", "protocolVersion": "v2"}
 PLACE = {"key": "k", "path": "p", "parameters": {"type": "s3", "bucket": "b"}}
 COMPONENT = {
@@ -134,7 +135,7 @@ def alpha(**endpoint: Any) -> Data:
 
 
 OLD = {"minReplicas": 2, "maxReplicas": 9, "parallelism": 2, "serviceAccountName": "s"}
-OLD_SERVER = {"storageUri": "s3://a/b", "runtimeVersion": "9", "resources": SPECIAL["resources"]}
+OLD_SERVER = {"storageUri": "s3://a/b", "runtimeVersion": "9", "resources": RESOURCES}
 OLD_BOX = {"container": CONTAINERS[0]}
 TEMPLATE = {
     "containerConcurrency": 2,
@@ -154,10 +155,10 @@ ALONE = (STOP, MODE, *ACCELERATORS)
 FOCUS = {f"annotation {key}": key for key in ALONE}
 MANIFESTS: dict[str, Data] = {
     "custom": beta({"containers": CONTAINERS, **COMPONENT, **POD_FIELDS, "canaryTrafficPercent": 40, "name": "blue"}),
-    "pod resources": beta({"containers": [{"image": "m:1"}], "resources": {"x": "y"}, "serviceAccount": "s"}),
+    "pod resources": beta({"containers": [{"image": "m:1"}], "resources": RESOURCES, "serviceAccount": "s"}),
     "annotations": beta(
         {"containers": CONTAINERS},
-        notes=annotations(ANNOTATIONS),
+        notes=notes_of(ANNOTATIONS),
     ),
     **{f"annotation {key}": beta({"containers": CONTAINERS}, notes={key: SPECIAL[key]}) for key in ALONE},
     "gpu types": beta(
@@ -204,7 +205,7 @@ MANIFESTS: dict[str, Data] = {
         "Service",
         {
             "template": {
-                "metadata": {"labels": {"a": "b"}, "annotations": annotations(KNATIVE_ANNOTATIONS, "gpu-activator/")},
+                "metadata": {"labels": {"a": "b"}, "annotations": notes_of(KNATIVE_ANNOTATIONS, "gpu-activator/")},
                 "spec": TEMPLATE,
             },
             "traffic": TRAFFIC,

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from activator.catalog import file
-from activator.catalog.manifests import advice, previous, read, use
+from activator.catalog.manifests import advice, previous, read, use, write
 from activator.catalog.manifests.read import Document
 from activator.catalog.merge import Deployments
 from activator.settings.problems import SettingsError
@@ -64,22 +64,22 @@ def mutated(draw: st.DrawFn) -> Any:
     return data
 
 
-def read_or_refused(document: Document) -> Manifests | None:
-    try:
-        return previous.join(read.build([document], DEFAULTS.manifests), None)
-    except SettingsError as error:
-        told = error.problems
-    assert told
-    assert {problem.file for problem in told} == {"m.yaml"}
-    assert all(problem.message for problem in told)
-    return None
-
-
 def check_all(document: Document) -> None:
     """Read a document and carry it through everything that can be done with it."""
-    manifests = read_or_refused(document)
-    if manifests is None:
-        return
+    try:
+        manifests = previous.join(read.build([document], DEFAULTS.manifests), None)
+    except SettingsError as error:
+        check_refusal(error)
+    else:
+        check_use(manifests)
+
+
+def check_refusal(error: SettingsError) -> None:
+    assert {problem.file for problem in error.problems} == {"m.yaml"}
+    assert all(problem.message for problem in error.problems)
+
+
+def check_use(manifests: Manifests) -> None:
     for warning in (*manifests.warnings, *advice.advise(manifests.applications, DEFAULTS.manifests)):
         assert str(warning).isprintable()
     commands = [f"{application.name}=model" for application in manifests.applications]
@@ -96,7 +96,7 @@ def test_a_mutated_manifest_loads_or_is_refused_with_its_reason(data: Any) -> No
     check_all(Document(Source("m.yaml", data), (), data))
 
 
-TEXTS = [use.write.document(each) for each in MANIFESTS.values()]
+TEXTS = [write.document(each) for each in MANIFESTS.values()]
 BITS = ["", "\t", ": ", "- ", "{", "]", "*a", "&a ", "<<: *a\n", "\n---\n", "!x "]
 
 
