@@ -106,8 +106,11 @@ class Admin:
 
     def _describe(self, name: str) -> dict[str, Any]:
         views = self._insight.revisions(name)
-        hosts = [host for service in self._insight.services if service.name == name for host in service.hosts]
-        return {"name": name, "hosts": hosts, "revisions": [self._revision(view) for view in views]}
+        services = [service for service in self._insight.services if service.name == name]
+        hosts = [host for service in services for host in service.hosts]
+        models = [model for service in services for model in service.models]
+        revisions = [self._revision(view) for view in views]
+        return {"name": name, "hosts": hosts, "models": models, "revisions": revisions}
 
     def _revision(self, view: RevisionView) -> dict[str, Any]:
         outcome = view.record.outcome if view.record else None

@@ -31,10 +31,11 @@ TEMPERATURE = 0.7
 
 
 class Generator:
-    """The protocol's handlers. `tokens_per_second` is the pace of each answer, 0 = unpaced."""
+    """The protocol's handlers. `name` is the model's; `tokens_per_second` the pace of each answer, 0 = unpaced."""
 
-    def __init__(self, model: NgramModel, *, tokens_per_second: float) -> None:
+    def __init__(self, model: NgramModel, *, name: str, tokens_per_second: float) -> None:
         self._model = model
+        self._name = name
         self._pause = 1 / tokens_per_second if tokens_per_second else 0.0
         self._loaded = int(time.time())
 
@@ -43,7 +44,7 @@ class Generator:
         return [
             web.get("/health", self.health),
             web.get("/v1/models", self.models),
-            web.get("/v1/models/{name}", self.model),
+            web.get("/v1/models/{name:.+}", self.model),
             web.post("/v1/chat/completions", self.complete),
         ]
 
@@ -55,11 +56,11 @@ class Generator:
 
     async def model(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]
-        return web.json_response(self._card()) if name == NAME else _unknown(name)
+        return web.json_response(self._card()) if name == self._name else _unknown(name)
 
     def _card(self) -> chat.Json:
         card: chat.Json = {
-            "id": NAME,
+            "id": self._name,
             "object": "model",
             "created": self._loaded,
             "owned_by": "gpu-activator",
@@ -71,18 +72,18 @@ class Generator:
             asked = chat.ChatRequest.model_validate_json(await request.read())
         except ValidationError as refusal:
             return web.json_response(chat.explain(refusal), status=400)
-        if asked.model != NAME:
+        if asked.model != self._name:
             return _unknown(asked.model)
         return await (self._stream(request, asked) if asked.stream else self._whole(asked))
 
     async def _whole(self, asked: chat.ChatRequest) -> web.Response:
         tokens = [token async for token in self._speak(asked)]
-        envelope = chat.Envelope(NAME, include_usage=True)
+        envelope = chat.Envelope(self._name, include_usage=True)
         return web.json_response(envelope.whole("".join(tokens), *_closing(asked, len(tokens))))
 
     async def _stream(self, request: web.Request, asked: chat.ChatRequest) -> web.StreamResponse:
         options = asked.stream_options or chat.StreamOptions()
-        envelope = chat.Envelope(NAME, include_usage=options.include_usage)
+        envelope = chat.Envelope(self._name, include_usage=options.include_usage)
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-cache"})
         await response.prepare(request)
         await response.write(_event(envelope.chunk({"role": "assistant", "content": ""})))
@@ -122,6 +123,7 @@ def _unknown(model: str) -> web.Response:
 
 def main() -> None:
     parser = serving.arguments("Text generator speaking OpenAI's chat protocol.")
+    parser.add_argument("--name", default=NAME, help=f"what requests call the model (default {NAME})")
     parser.add_argument(
         "--tokens-per-second",
         type=serving.amount,
@@ -130,7 +132,8 @@ def main() -> None:
     )
     options = parser.parse_args()
     app = web.Application()
-    app.add_routes(Generator(NgramModel(manual()), tokens_per_second=options.tokens_per_second).routes())
+    generator = Generator(NgramModel(manual()), name=options.name, tokens_per_second=options.tokens_per_second)
+    app.add_routes(generator.routes())
     serving.run(app, load_seconds=options.load_seconds)
 
 

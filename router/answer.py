@@ -10,7 +10,7 @@ import json
 from math import ceil
 from typing import TYPE_CHECKING
 
-from router.errors import Reason
+from router.errors import Reason, Told
 from router.guard import METHODS
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ _OPENAI = (
     b"/v1/moderations",
     b"/openai/",
 )
+_ABOUT_MODEL = frozenset((Reason.MODEL_REQUIRED, Reason.MODEL_AMBIGUOUS, Reason.MODEL_NOT_FOUND))
 _PHRASES = {
     200: "OK",
     400: "Bad Request",
@@ -55,14 +56,21 @@ _PHRASES = {
 
 def respond(error: EdgeError, request: Request, facts: Mapping[str, object], *, keep_alive: bool) -> bytes:
     """Return the whole response to `request` for `error`; `facts` are what else is known, such as the revision."""
-    target = request.target
-    openai = target.startswith(_OPENAI) or target.partition(b"?")[0] == b"/v1/models"
     fields: dict[str, object] = {"reason": error.reason, "message": error.message, **facts, **error.detail}
-    if openai:
+    if isinstance(error, Told):
+        fields = dict(error.document)
+    elif _is_openai(request):
         kind = "server_error" if error.status >= 500 else "invalid_request_error"
-        fields = {"error": {"message": error.message, "type": kind, "param": None, "code": error.reason}, **fields}
+        param = "model" if error.reason in _ABOUT_MODEL else None
+        fields = {"error": {"message": error.message, "type": kind, "param": param, "code": error.reason}, **fields}
     answer = compose(error, fields, keep_alive=keep_alive, bodyless=request.method == b"HEAD")
     return answer.replace(b"\r\n", b"\r\nX-Request-Id: %b\r\n" % request.id, 1) if request.id else answer
+
+
+def _is_openai(request: Request) -> bool:
+    path = request.target.partition(b"?")[0]
+    asks_for_model = path.startswith(b"/v1/models/") and request.method in {b"GET", b"HEAD"}
+    return path.startswith(_OPENAI) or path == b"/v1/models" or asks_for_model
 
 
 def refuse_head(error: EdgeError) -> bytes:

@@ -105,6 +105,12 @@ class Body:
         self.size = 0
         return data
 
+    def beginning(self, size: int) -> bytes:
+        """Return a copy of the first `size` bytes, or fewer, of what is buffered."""
+        if len(self._pieces) > 1:
+            self._pieces = [b"".join(self._pieces)]
+        return b"".join(self._pieces)[:size]
+
     def discard(self) -> None:
         """Drop what is buffered and what is still to come."""
         self._sink = _Nowhere()

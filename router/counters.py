@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 SHORT = SECONDS[0]
+OK = 200
 
 
 class Histogram:
@@ -54,7 +55,8 @@ class RevisionCounters:
 
 
 class Counters:
-    """The counters of all revisions in the table. `refusals` are answers given before a revision was known."""
+    """The counters of all revisions in the table. `refusals` are of requests whose revision was not known
+    yet."""
 
     def __init__(self, clock: Clock) -> None:
         self.revisions: dict[str, RevisionCounters] = {}
@@ -70,7 +72,8 @@ class Counters:
         """Count `exchange` as demand no more, and how it ended."""
         counters = exchange.counters
         if counters is None:
-            self.refusals[exchange.reason] += 1
+            if exchange.status != OK:  # what the edge knows itself is no refusal
+                self.refusals[exchange.reason] += 1
             return
         counters.demand.leave(now, exchange.tagged)
         if exchange.reason == Reason.WAKE_LIMITED:

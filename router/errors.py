@@ -19,6 +19,11 @@ class Reason(StrEnum):
     BAD_REQUEST = "bad_request"
     UNKNOWN_HOST = "unknown_host"
     UNKNOWN_PATH = "unknown_path"
+    MODELS = "models"
+    MODEL_REQUIRED = "model_required"
+    MODEL_AMBIGUOUS = "model_ambiguous"
+    MODEL_NOT_FOUND = "model_not_found"
+    MODEL_NOT_READY = "model_not_ready"
     METHOD_NOT_ALLOWED = "method_not_allowed"
     REQUEST_TIMEOUT = "request_timeout"
     BODY_TOO_LARGE = "body_too_large"
@@ -46,6 +51,11 @@ STATUS: Mapping[Reason, int] = {
     Reason.BAD_REQUEST: 400,
     Reason.UNKNOWN_HOST: 404,
     Reason.UNKNOWN_PATH: 404,
+    Reason.MODELS: 200,
+    Reason.MODEL_REQUIRED: 400,
+    Reason.MODEL_AMBIGUOUS: 400,
+    Reason.MODEL_NOT_FOUND: 404,
+    Reason.MODEL_NOT_READY: 503,
     Reason.METHOD_NOT_ALLOWED: 405,
     Reason.REQUEST_TIMEOUT: 408,
     Reason.BODY_TOO_LARGE: 413,
@@ -104,3 +114,11 @@ class EdgeError(Exception):
     def status(self) -> int:
         """The HTTP status that goes with the reason."""
         return STATUS[self.reason]
+
+
+class Told(EdgeError):
+    """What the edge answers because it knows it itself: `document` is the JSON body, for `reason` as any other."""
+
+    def __init__(self, reason: Reason, document: Mapping[str, object]) -> None:
+        super().__init__(reason, "")
+        self.document = document

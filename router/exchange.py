@@ -82,6 +82,7 @@ class Exchange(Driven):
         "draw",
         "first_byte",
         "keep_alive",
+        "model",
         "reason",
         "request",
         "responded",
@@ -100,6 +101,7 @@ class Exchange(Driven):
         self.draw = 0.0  # of the split, in [0, 1)
         self.first_byte = 0.0
         self.keep_alive = request.keep_alive
+        self.model = ""  # that it names, where that decides
         self.service = NOWHERE
         self.revision = NONE
         self.counters: RevisionCounters | None = None

@@ -12,7 +12,8 @@ from router.admission import Admission
 from router.counters import Counters
 from router.errors import EdgeError, Reason
 from router.exchange import ClientGone
-from router.match import compile_routes, match
+from router.match import choose, compile_routes, match
+from router.naming import Naming
 from router.pool import Pool
 from router.ports import RevisionStats
 from router.split import split
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from router.exchange import Exchange
+    from router.match import Models, Route
     from router.ports import Clock, Replicas, Waker
 
 
@@ -36,6 +38,7 @@ class Proxy:
         self.pool = Pool(clock)
         self.counters = Counters(clock)
         self.admission = Admission(self.pool, waker, self.reassign, clock)
+        self.naming = Naming(self.admission.queues, self.admission.buffers)
         self.on_end: Callable[[Exchange], None] | None = None
         self.on_defect: Callable[[Exception], None] | None = None
         self._clock = clock
@@ -49,6 +52,8 @@ class Proxy:
                 raise exchange.failure
             request = exchange.request
             route = match(self._routes, request.host, request.target)
+            if route.models is not None:
+                route = await self._choose(exchange, route.models)
             exchange.draw = self._draw()
             revision, tagged = split(route, request, exchange.draw)
             exchange.assign(route.service, revision, tagged)
@@ -67,7 +72,7 @@ class Proxy:
 
     def reassign(self, exchange: Exchange) -> None:
         """Choose the revision of a held exchange anew, by the draw it had: the one it waited for has left the table."""
-        route = match(self._routes, exchange.request.host, exchange.request.target)
+        route = self._route(exchange)
         service, revision, tagged = route.service, *split(route, exchange.request, exchange.draw)
         self.counters.move(exchange, revision, self._clock(), tagged=tagged)
         exchange.assign(service, revision, tagged)
@@ -118,8 +123,18 @@ class Proxy:
     def sweep(self) -> None:
         """Check all clocks; to be called a few times a second."""
         now = self._clock()
+        self.naming.sweep(now)
         self.admission.sweep(now)
         self.pool.sweep(now)
+
+    async def _choose(self, exchange: Exchange, models: Models) -> Route:
+        """Return the route to the service whose model `exchange` names."""
+        exchange.model = await self.naming.model_of(exchange, models)
+        return self._route(exchange)
+
+    def _route(self, exchange: Exchange) -> Route:
+        route = match(self._routes, exchange.request.host, exchange.request.target)
+        return route if route.models is None else choose(route.models, exchange.model)
 
     def _stats(self, name: str, concurrency: float, arrivals: int) -> RevisionStats:
         demand = self.counters.revisions[name].demand

@@ -15,6 +15,14 @@ class OnDisconnect(StrEnum):
     FINISH = "finish"  # await and discard the answer; the slot stays taken until then
 
 
+class Probes(StrEnum):
+    """How questions for a model's readiness and metadata are answered while it has no replica."""
+
+    READY = "ready"  # by the edge: it can be asked, though the first request will be held
+    NOT_READY = "not-ready"  # by the edge
+    WAKE = "wake"  # by the model, as all other requests
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """Bounds of one revision. Times in seconds, 0 = no limit; sizes in bytes.
@@ -62,7 +70,7 @@ class Service:
 
     `hosts` are lower-case names without a port. `paths` are prefixes that match whole segments; none = every path.
     `show_revision` adds the revision's name to responses; `tag_header` lets a request choose a share by header as well
-    as by `tag-host`.
+    as by `tag-host`. `models` are the names by which requests choose among the services that share a host and path.
     """
 
     name: str
@@ -71,6 +79,8 @@ class Service:
     paths: tuple[str, ...] = ()
     show_revision: bool = False
     tag_header: bool = True
+    models: tuple[str, ...] = ()
+    sleeping_probes: Probes = Probes.READY
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +102,8 @@ class EdgeLimits:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """All services. Hosts and paths do not overlap between services (the catalog checks it)."""
+    """All services. Hosts and paths do not overlap between services, but for those that have models (the catalog checks
+    it)."""
 
     services: tuple[Service, ...] = ()
     limits: EdgeLimits = EdgeLimits()

@@ -18,8 +18,8 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+def blocks(language: str, page: str = README) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
 
 
 def commands(program: str) -> list[str]:
@@ -66,3 +66,16 @@ def test_a_chapter_in_the_readme_is_one_of_the_demo(title: str) -> None:
 @pytest.mark.parametrize("text", blocks("python"))
 def test_python_in_the_readme_compiles(text: str) -> None:
     compile(text, "README.md", "exec")
+
+
+GUIDE = (ROOT / "docs" / "models.md").read_text()
+
+
+@pytest.mark.parametrize("text", blocks("yaml", GUIDE))
+def test_a_configuration_in_the_guide_to_models_loads(text: str) -> None:
+    assert settings_of(parse(text, "models.md"), ROOT).services
+
+
+@pytest.mark.parametrize("text", blocks("python", GUIDE))
+def test_python_in_the_guide_to_models_compiles(text: str) -> None:
+    compile(text, "models.md", "exec")

@@ -40,6 +40,8 @@ def _service(settings: schema.Settings, service: schema.Service) -> table.Servic
         paths=service.paths,
         show_revision=service.show_revision,
         tag_header=service.tag_header,
+        models=service.models,
+        sleeping_probes=table.Probes(service.sleeping_probes),
     )
 
 

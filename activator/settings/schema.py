@@ -18,7 +18,7 @@ from activator.settings.numbers import Duration, Whole
 from activator.settings.places import Address, Cidr, File, Listen, Network
 from activator.settings.rules import Choice, Flag
 from activator.settings.running import EdgeLimits, Process, Requests
-from activator.settings.texts import Host, Label, Prefix, ServerName
+from activator.settings.texts import Host, Label, Model, Prefix, ServerName
 
 DEFAULT_PRESET = "gpu-120s"
 
@@ -68,6 +68,14 @@ class Service(Group):
     """Host names that lead here."""
     paths: tuple[Annotated[str, Prefix()], ...] = ()
     """Path prefixes that lead here, by whole segments; none = every path. The longest prefix wins."""
+    models: tuple[Annotated[str, Model()], ...] = ()
+    """Names of the models that are served here. Services with models may share hosts and paths: a request chooses by
+    the name that it carries.
+    """
+    sleeping_probes: Annotated[str, Choice(("ready", "not-ready", "wake"))] = "ready"
+    """What questions for the readiness or metadata of a model without replicas are told by the edge; wake = nothing,
+    they wake it.
+    """
     show_revision: Annotated[bool, Flag()] = False
     """Whether responses name the revision that answered."""
     tag_header: Annotated[bool, Flag()] = True

@@ -20,6 +20,7 @@ _LABEL = re.compile(LABEL)
 _IMAGE = re.compile(IMAGE)
 _HOST = re.compile(r"[a-z0-9_](?:[-a-z0-9_]{0,61}[a-z0-9_])?(?:\.[a-z0-9_](?:[-a-z0-9_]{0,61}[a-z0-9_])?)*")
 _LONGEST_HOST = 253
+_MODEL = re.compile(r"[A-Za-z0-9._:@+/-]{1,255}")
 
 
 @dataclass(frozen=True)
@@ -158,6 +159,27 @@ class Target(Rule):
     def schema(self) -> Mapping[str, object]:
         """Return the JSON Schema."""
         return {"type": "string", "pattern": r"^/[!-~]*$"}
+
+
+@dataclass(frozen=True)
+class Model(Rule):
+    """The name of a model as requests write it: in JSON, in forms, in a header, and in paths."""
+
+    @property
+    def allowed(self) -> str:
+        """Return the form."""
+        return "up to 255 letters, digits and ._:@+/- such as org/name; no empty or dot segments"
+
+    def read(self, value: object) -> str:
+        """Return the name."""
+        text = text_of(value, "must be a model's name")
+        if not _MODEL.fullmatch(text) or set(text.split("/")) & {"", ".", ".."}:
+            raise RefusedError("is no model's name")
+        return text
+
+    def schema(self) -> Mapping[str, object]:
+        """Return the JSON Schema."""
+        return {"type": "string", "pattern": f"^{_MODEL.pattern}$"}
 
 
 def _as_label(text: str) -> str:

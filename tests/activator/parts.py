@@ -26,7 +26,7 @@ LIMITS = Limits(container_concurrency=1)
 FIRST, SECOND, IDLE = Revision("m-1", "m", LIMITS), Revision("m-2", "m", LIMITS), Revision("n-1", "n", LIMITS)
 SERVICES = (
     Service("m", ("m.example", "www.m.example"), (Share(FIRST, 90, "stable"), Share(SECOND, 10))),
-    Service("n", ("n.example",), (Share(IDLE, 100),)),
+    Service("n", ("n.example",), (Share(IDLE, 100),), models=("org/n", "n")),
 )
 PLANS = (plan("m-1", bounds=bounds(max_scale=3)), plan("m-2"), plan("n-1"))
 

@@ -77,6 +77,7 @@ class TestServices:
         services = (await operator.get("/v1/services"))["services"]
         assert [service["name"] for service in services] == ["m", "n"]
         assert services[0]["hosts"] == ["m.example", "www.m.example"]
+        assert [service["models"] for service in services] == [[], ["org/n", "n"]]
         assert [revision["name"] for revision in services[0]["revisions"]] == ["m-1", "m-2"]
 
     async def test_a_sleeping_revision_is_described(self, operator: Operator) -> None:

@@ -87,7 +87,7 @@ class TestCheck:
         assert (result.exit_code, result.stdout) == (0, f"{file}: good (1 services, 1 revisions)\n")
         assert result.stderr == f"{file}: warning: the certificate {certificate} has expired\n"
 
-    @pytest.mark.parametrize("name", ["local.yaml", "demo.yaml"])
+    @pytest.mark.parametrize("name", ["local.yaml", "demo.yaml", "models.yaml"])
     def test_the_shipped_files_are_good(self, name: str) -> None:
         assert run("check", str(ROOT / "config" / name)).exit_code == 0
 

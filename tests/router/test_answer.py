@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from router.answer import refuse_head
-from router.errors import STATUS, EdgeError, Reason
+from router.errors import STATUS, EdgeError, Reason, Told
 from tests.router.fakes import Client, exchange, request, revision, service
 
 
@@ -130,3 +130,21 @@ def test_a_response_that_has_begun_is_cut_and_nothing_is_added_to_it() -> None:
     asked.responded = True
     asked.refuse(FULL, 1000.0)
     assert (client.got, client.aborted) == (b"", True)
+
+
+@pytest.mark.parametrize("reason", [Reason.MODEL_NOT_FOUND, Reason.MODEL_REQUIRED, Reason.MODEL_AMBIGUOUS])
+def test_errors_about_the_model_name_the_parameter(reason: Reason) -> None:
+    error = told(EdgeError(reason, "Which?"), "POST /v1/completions HTTP/1.1")["error"]
+    assert error == {"message": "Which?", "type": "invalid_request_error", "param": "model", "code": reason}
+
+
+def test_whoever_asks_for_a_model_by_its_path_gets_openais_shape() -> None:
+    error = EdgeError(Reason.MODEL_NOT_FOUND, "Which?")
+    assert told(error, "GET /v1/models/org/name HTTP/1.1")["error"]["code"] == "model_not_found"
+    assert "error" not in told(error, "POST /v1/models/name:predict HTTP/1.1")
+    assert "error" not in told(error, "GET /v2/models/name HTTP/1.1")
+
+
+def test_what_the_edge_tells_is_a_document_of_its_own() -> None:
+    start, fields, body = answered(Told(Reason.MODELS, {"object": "list"}), "GET /v1/models HTTP/1.1")
+    assert (start, fields["Activator-Reason"], json.loads(body)) == ("HTTP/1.1 200 OK", "models", {"object": "list"})

@@ -31,6 +31,22 @@ def test_what_came_before_the_replica_was_known_is_sent_first() -> None:
     assert sink.ended
 
 
+def test_a_look_at_the_beginning_changes_nothing_of_what_is_sent() -> None:
+    for whole in (True, False):
+        body, sink = Body(Client()), Sink()
+        assert body.beginning(4) == b""
+        body.feed(b"one")
+        body.feed(b" two")
+        assert body.beginning(4) == b"one "
+        body.feed(b" three")
+        assert body.beginning(100) == b"one two three"
+        assert body.size == 13
+        if whole:
+            body.finish()
+        body.attach(sink)
+        assert (sink.got, sink.ended) == (b"one two three", whole)
+
+
 def test_a_complete_body_is_sent_and_ended_at_once() -> None:
     body, sink = Body(Client()), Sink()
     body.feed(b"all")

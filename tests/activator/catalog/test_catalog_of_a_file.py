@@ -329,6 +329,13 @@ def test_switches_of_a_service_reach_the_table() -> None:
     assert (found.show_revision, found.tag_header) == (True, False)
 
 
+def test_the_models_of_a_service_reach_the_table() -> None:
+    found = catalog(service(models=["m", "org/m"], **{"sleeping-probes": "not-ready"})).table.services[0]
+    assert (found.models, found.sleeping_probes) == (("m", "org/m"), table.Probes.NOT_READY)
+    plain = catalog(small()).table.services[0]
+    assert (plain.models, plain.sleeping_probes) == ((), table.Probes.READY)
+
+
 def test_an_empty_file_of_services_is_an_empty_catalog() -> None:
     found = catalog({"services": []})
     assert (found.table.services, dict(found.plans)) == ((), {})

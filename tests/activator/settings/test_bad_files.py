@@ -448,6 +448,53 @@ def test_a_tags_host_is_nobody_elses() -> None:
     ]
 
 
+def test_services_with_models_may_share_a_host_and_path() -> None:
+    assert two({"models": ["a"]}, {"models": ["b"]}) == []
+    assert two({"models": ["a"], "paths": ["/v1"]}, {"models": ["b"], "paths": ["/v1", "/v2"]}) == []
+    assert two({"models": ["a"]}, {}) == ["services[1].hosts (n): host 'm.localhost' leads to services[0] already"]
+    assert two({}, {"models": ["a"]}) == ["services[1].hosts (n): host 'm.localhost' leads to services[0] already"]
+
+
+def test_a_host_has_one_model_of_a_name_whatever_its_path() -> None:
+    already = "services[1].models (n): lists 'a', which is a model of services[0] on host 'm.localhost' already"
+    assert two({"models": ["a"]}, {"models": ["b", "a"]}) == [already]
+    assert two({"models": ["a"], "paths": ["/v1"]}, {"models": ["a"], "paths": ["/v2"]}) == [already]
+    assert two({"models": ["a"]}, {"models": ["a"], "hosts": ["n.localhost"]}) == []
+
+
+def test_tags_hosts_are_shared_by_services_with_models_and_by_no_service_with_itself() -> None:
+    first = {"models": ["a"], "traffic": [{"revision": "m-1", "percent": 100, "tag": "next"}]}
+    second = {"models": ["b"], "traffic": [{"revision": "n-1", "percent": 100, "tag": "next"}]}
+    assert two(first, second) == []
+    assert two(first, {"models": ["b"], "hosts": ["next-m.localhost"]}) == []
+    assert two(first, {"models": ["a"], "hosts": ["next-m.localhost"]}) == [
+        "services[0].models (m): lists 'a', which is a model of services[1] on host 'next-m.localhost' already"
+    ]
+    own = second | {"hosts": ["m.localhost", "next-m.localhost"]}
+    assert two({"models": ["a"], "hosts": ["next-m.localhost"]}, own) == [
+        "services[1].traffic[0].tag (n): host 'next-m.localhost' leads to services[1] already"
+    ]
+
+
+def test_the_names_of_models_are_listed_once_and_can_be_written_in_a_path() -> None:
+    assert [line.partition(": ")[2] for line in problems(service(models=["m", "org/m:8b", "m"]))] == [
+        "services[0].models (m): lists 'm' 2 times"
+    ]
+    for bad in ("", "a b", "/a", "a/", "a//b", "a/../b", "a?b", "a%20b", "ä", "a" * 256, 5):
+        (problem,) = problems(service(models=[bad]))
+        assert "services[0].models[0] (m): " in problem, problem
+        assert "allowed: up to 255 letters, digits and ._:@+/-" in problem
+
+
+def test_how_probes_are_answered_is_for_services_with_models() -> None:
+    probes = {"sleeping-probes": "wake"}
+    assert problems(service(models=["m"], **probes)) == []
+    (problem,) = problems(service(**probes))
+    assert problem.endswith("services[0].sleeping-probes (m): is for services with models")
+    (problem,) = problems(service(models=["m"], **{"sleeping-probes": "redy"}))
+    assert "did you mean ready?" in problem
+
+
 def test_all_problems_are_told_at_once_in_the_order_of_the_file() -> None:
     text = """\
 listen: 127.0.0.1:9090
