@@ -14,15 +14,16 @@ from typing import TYPE_CHECKING
 from activator import logs
 from activator.admin import Admin
 from activator.catalog.file import build
+from activator.cluster import Cluster
 from activator.edge_tls import EdgeTls
 from activator.insight import Insight
 from activator.journal import Journal
 from activator.loop import Loop
 from activator.savings import Savings
 from activator.scalers.base import Phase
+from activator.scalers.kubernetes.scaler import KubernetesScaler
 from activator.scalers.memory import MemoryScaler
 from activator.scalers.process import ProcessScaler
-from activator.settings.load import load
 from activator.settings.places import within
 from activator.settings.problems import SettingsError
 from activator.settings.tls_checks import files_of, warnings
@@ -37,26 +38,32 @@ from router.tuning import tune
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-    from pathlib import Path
 
+    from activator.kube.views import Views
+    from activator.origin import Origin
+    from activator.revision import Record, Revision
     from activator.scalers.base import ReplicaSet
     from activator.settings.places import Address
     from activator.settings.schema import Settings
     from router.errors import EdgeError
     from router.exchange import Exchange
+    from router.ports import Clock
 
 SWEEP_SECONDS = 0.25
 WATCH_SECONDS = 1.0
-FIXED = ("listen", "listen_plain", "admin", "scaler", "state_dir", "log_dir")
+SYNC_SECONDS = 10.0
+FIXED = ("listen", "listen_plain", "admin", "scaler", "namespace", "state_dir", "log_dir")
 
 
 class Edge:
-    """A running edge, from one configuration file. Times are of the monotonic clock."""
+    """A running edge, by `settings` as they were read from `origin`. Times are of the monotonic clock. `views` are of
+    the cluster where its replicas are, if they are in one."""
 
-    def __init__(self, path: Path, settings: Settings) -> None:
-        self._path = path
+    def __init__(self, origin: Origin, settings: Settings, views: Views | None = None) -> None:
+        self._origin = origin
         self._settings = settings
-        self._watched = Watched((path, *files_of(settings)))
+        self._current = settings  # in force; not all of it is without a restart
+        self._watched = Watched((*origin.files, *files_of(settings)))
         self._log = logs.logger("edge")
         self._tasks = Tasks(self._failed)
         self._stopping = asyncio.Event()
@@ -64,11 +71,8 @@ class Edge:
         self._reloading = asyncio.Lock()
         clock = time.monotonic
         self._proxy = Proxy(self, clock)
-        self._scaler: ProcessScaler | MemoryScaler = (
-            ProcessScaler(self._proxy, clock=clock, log_dir=settings.log_dir)
-            if settings.scaler == "process"
-            else MemoryScaler(self._proxy, clock=clock)
-        )
+        self._views = views
+        self._scaler = self._new_scaler(settings, clock)
         self._loop = Loop(self._proxy, self._scaler, clock)
         self._ledger = Ledger()
         self._savings = Savings(settings.state_dir, (self._loop, self._ledger), time.time, self._log)
@@ -80,13 +84,25 @@ class Edge:
         self._admin = Admin(self._insight, time.time)
         self._proxy.on_defect = self._defect
         self._journal = Journal(self._log)
-        self._loop.on_change = self._journal.changed
+        self._loop.on_change = self._changed
         self._loop.on_period = self._period
         self._scaler.subscribe(self._saw)
+        self._cluster: Cluster | None = None
+        if views is not None and isinstance(self._scaler, KubernetesScaler):
+            self._cluster = Cluster(views.client, views.deployments, (self._loop, self._ledger), self._log)
+            self._loop.leads = self._scaler.leads = self._cluster.leads
+            self._insight.cluster = self._cluster.facts
 
     def wake(self, revision: str) -> None:
         """Pass the router's call for capacity on to the loop."""
         self._loop.wake(revision)
+
+    def _new_scaler(self, settings: Settings, clock: Clock) -> ProcessScaler | MemoryScaler | KubernetesScaler:
+        if self._views is not None:
+            return KubernetesScaler(self._views, self._proxy, self._tasks, clock=clock)
+        if settings.scaler == "process":
+            return ProcessScaler(self._proxy, clock=clock, log_dir=settings.log_dir)
+        return MemoryScaler(self._proxy, clock=clock)
 
     async def run(self) -> bool:
         """Serve until SIGTERM or SIGINT; return whether it was that which ended it, and no defect. OSError when an
@@ -103,20 +119,22 @@ class Edge:
         return not self._died
 
     async def reload(self) -> None:
-        """Read the file again and serve by it; when it has errors, say so and go on as before."""
+        """Read the configuration again and serve by it; when it has errors, say so and go on as before."""
         async with self._reloading:  # what was read last must be applied last
             await self._reload()
 
     async def _reload(self) -> None:
         self._watched.read()
         try:
-            settings = await asyncio.to_thread(load, self._path)
-            self._apply(settings)
+            settings = await self._origin.read()
+            await self._apply(settings)
         except (SettingsError, CertificateError) as error:
             self._insight.reload_failures += 1
             self._insight.config_valid = False
-            problems = error.problems if isinstance(error, SettingsError) else [error]
-            self._log.error("configuration refused", problems=[str(problem) for problem in problems])
+            problems = [str(each) for each in (error.problems if isinstance(error, SettingsError) else [error])]
+            self._log.error("configuration refused", problems=problems)
+            if self._cluster is not None and self._origin.object is not None:
+                self._cluster.refused(self._origin.object, problems)
             self._tls.renew()
             return
         self._insight.reloads += 1
@@ -125,27 +143,37 @@ class Edge:
         fixed += ["tls"] if bool(settings.tls) != bool(self._settings.tls) else []
         if fixed:
             self._log.warning("these keys need a restart", keys=[key.replace("_", "-") for key in fixed])
-        self._log.info("configuration taken over", file=str(self._path), services=len(settings.services))
+        self._log.info("configuration taken over", file=self._origin.name, services=len(settings.services))
 
     async def _start(self) -> None:
         settings = self._settings
         if isinstance(self._scaler, ProcessScaler):
             await self._scaler.start()
-        self._savings.restore_usage()
-        self._apply(settings)
+        if self._views is not None:
+            self._views.start(self._tasks)
+            if not await self._views.synced(within=SYNC_SECONDS):
+                self._log.warning("serving without the Kubernetes API", problem=self._views.trouble)
+        if self._cluster is None:
+            self._savings.restore_usage()
+        self._origin.follow(self._tasks)
+        await self._apply(settings)
         listen, plain, admin = settings.listen, settings.listen_plain, settings.admin
         port = await _open(self._open_edge, listen, "listen")
         more = {}
         if plain is not None:
             more["plain"] = f"{plain.host}:{await _open(self._listener.open, plain, 'listen-plain')}"
         admin_port = await _open(self._admin.open, admin, "admin")
-        self._savings.restore()
+        if self._cluster is None:
+            self._savings.restore()
+            self._tasks.spawn(self._savings.keep(), "state")
+        else:
+            self._cluster.start(self._tasks)
+            self._tasks.spawn(self._follow(self._cluster), "catalog")
         self._tasks.spawn(self._loop.run(), "loop")
         self._tasks.spawn(self._sweep(), "sweep")
-        self._tasks.spawn(self._savings.keep(), "state")
         self._tasks.spawn(self._watch(), "watch")
         tune()
-        self._insight.ready = True
+        self._insight.ready = self._views is None or self._views.deployments.synced
         self._log.info("serving", listen=f"{listen.host}:{port}", **more, admin=f"{admin.host}:{admin_port}")
 
     async def _open_edge(self, host: str, port: int) -> int:
@@ -154,28 +182,41 @@ class Edge:
     async def _end(self) -> None:
         served, self._insight.ready = self._insight.ready, False
         self._log.info("draining", seconds=self._settings.drain_timeout)
-        await self._listener.drain(self._settings.drain_timeout)
-        if served:
+        await asyncio.gather(self._listener.drain(self._settings.drain_timeout), self._hand_over())
+        if served and self._cluster is None:
             self._savings.save()
         await self._tasks.close()
         await self._scaler.close(drain=0)
+        if self._views is not None:
+            await self._views.client.close()
         self._proxy.pool.close()
         await self._admin.close()
+        await self._origin.close()
         self._log.info("stopped")
 
     def _stop(self) -> None:
         self._stopping.set()
 
-    def _apply(self, settings: Settings) -> None:
-        """Serve by `settings` from this loop turn on."""
+    async def _hand_over(self) -> None:
+        if self._cluster is not None:
+            await self._cluster.hand_over()
+
+    async def _apply(self, settings: Settings) -> None:
+        """Serve by `settings` from now on."""
         self._tls.take(settings)
-        self._watched.follow((self._path, *files_of(settings)))
+        self._current = settings
+        self._watched.follow((*self._origin.files, *files_of(settings)))
         for warning in warnings(settings, time.time()):
             self._log.warning("configuration", warning=warning)
-        catalog = build(settings)
         self._listener.policy.ids = self._ids if settings.request_ids else None
         self._listener.policy.trusts = within(settings.trusted_hops)
         self._proxy.on_end = self._ended if settings.access_log else None
+        await self._serve_all()
+
+    async def _serve_all(self) -> None:
+        """Serve what the configuration in force and the Deployments amount to, from one loop turn on."""
+        settings = self._current if self._cluster is None else await self._cluster.merge(self._current)
+        catalog = await asyncio.to_thread(build, settings)
         self._insight.services = catalog.table.services
         self._proxy.replace_table(catalog.table)
         self._listener.limit(catalog.table.limits)
@@ -188,20 +229,35 @@ class Edge:
             self._listener.sweep(time.monotonic())
 
     async def _watch(self) -> None:
-        """Reload when the file or one that it names changes."""
+        """Reload when the configuration or a file that it names changes."""
         while True:
             await asyncio.sleep(WATCH_SECONDS)
-            if self._watched.changed():
+            if self._watched.changed() or self._origin.changed():
                 await self.reload()
 
+    async def _follow(self, cluster: Cluster) -> None:
+        """Serve Deployments as they come, change and go. Until they are known, this edge is not ready."""
+        while True:
+            await cluster.changes.wait()
+            async with self._reloading:
+                await self._serve_all()
+            self._insight.ready = not self._stopping.is_set()
+
     def _period(self, seconds: float) -> None:
-        """Add the last `seconds` to the usage ledger."""
+        """Add the last `seconds` to the usage ledger, where it is ours to keep."""
+        if not self._loop.leads():
+            return
         wall = time.time()
         for name, revision in self._loop.revisions.items():
             replicas, busy = self._scaler.replicas(name).replicas, self._proxy.in_flight(name)
             running = sum(replica.phase is not Phase.PENDING for replica in replicas)
             idle = sum(replica.phase is Phase.READY and replica.name not in busy for replica in replicas)
             self._ledger.add((revision.plan.service, name), (running, idle), seconds, wall)
+
+    def _changed(self, revision: Revision, before: ReplicaSet, record: Record) -> None:
+        self._journal.changed(revision, before, record)
+        if self._cluster is not None:
+            self._cluster.changed(revision, before, record)
 
     def _saw(self, replicas: ReplicaSet) -> None:
         self._insight.cold_starts.see(replicas, time.monotonic())

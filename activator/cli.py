@@ -11,20 +11,17 @@ from __future__ import annotations
 import json
 import sys
 import time
-from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from activator import client
+from activator import client, manifest_commands
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from activator.catalog.manifests.model import Manifests
-    from activator.settings.problems import Problem
+    from activator.kube.client import Client
+    from activator.kube.views import Views
+    from activator.settings.problems import SettingsError
     from activator.settings.schema import Settings
 
 app = typer.Typer(
@@ -35,7 +32,11 @@ app = typer.Typer(
 )
 
 BAD_INPUT = 2
-ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="The configuration file.")]
+DEFAULT_CONFIG = Path("config/local.yaml")
+ConfigOption = Annotated[
+    str | None,
+    typer.Option("--config", "-c", help="The configuration file, or configmap/NAME.", show_default=str(DEFAULT_CONFIG)),
+]
 AdminOption = Annotated[str, typer.Option("--admin", help="Address of the edge's admin listener.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -46,22 +47,28 @@ def main() -> None:
 
 
 @app.command()
-def serve(config: ConfigOption = Path("config/local.yaml")) -> None:
-    """Serve until SIGTERM; SIGHUP or a changed file reloads the configuration."""
+def serve(config: ConfigOption = None) -> None:
+    """Serve until SIGTERM; SIGHUP or a changed file reloads the configuration. Without --config, it is in the variable
+    ACTIVATOR_CONFIG, if that is set."""
     import uvloop
 
     from activator import logs
     from activator.app import Edge
+    from activator.origin import begin
+    from activator.settings.problems import SettingsError
 
-    settings = _load(config)
     logs.configure(pretty=sys.stderr.isatty())
     logs.ignore_bad_server_names()
 
     async def run() -> bool:
-        return await Edge(config, settings).run()
+        origin, settings = await begin(config, DEFAULT_CONFIG, logs.logger("edge"))
+        views = await _cluster(settings) if settings.scaler == "kubernetes" else None
+        return await Edge(origin, settings, views).run()
 
     try:
         ended_well = uvloop.run(run())
+    except SettingsError as error:
+        raise _refused(error) from None
     except OSError as error:
         typer.echo(f"activator: {error}", err=True)
         raise typer.Exit(1) from None
@@ -70,15 +77,45 @@ def serve(config: ConfigOption = Path("config/local.yaml")) -> None:
 
 
 @app.command()
+def restore(config: ConfigOption = None) -> None:
+    """Before uninstalling from Kubernetes: scale every model to max(min-scale, 1). Exits 1 if one could not be."""
+    import asyncio
+
+    from activator import logs
+    from activator.kube.errors import ApiError, UnreachableError
+    from activator.origin import begin
+    from activator.restore import restore as restored
+    from activator.settings.problems import SettingsError
+
+    async def run() -> bool:
+        origin, settings = await begin(config, DEFAULT_CONFIG, logs.logger("edge"))
+        await origin.close()
+        client = await _connected(settings)
+        try:
+            results = await restored(client, settings)
+        finally:
+            await client.close()
+        for each in results:
+            typer.echo(str(each), err=bool(each.problem))
+        return not any(each.problem for each in results)
+
+    try:
+        well = asyncio.run(run())
+    except SettingsError as error:
+        raise _refused(error) from None
+    except (OSError, ApiError, UnreachableError) as error:
+        typer.echo(f"activator: {error}", err=True)
+        raise typer.Exit(1) from None
+    if not well:
+        raise typer.Exit(1)
+
+
+@app.command()
 def check(file: Annotated[Path, typer.Argument(help="The configuration file, or manifests of models.")]) -> None:
     """Check a configuration file or manifests; print every problem and exit 2 if there is one."""
-    from activator.catalog.manifests import use
     from activator.settings.tls_checks import warnings
 
-    if use.is_manifest(file):
-        manifests = _manifests([file], [], _settings(None), "")
-        _warn(use.advice(manifests, _settings(None)))
-        typer.echo(f"{file}: {use.summary(manifests)}")
+    if manifest_commands.checked(file):
         return
     settings = _load(file)
     revisions = sum(len(service.revisions) for service in settings.services)
@@ -87,26 +124,7 @@ def check(file: Annotated[Path, typer.Argument(help="The configuration file, or 
     typer.echo(f"{file}: good ({len(settings.services)} services, {revisions} revisions)")
 
 
-@app.command()
-def render(
-    files: Annotated[list[Path], typer.Argument(help="InferenceServices or Knative Services; - = standard input.")],
-    previous: Annotated[list[Path] | None, typer.Option(help="What was last rolled out, kept beside it.")] = None,
-    local: Annotated[bool, typer.Option("--local", help="Print a configuration file for this machine.")] = False,
-    *,
-    command: Annotated[list[str] | None, typer.Option(help="With --local: NAME=COMMAND of a component.")] = None,
-    namespace: Annotated[str, typer.Option("--namespace", "-n", help="Where manifests name none.")] = "",
-    config: Annotated[Path | None, typer.Option("--config", "-c", help="The edge's configuration file.")] = None,
-) -> None:
-    """Print manifests as Deployments and Services for kubectl, or as a configuration file."""
-    from activator.catalog.manifests import use
-
-    settings = _settings(config)
-    manifests = _manifests(files, previous or [], settings, namespace)
-    with _told():
-        if local or command:
-            typer.echo(use.for_here(manifests, command or [], settings, config), nl=False)
-        else:
-            typer.echo(use.for_cluster(manifests, settings), nl=False)
+app.command()(manifest_commands.render)
 
 
 @app.command()
@@ -163,44 +181,32 @@ def usage(
     _show(data, client.usage_csv if csv else client.usage_table, as_json=as_json)
 
 
+async def _cluster(settings: Settings) -> Views:
+    from activator.kube.views import Views
+
+    return Views(await _connected(settings))
+
+
+async def _connected(settings: Settings) -> Client:
+    from activator.kube.client import connect
+
+    return await connect(settings.namespace or "")
+
+
 def _load(file: Path) -> Settings:
     from activator.settings.load import load
-
-    with _told():
-        return load(file)
-
-
-def _settings(file: Path | None) -> Settings:
-    from activator.settings.schema import Settings
-
-    return Settings() if file is None else _load(file)
-
-
-def _manifests(files: list[Path], previous: list[Path], settings: Settings, namespace: str) -> Manifests:
-    from activator.catalog.manifests import use
-
-    with _told():
-        manifests = use.joined(files, previous, settings, namespace)
-    _warn(manifests.warnings)
-    return manifests
-
-
-def _warn(warnings: Iterable[Problem]) -> None:
-    for warning in warnings:
-        typer.echo(str(replace(warning, message=f"warning: {warning.message}")), err=True)
-
-
-@contextmanager
-def _told() -> Iterator[None]:
-    """Print the problems of files and exit."""
     from activator.settings.problems import SettingsError
 
     try:
-        yield
+        return load(file)
     except SettingsError as error:
-        for problem in error.problems:
-            typer.echo(str(problem), err=True)
-        raise typer.Exit(BAD_INPUT) from None
+        raise _refused(error) from None
+
+
+def _refused(error: SettingsError) -> typer.Exit:
+    for problem in error.problems:
+        typer.echo(str(problem), err=True)
+    return typer.Exit(BAD_INPUT)
 
 
 def _ask(admin: str, path: str, key: str) -> dict[str, Any]:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from activator.kpa.explain import sentence
 from activator.lifecycle import (
     DEADLINE,
+    EVICTED,
+    GPU_LIMIT,
     IDLE_PERIOD,
     INITIAL_SCALE,
     MAX_SCALE,
@@ -34,6 +36,8 @@ _CLAUSES = {
     NO_TRAFFIC: "no traffic is assigned to this revision and no request is open, so it needs none",
     START_FAILS: "its starts keep failing and nobody waits, so none is started until a request comes",
     START_WAITS: "its last start failed and the next one is not due yet, so none is started",
+    GPU_LIMIT: "the GPUs of the nodes allow {after}",
+    EVICTED: "it has given its GPU to requests of another service, until a request comes",
     DEADLINE: "its start took longer than the progress deadline, so it is given up",
 }
 

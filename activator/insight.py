@@ -72,6 +72,18 @@ class RevisionView:
         return self.record is not None and self.record.outcome.decision.panicking
 
 
+@dataclass(frozen=True, slots=True)
+class ClusterFacts:
+    """What an edge on Kubernetes can tell beside: whether it leads, mistakes by Deployment, calls to the API server by
+    (verb, resource, status), and Events that were withheld or lost."""
+
+    leads: bool
+    problems: Mapping[str, int]
+    calls: Mapping[tuple[str, str, int], int]
+    withheld: int
+    lost: int
+
+
 class Insight:
     """Reads all parts of a running edge; changes none."""
 
@@ -81,6 +93,7 @@ class Insight:
         self.connections = connections
         self.cold_starts = ColdStarts()
         self.services: tuple[Service, ...] = ()
+        self.cluster: Callable[[], ClusterFacts] | None = None
         self.reloads = 0
         self.reload_failures = 0
         self.config_valid = True

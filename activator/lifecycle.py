@@ -31,6 +31,8 @@ NO_TRAFFIC = "no traffic assigned"
 START_FAILS = "start fails"
 START_WAITS = "start waits"
 DEADLINE = "progress-deadline"
+GPU_LIMIT = "gpu-limit"
+EVICTED = "evicted"
 
 FIRST_RETRY = 10.0
 LAST_RETRY = 300.0
@@ -42,13 +44,14 @@ class Life:
 
     `initialized` = it has once had its initial scale; `awake_since` = when its first replica became ready after it was
     at zero (None at zero); `overdue` counts starts in a row that passed the progress deadline; after failed starts the
-    next one is not before `retry_at`.
+    next one is not before `retry_at`. `evicted` = it has given way to another, until a request comes.
     """
 
     initialized: bool = False
     awake_since: float | None = None
     overdue: int = 0
     retry_at: float | None = None
+    evicted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +74,11 @@ def settle(
     life = _grow(life, bounds, replicas)
     wanted = decision.desired if decision.valid else replicas.desired
     number, rules = _bounded(spec, bounds, life, wanted)
-    outcome = Outcome(decision, number, rules, stats.idle_since)
-    if number and not spec.reachable and not stats.open:
+    outcome = _limited(bounds, Outcome(decision, number, rules, stats.idle_since), seen)
+    if life.evicted and not stats.open:
+        return replace(life, awake_since=None), _ruled(outcome, EVICTED, 0)
+    life = replace(life, evicted=False)
+    if outcome.replicas and not spec.reachable and not stats.open:
         outcome = _ruled(outcome, NO_TRAFFIC, 0)
     if outcome.replicas == 0:
         outcome = _to_zero(plan, life, outcome, seen, now)
@@ -115,7 +121,7 @@ def _grow(life: Life, bounds: Bounds, replicas: ReplicaSet) -> Life:
     awake = min(ready) if life.awake_since is None else life.awake_since
     enough = min(bounds.initial_scale, bounds.max_scale) if bounds.max_scale else bounds.initial_scale
     initialized = life.initialized or len(ready) >= enough
-    return Life(initialized=initialized, awake_since=awake)
+    return Life(initialized=initialized, awake_since=awake, evicted=life.evicted)
 
 
 def _bounded(spec: Spec, bounds: Bounds, life: Life, wanted: int) -> tuple[int, tuple[Clamp, ...]]:
@@ -128,6 +134,15 @@ def _bounded(spec: Spec, bounds: Bounds, life: Life, wanted: int) -> tuple[int, 
     if bounds.max_scale:
         number = _apply(rules, MAX_SCALE, number, min(number, bounds.max_scale))
     return number, tuple(rules)
+
+
+def _limited(bounds: Bounds, outcome: Outcome, seen: tuple[ReplicaSet, RevisionStats]) -> Outcome:
+    """Have no more replicas than GPUs, but one for requests that are held, or by min-scale: nodes may come."""
+    replicas, stats = seen
+    if replicas.room is None or not bounds.gpu_limit:
+        return outcome
+    most = max(replicas.room, 1 if stats.open or bounds.min_scale else 0)
+    return _ruled(outcome, GPU_LIMIT, most) if outcome.replicas > most else outcome
 
 
 def _apply(rules: list[Clamp], name: str, before: int, after: int) -> int:
@@ -151,7 +166,7 @@ def _to_zero(
     if spec.reachable and not bounds.enable_scale_to_zero:
         return _ruled(outcome, SCALE_TO_ZERO_OFF, 1)
     if life.awake_since is None:
-        return _ruled(outcome, STARTING, 1)
+        return outcome if _unscheduled(replicas) else _ruled(outcome, STARTING, 1)
     last = stats.idle_since if spec.reachable else stats.tagged_since
     zero_at = max(life.awake_since, last or 0.0) + bounds.idle_period
     if now < zero_at:
@@ -173,6 +188,12 @@ def _overdue(bounds: Bounds, replicas: ReplicaSet, now: float) -> bool:
 
 def _alive(replicas: ReplicaSet) -> bool:
     return any(replica.phase is not Phase.DRAINING for replica in replicas.replicas)
+
+
+def _unscheduled(replicas: ReplicaSet) -> bool:
+    """Tell whether nothing of a start has begun: nobody waits any more, so nothing is lost."""
+    alive = [replica.phase for replica in replicas.replicas if replica.phase is not Phase.DRAINING]
+    return bool(alive) and all(phase is Phase.PENDING for phase in alive)
 
 
 def _hopeless(bounds: Bounds, replicas: ReplicaSet) -> bool:

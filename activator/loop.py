@@ -13,6 +13,7 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
+from activator.eviction import choose
 from activator.lifecycle import present
 from activator.revision import Revision
 from activator.scalers.base import Phase
@@ -47,12 +48,14 @@ class Traffic(Protocol):
 
 class Loop:
     """Controls all revisions of a catalog. `on_change` is told of every change of a number, with its reason;
-    `on_period` of the seconds that have passed, whenever they were counted."""
+    `on_period` of the seconds that have passed, whenever they were counted. Where several edges control the same
+    replicas, `leads` tells whether this one does: one that does not may only wake what is at zero, and counts."""
 
     def __init__(self, traffic: Traffic, scaler: Scaler, clock: Clock) -> None:
         self.revisions: dict[str, Revision] = {}
         self.on_change: Callable[[Revision, ReplicaSet, Record], None] | None = None
         self.on_period: Callable[[float], None] | None = None
+        self.leads: Callable[[], bool] = lambda: True
         self.pokes: Counter[str] = Counter()
         self._traffic = traffic
         self._scaler = scaler
@@ -74,11 +77,12 @@ class Loop:
             self.revisions[name] = revision
             self._tell_router(replicas)
 
-    def restore(self, saved: Mapping[str, Any], away: float) -> list[str]:
+    def restore(self, saved: Mapping[str, Any], away: float, *, alive: bool = False) -> list[str]:
         """Continue from a state saved `away` seconds ago; return what could not be used, in sentences.
 
         It is decided at once where replicas were lost, or where there are none. Elsewhere the next tick decides: one
-        decision more would take one replica more.
+        decision more would take one replica more. `alive` = the replicas outlived whoever saved this, and their present
+        number counts.
         """
         problems = []
         now = self._clock()
@@ -92,7 +96,7 @@ class Loop:
                 problems.append(f"The saved state of {name} cannot be used, it starts afresh: {error}.")
                 continue
             self._traffic.restore(name, memory.idle_since, memory.tagged_since)
-            if memory.desired != replicas.desired or not memory.desired:
+            if not alive and (memory.desired != replicas.desired or not memory.desired):
                 self._decide(name, memory.desired)
         return problems
 
@@ -116,7 +120,7 @@ class Loop:
                 if self.on_period is not None:
                     self.on_period(seconds)
             for name, revision in self.revisions.items():
-                if now >= revision.due or self._has_become_quiet(name, revision):
+                if self.leads() and (now >= revision.due or self._has_become_quiet(name, revision)):
                     self.step(name)
             await asyncio.sleep(self._until_next(counted))
 
@@ -139,6 +143,8 @@ class Loop:
         before = self._scaler.replicas(name)
         seen = replace(before, desired=desired)
         record = revision.step(seen, self._traffic.look(name), self._clock(), poked=poked)
+        if not self.leads():
+            record = _only_waking(record, before)
         if record.outcome.replicas != before.desired:
             if self.on_change is not None:
                 self.on_change(revision, before, record)
@@ -147,6 +153,8 @@ class Loop:
 
     def _until_next(self, counted: float) -> float:
         period_ends = counted + PERIOD
+        if not self.leads():
+            return max(0.001, period_ends - self._clock())
         due = min((revision.due for revision in self.revisions.values()), default=period_ends)
         return max(0.001, min(due, period_ends) - self._clock())
 
@@ -164,3 +172,25 @@ class Loop:
         revision = self.revisions.get(replicas.revision)
         if revision is not None:
             self._traffic.update(present(revision.plan.bounds, revision.life, replicas, self._clock()))
+            if replicas.rivals and self.leads():
+                self._make_room(replicas)
+
+    def _make_room(self, replicas: ReplicaSet) -> None:
+        """Where requests are held for a replica that waits for a GPU, put to zero whoever may have to give way."""
+        if not self._traffic.look(replicas.revision).held:
+            return
+        rivals = [name for name in replicas.rivals if name in self.revisions]
+        states = {name: self._scaler.replicas(name) for name in rivals}
+        if any(not state.desired and state.replicas for state in states.values()):
+            return  # one is on its way out
+        standings = [self.revisions[name].standing(states[name], self._traffic.look(name)) for name in rivals]
+        victim = choose(standings, self._clock())
+        if victim is not None:
+            self.revisions[victim].evict()
+            self.step(victim)
+
+
+def _only_waking(record: Record, before: ReplicaSet) -> Record:
+    """Return what of a decision one that does not lead may do: start the first replica, and nothing else."""
+    number = before.desired or min(1, record.outcome.replicas)
+    return replace(record, outcome=replace(record.outcome, replicas=number))

@@ -26,7 +26,7 @@ from router.counters import SECONDS, Histogram
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from activator.insight import Insight, RevisionView
+    from activator.insight import ClusterFacts, Insight, RevisionView
 
     Gauge = tuple[str, str, str, Callable[[RevisionView], float]]
 
@@ -72,6 +72,8 @@ class Metrics:
         yield from _knative_requests(views)
         yield from _ours(views)
         yield from self._process()
+        if self._insight.cluster is not None:
+            yield from _cluster(self._insight.cluster())
 
     def _process(self) -> Iterator[Metric]:
         insight = self._insight
@@ -175,6 +177,19 @@ def _ours(views: list[RevisionView]) -> Iterator[Metric]:
         for name, histogram in view.cold_starts.items():
             _add(cold, [*labels, name], histogram)
     yield from (held, replicas, failures, running, idle, reasons, holds, cold, pokes)
+
+
+def _cluster(facts: ClusterFacts) -> Iterator[Metric]:
+    yield GaugeMetricFamily("activator_leader", "1 while this edge decides for all", value=int(facts.leads))
+    problems = GaugeMetricFamily("activator_deployment_problems", "Mistakes in a Deployment", labels=["deployment"])
+    for name, count in sorted(facts.problems.items()):
+        problems.add_metric([name], count)
+    calls = CounterMetricFamily("activator_api_calls", "To the API server", labels=["verb", "resource", "status"])
+    for (verb, resource, status), count in sorted(facts.calls.items()):
+        calls.add_metric([verb, resource, str(status)], count)
+    yield from (problems, calls)
+    yield CounterMetricFamily("activator_events_withheld", "An object got too many", value=facts.withheld)
+    yield CounterMetricFamily("activator_events_lost", "The API server did not take them", value=facts.lost)
 
 
 def _labels(view: RevisionView) -> list[str]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from activator.collect import Collector
+from activator.eviction import Standing
 from activator.explain import tell
 from activator.kpa import checks
 from activator.kpa.decide import Observation, State, decide, initial_state
@@ -82,6 +83,24 @@ class Revision:
             self.life = replace(self.life, overdue=0, retry_at=None)
         self._next_tick = now
         self.plan = plan
+
+    def standing(self, replicas: ReplicaSet, stats: RevisionStats) -> Standing:
+        """Return what decides whether it gives way to another revision."""
+        bounds = self.plan.bounds
+        return Standing(
+            name=self.plan.name,
+            evictable=bounds.evictable,
+            min_scale=bounds.min_scale,
+            min_residency=bounds.min_residency,
+            desired=replicas.desired,
+            open=stats.open,
+            awake_since=self.life.awake_since,
+            idle_since=stats.idle_since,
+        )
+
+    def evict(self) -> None:
+        """Give way to another revision: have no replica until a request comes."""
+        self.life = replace(self.life, evicted=True)
 
     def step(self, replicas: ReplicaSet, stats: RevisionStats, now: float, *, poked: bool = False) -> Record:
         """Decide how many replicas there shall be now, and remember why."""

@@ -66,19 +66,28 @@ def set_aside(path: Path) -> Path | None:
 
 def save(directory: Path, revisions: Mapping[str, Any], wall: float) -> None:
     """Save all revisions at `wall` (Unix seconds)."""
-    write_json(directory / FILE, {"version": VERSION, "saved_at": wall, "revisions": dict(revisions)})
+    write_json(directory / FILE, written(revisions, wall))
 
 
 def load(directory: Path, wall: float) -> Saved:
     """Return what was saved; nothing when there is none. StateError when it is damaged or of another version."""
     path = directory / FILE
-    data = read_json(path)
+    return parse(read_json(path), str(path), wall)
+
+
+def written(revisions: Mapping[str, Any], wall: float) -> dict[str, Any]:
+    """Return all revisions at `wall` (Unix seconds) as they are saved."""
+    return {"version": VERSION, "saved_at": wall, "revisions": dict(revisions)}
+
+
+def parse(data: Any, where: str, wall: float) -> Saved:
+    """Return what `written` gave earlier; nothing for None. StateError that names `where` when it is not like that."""
     if data is None:
         return Saved({}, 0.0)
     try:
         if data["version"] != VERSION:
-            raise StateError(f"{path}: version {data['version']!r} is not {VERSION}")
+            raise StateError(f"{where}: version {data['version']!r} is not {VERSION}")
         saved_at = checks.number(data["saved_at"], "saved_at", 0, LATEST)
         return Saved(dict(data["revisions"]), max(0.0, wall - saved_at))
     except (KeyError, TypeError, ValueError) as error:
-        raise StateError(f"{path}: the saved state is damaged ({error!r})") from error
+        raise StateError(f"{where}: the saved state is damaged ({error!r})") from error

@@ -69,6 +69,11 @@ class Ledger:
         rows = [[*key, row.running, row.idle] for key, row in sorted(self._rows.items())]
         return {"version": VERSION, "rows": rows}
 
+    def clear(self) -> None:
+        """Forget all: somebody else counts from now on."""
+        self._rows.clear()
+        self._totals.clear()
+
     def restore(self, data: object) -> None:
         """Add what `dump` gave in an earlier run; None = nothing. ValueError, and no change, when `data` is not like
         that."""

@@ -104,10 +104,13 @@ class Proxy:
         return self._stats(revision, 0.0, 0) if known else RevisionStats()
 
     def restore(self, revision: str, idle_since: float | None, tagged_since: float | None) -> None:
-        """Continue the idle clocks of `revision` from an earlier run (clock seconds, None = never had a request)."""
+        """Continue the idle clocks of `revision` from an earlier run, or from another edge (clock seconds, None = never
+        had a request). Where requests came here, too, the last one counts."""
         counters = self.counters.revisions.get(revision)
         if counters is not None and not counters.demand.now_open:
-            counters.demand.idle_since, counters.demand.tagged_since = idle_since, tagged_since
+            demand = counters.demand
+            demand.idle_since = _later(demand.idle_since, idle_since)
+            demand.tagged_since = _later(demand.tagged_since, tagged_since)
 
     def in_flight(self, revision: str) -> Mapping[str, int]:
         """Return the requests running on each replica of `revision`; a replica not named has none."""
@@ -160,3 +163,7 @@ class Proxy:
     def _report(self, error: Exception) -> None:
         if self.on_defect is not None:
             self.on_defect(error)
+
+
+def _later(one: float | None, other: float | None) -> float | None:
+    return max((at for at in (one, other) if at is not None), default=None)

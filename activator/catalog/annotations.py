@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from activator.settings.autoscaling import AutoscalingOverrides
 from activator.settings.running import Process, Requests
+from activator.settings.schema import Service
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -57,6 +58,13 @@ NOT_OFFERED = {
     "log-bytes": "is about log files, and pods have their own",
 }
 
+SHARED = {
+    key: name
+    for key, name in Service.fields_by_key().items()
+    if key not in {"name", "autoscaling", "requests", "process", "revisions", "traffic"}
+}
+"""The keys of a service that all its Deployments share, and their fields."""
+
 _REVISION: Location = ("revisions", 0)
 _TRAFFIC: Location = ("traffic", 0)
 
@@ -78,10 +86,8 @@ class Annotation:
 
 
 def _all() -> Iterator[Annotation]:
-    yield Annotation(f"{OWN}hosts", ("hosts",), listed=True)
-    yield Annotation(f"{OWN}paths", ("paths",), listed=True)
-    yield Annotation(f"{OWN}show-revision", ("show-revision",))
-    yield Annotation(f"{OWN}tag-header", ("tag-header",))
+    for key, name in SHARED.items():
+        yield Annotation(f"{OWN}{key}", (key,), listed=isinstance(Service.model_fields[name].default, tuple))
     yield Annotation(f"{OWN}percent", (*_TRAFFIC, "percent"))
     yield Annotation(f"{OWN}tag", (*_TRAFFIC, "tag"))
     for group, keys in (("requests", Requests), ("process", Process), ("autoscaling", AutoscalingOverrides)):

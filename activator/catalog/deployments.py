@@ -53,6 +53,18 @@ def name_of(deployment: Mapping[str, Any]) -> str:
     return str(_mapping(deployment.get("metadata")).get("name", ""))
 
 
+def fingerprint(deployment: Mapping[str, Any]) -> object:
+    """Return all of a Deployment that is read here: as long as it is equal, so is the revision."""
+    metadata = _mapping(deployment.get("metadata"))
+    labels = _mapping(metadata.get("labels"))
+    return (
+        name_of(deployment),
+        metadata.get("creationTimestamp"),
+        labels,
+        metadata.get("annotations"),
+    )
+
+
 def inherited(settings: Settings) -> dict[str, Any]:
     """Return what the file says for all services, as it was written."""
     return settings.model_dump(by_alias=True, exclude_unset=True, include=INHERITED)
@@ -85,8 +97,7 @@ def _check_alone(settings: Settings) -> Iterator[Finding]:
 def _data(deployment: Mapping[str, Any], annotations: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
     """Return the data of the service, and by the path of each value the annotation that it is from."""
     name = name_of(deployment)
-    process = {"readiness-path": path} if (path := _probed(deployment)) else {}
-    revision: dict[str, Any] = {"name": name, "autoscaling": {}, "requests": {}, "process": process}
+    revision: dict[str, Any] = {"name": name, "autoscaling": {}, "requests": {}, "process": {}}
     data: dict[str, Any] = {
         "name": _mapping(_mapping(deployment.get("metadata")).get("labels")).get(LABEL),
         "revisions": [revision],
@@ -110,20 +121,9 @@ def _put(data: Any, at: Location, value: Any) -> None:
 def _written(path: str, written: Mapping[str, str]) -> str:
     """Return by which annotation (or else by what of the Deployment) the value at `path` was written."""
     found = next((name for place, name in written.items() if path == place or path.startswith(f"{place}[")), None)
-    if found is None and path.startswith("services[0].revisions[0].process.readiness-path"):
-        return "the path of the container's readinessProbe"
     if found is None and not path.startswith("services[0]"):
         return path
     return found or name_at(("revisions", 0, "name") if "revision" in path else ("name",))
-
-
-def _probed(deployment: Mapping[str, Any]) -> str:
-    """Return the path of the first container's HTTP readiness probe, "" if it has none."""
-    pod = _mapping(_mapping(_mapping(deployment.get("spec")).get("template")).get("spec"))
-    containers = pod.get("containers")
-    first = _mapping(containers[0]) if isinstance(containers, list) and containers else {}
-    path = _mapping(_mapping(first.get("readinessProbe")).get("httpGet")).get("path")
-    return path if isinstance(path, str) else ""
 
 
 def _mapping(value: object) -> dict[str, Any]:

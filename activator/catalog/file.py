@@ -55,7 +55,7 @@ def _plan(settings: schema.Settings, service: schema.Service, revision: schema.R
         service=service.name,
         spec=plan.spec_of(keys, concurrency, reachable=percent > 0),
         bounds=plan.bounds_of(keys),
-        replica=plan.replica_of(revision, process),
+        replica=plan.replica_of(revision, process, pods=settings.scaler == "kubernetes"),
     )
 
 

@@ -15,8 +15,8 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from activator.catalog.annotations import OWN, name_at
-from activator.catalog.deployments import inherited, is_ours, name_of, read
+from activator.catalog.annotations import OWN, SHARED, name_at
+from activator.catalog.deployments import fingerprint, inherited, is_ours, name_of, read
 from activator.settings.checks import check_services
 from activator.settings.problems import Problem, SettingsError
 
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from activator.settings.problems import Finding
     from activator.settings.schema import Service, Settings
 
-SHARED = ("hosts", "paths", "show_revision", "tag_header")
 WHOLE = 100
 
 
@@ -73,7 +72,7 @@ class Deployments:
         members = {}
         earlier, self._read = self._read, {}
         for name, deployment in ours.items():
-            key = (deployment.get("metadata"), deployment.get("spec"), defaults)
+            key = (fingerprint(deployment), defaults)
             known = earlier.get(name)
             result = known[1] if known and known[0] == key else _read_or_error(deployment, defaults)
             self._read[name] = (key, result)
@@ -126,14 +125,14 @@ def _groups(members: Mapping[str, Member]) -> list[list[Member]]:
 def _service(group: Sequence[Member], warned: dict[str, list[Problem]]) -> Service:
     """Return one service of all its Deployments. What is common to them is said by the oldest that says it."""
     update: dict[str, Any] = {}
-    for name in SHARED:
+    for key, name in SHARED.items():
         sayers = [member for member in group if name in member.service.model_fields_set]
         if sayers:
             update[name] = getattr(sayers[0].service, name)
         for other in sayers[1:]:
             if getattr(other.service, name) != update[name]:
                 message = f"differs from that of {sayers[0].name}, an older Deployment of this service, which counts"
-                warned[other.name].append(Problem("", OWN + name.replace("_", "-"), message))
+                warned[other.name].append(Problem("", OWN + key, message))
     shares = zip(group, _percents(group, warned), strict=True)
     update["revisions"] = tuple(member.service.revisions[0] for member in group)
     update["traffic"] = tuple(
@@ -190,8 +189,9 @@ def _youngest(group: Sequence[Member], finding: Finding, index: int) -> int:
     part = finding.at[2:4] if finding.at[1] == index else ("hosts",)
     if len(part) > 1 and isinstance(part[1], int) and part[0] in {"revisions", "traffic"}:
         return part[1]
-    sayers = [place for place, member in enumerate(group) if str(part[0]) in member.service.model_fields_set]
-    return sayers[0] if part[0] in SHARED and sayers else len(group) - 1
+    name = SHARED.get(str(part[0]), "")
+    sayers = [place for place, member in enumerate(group) if name in member.service.model_fields_set]
+    return sayers[0] if sayers else len(group) - 1
 
 
 def _problem(whole: Settings, finding: Finding, index: int) -> Problem:

@@ -70,6 +70,9 @@ def bounds_of(keys: Autoscaling) -> Bounds:
         idle_period=max(keys.scale_to_zero_grace_period, keys.scale_to_zero_pod_retention_period),
         progress_deadline=keys.progress_deadline,
         start_attempts=keys.start_attempts,
+        gpu_limit=keys.gpu_limit,
+        evictable=keys.evictable,
+        min_residency=keys.min_residency,
     )
 
 
@@ -102,13 +105,13 @@ def edge_limits_of(keys: running.EdgeLimits) -> EdgeLimits:
     )
 
 
-def replica_of(revision: Revision, keys: Process) -> ReplicaSpec:
-    """Return how a replica is run, reached and probed."""
+def replica_of(revision: Revision, keys: Process, *, pods: bool) -> ReplicaSpec:
+    """Return how a replica is run, reached and probed. Of `pods`, a readiness path that is not written is their own."""
     return ReplicaSpec(
         command=revision.command,
         env=dict(revision.env),
         directory=revision.directory,
-        readiness_path=keys.readiness_path,
+        readiness_path="" if pods and "readiness_path" not in keys.model_fields_set else keys.readiness_path,
         startup_period=keys.startup_probe_period,
         probe_period=keys.readiness_probe_period,
         probe_timeout=keys.probe_timeout,
@@ -117,6 +120,7 @@ def replica_of(revision: Revision, keys: Process) -> ReplicaSpec:
         log_bytes=keys.log_bytes,
         tls=upstream_tls_of(keys),
         port=keys.port,
+        drain_timeout=keys.scale_down_timeout,
     )
 
 

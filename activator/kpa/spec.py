@@ -53,6 +53,8 @@ class Bounds:
     `max_scale` 0 = unlimited. `idle_period` is how long a revision must have had no request before its last replica
     goes: max(scale-to-zero-grace-period, scale-to-zero-pod-retention-period). `progress_deadline` bounds one start.
     After `start_attempts` failed starts in a row those who wait are told, and further starts wait for a new request.
+    With `gpu_limit` there are no more replicas than there are GPUs for. `evictable` = when it is idle, and has been
+    ready for `min_residency`, it gives way to held requests that need its GPU.
     """
 
     min_scale: int = 0
@@ -62,3 +64,6 @@ class Bounds:
     idle_period: float = 1800.0
     progress_deadline: float = 3600.0
     start_attempts: int = 5
+    gpu_limit: bool = True
+    evictable: bool = False
+    min_residency: float = 300.0

@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import aiohttp
 
+from activator.kube import permissions
+from activator.kube.clock import ServerClock
 from activator.kube.errors import ApiError, UnreachableError
 from activator.kube.resources import PODS
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
 
     from kubernetes_asyncio.client import Configuration
 
@@ -68,7 +70,8 @@ class Request(NamedTuple):
 
 
 class Client:
-    """The API server, for one namespace. `calls` counts what was asked of it.
+    """The API server, for one namespace. `calls` counts what was asked of it; `guard` is called with verb, API group
+    and resource before each call, and raises for one that nobody granted. `wall` is the API server's clock.
 
     All calls raise ApiError when it refuses, and UnreachableError when it does not answer within `within` seconds.
     """
@@ -77,6 +80,8 @@ class Client:
         self.namespace = namespace
         self.field_manager = field_manager
         self.calls: Counter[Call] = Counter()
+        self.wall = ServerClock()
+        self.guard: Callable[[str, str, str], None] | None = None
         self._configuration = configuration
         self._base = str(configuration.host).rstrip("/")
         self._http: aiohttp.ClientSession | None = None
@@ -105,9 +110,8 @@ class Client:
         """Delete an object."""
         return await self._ask(Request("delete", Address(resource, name), _within(within)))
 
-    async def log(self, pod: str, container: str, lines: int, within: float = WITHIN) -> str:
-        """Return the last `lines` that a container wrote before its last end."""
-        query = {"container": container, "tailLines": str(lines), "previous": "true"}
+    async def log(self, pod: str, query: Mapping[str, str], within: float = WITHIN) -> str:
+        """Return what a container wrote; `query` may have `container`, `tailLines` and `previous`."""
         async with self._call(Request("get", Address(PODS, pod, "log"), _within(within), query)) as response:
             return (await response.read()).decode("utf-8", "replace")
 
@@ -144,6 +148,9 @@ class Client:
     async def _call(self, request: Request) -> AsyncIterator[aiohttp.ClientResponse]:
         to, status = request.to, 0
         path = to.resource.path(self.namespace, to.name, to.sub)
+        resource = f"{to.resource.plural}/{to.sub}" if to.sub else to.resource.plural
+        if self.guard is not None:
+            self.guard(request.verb, to.resource.group, resource)
         try:
             async with self._send(_METHODS.get(request.verb, "GET"), path, request) as response:
                 status = response.status
@@ -151,7 +158,6 @@ class Client:
                     raise ApiError.of_response(status, response.headers, await response.read())
                 yield response
         finally:
-            resource = f"{to.resource.plural}/{to.sub}" if to.sub else to.resource.plural
             self.calls[Call(request.verb, to.resource.group, resource, status)] += 1
 
     @asynccontextmanager
@@ -168,6 +174,7 @@ class Client:
                 proxy=self._configuration.proxy or None,
                 server_hostname=self._configuration.tls_server_name,
             ) as response:
+                self.wall.hear(response.headers.get("Date", ""))
                 yield response
         except TimeoutError as error:
             raise UnreachableError(f"no answer to {method} {path} in time") from error
@@ -204,7 +211,9 @@ async def connect(namespace: str = "", kubeconfig: str = "") -> Client:
             own = _namespace_of_pod()
     except config.ConfigException as error:
         raise OSError(f"no way to a Kubernetes API server: {error} Set KUBECONFIG, or run in a pod.") from error
-    return Client(configuration, namespace or own or "default")
+    found = Client(configuration, namespace or own or "default")
+    found.guard = permissions.check
+    return found
 
 
 def _within(seconds: float) -> aiohttp.ClientTimeout:

@@ -51,7 +51,7 @@ class Store:
     def put(self, item: Object) -> None:
         """Take an object that is new or has changed. One that is no newer than what is known is passed over."""
         old = self.objects.get(name_of(item))
-        if old is None or uid_of(old) != uid_of(item) or _newer(version_of(item), version_of(old)):
+        if old is None or uid_of(old) != uid_of(item) or newer(version_of(item), version_of(old)):
             self._put(item)
 
     def _put(self, item: Object) -> None:
@@ -83,7 +83,7 @@ class Store:
             listener(old, new)
 
 
-def _newer(version: str, than: str) -> bool:
+def newer(version: str, than: str) -> bool:
     """Tell whether a resourceVersion is a later one: they count up (KEP-5504), and are else only equal or not."""
     if version.isdigit() and than.isdigit():
         return int(version) > int(than)

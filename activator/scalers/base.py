@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from router.ports import UpstreamTls
+    from router.ports import RevisionStats, UpstreamTls
 
 
 class Phase(StrEnum):
@@ -47,6 +47,8 @@ class ReplicaSet:
     `desired` is what was last asked for. `failures` counts starts that failed since the last replica became ready;
     `last_failure` tells the last one in a sentence (with the process's last words); `retry_at` is when the next start
     will be tried, in clock seconds, None when none is pending. `doomed` = starting again cannot help (no such command).
+    `room` is how many replicas the GPUs allow, None = no bound is known. `rivals` are the revisions whose end would
+    make room for a replica that is PENDING.
     """
 
     revision: str
@@ -56,6 +58,8 @@ class ReplicaSet:
     last_failure: str = ""
     retry_at: float | None = None
     doomed: bool = False
+    room: int | None = None
+    rivals: frozenset[str] = frozenset()
 
     def count(self, phase: Phase) -> int:
         """Return how many replicas are in `phase`."""
@@ -66,12 +70,16 @@ class ReplicaSet:
 class ReplicaSpec:
     """How to run one replica of a revision. Times in seconds, sizes in bytes.
 
-    The command runs without a shell in `directory`, with `env` over the edge's own environment and with HOST, PORT and
-    REPLICA set. It is ready when GET `readiness_path` answers 200, asked every `startup_period` until then and every
-    `probe_period` afterwards; `failure_threshold` failed probes in a row take it out of service until it answers again.
-    SIGTERM ends it, SIGKILL follows after `termination_grace`. `tls` is how it is connected, None = plain HTTP.
+    It is ready when GET `readiness_path` answers 200, asked every `startup_period` until then and every `probe_period`
+    afterwards; `failure_threshold` failed probes in a row take it out of service until it answers again. `tls` is how
+    it is connected, None = plain HTTP.
 
-    Of a pod, only the readiness keys, `tls` and `port` (0 = its first containerPort) count.
+    Either it is a process: the command runs without a shell in `directory`, with `env` over the edge's own environment
+    and with HOST, PORT and REPLICA set. SIGTERM ends it, SIGKILL follows after `termination_grace`.
+
+    Or it is a pod of the Deployment of the revision's name, reached at `port` (0 = its first containerPort); a
+    readiness path of "" is that of its readiness probe. `drain_timeout` bounds how long one that is to go may take to
+    end its requests, 0 = as long as they take.
     """
 
     command: tuple[str, ...] = ()
@@ -86,6 +94,7 @@ class ReplicaSpec:
     log_bytes: int = 10 << 20
     tls: UpstreamTls | None = None
     port: int = 0
+    drain_timeout: float = 0.0
 
 
 class Routing(Protocol):
@@ -93,6 +102,9 @@ class Routing(Protocol):
 
     def in_flight(self, revision: str) -> Mapping[str, int]:
         """Return the requests running on each replica of `revision`; a replica not named has none."""
+
+    def look(self, revision: str) -> RevisionStats:
+        """Return the state of `revision` now: how many requests are held for it."""
 
     async def drained(self, revision: str, replica: str) -> None:
         """Return once `replica`, already published as draining, has no request left."""

@@ -26,10 +26,11 @@ def exit_sentence(replica: str, code: int, output: str) -> str:
     """
     words = last_words(output)
     said = f"; its last words: {words}" if words else "; it printed nothing"
-    return f"{replica} {_ending(code)}{said}"
+    return f"{replica} {ending(code)}{said}"
 
 
-def _ending(code: int) -> str:
+def ending(code: int) -> str:
+    """Tell how a process ended, without its name: `code` is negative for a signal."""
     if code >= 0:
         return f"exited with code {code}"
     try:

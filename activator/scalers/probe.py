@@ -21,17 +21,20 @@ LONGEST_STATUS_LINE = 4096
 REQUEST = "GET {path} HTTP/1.1\r\nHost: {authority}\r\nUser-Agent: gpu-activator-probe\r\nConnection: close\r\n\r\n"
 
 
-async def probe(host: str, port: int, path: str, *, within: float, tls: UpstreamTls | None = None) -> str:
+async def probe(
+    host: str, port: int, path: str, *, within: float, tls: UpstreamTls | None = None, connect: float | None = None
+) -> str:
     """Ask `GET path` once; return "" when it answers 200 within `within` seconds, else what is wrong, in a
     few words.
 
-    `host` is an IP address. With `tls` it is asked by TLS, as requests are sent.
+    `host` is an IP address. With `tls` it is asked by TLS, as requests are sent. `connect` bounds the connection alone
+    (without TLS): an address that leads nowhere yet must not take the time of a probe that could succeed.
     """
     request = REQUEST.format(path=path, authority=f"[{host}]:{port}" if ":" in host else f"{host}:{port}").encode()
     try:
         async with asyncio.timeout(within):
             if tls is None:
-                line = await _status_line(host, port, request)
+                line = await _status_line(host, port, request, connect)
             else:
                 line = await _tls_status_line(host, port, request, tls)
     except TimeoutError:
@@ -56,12 +59,13 @@ async def _tls_status_line(host: str, port: int, request: bytes, tls: UpstreamTl
         writer.transport.abort()
 
 
-async def _status_line(host: str, port: int, request: bytes) -> bytes:
+async def _status_line(host: str, port: int, request: bytes, connect: float | None) -> bytes:
     loop = asyncio.get_running_loop()
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as connection:
         connection.setblocking(False)
-        await loop.sock_connect(connection, (host, port))
+        async with asyncio.timeout(connect):
+            await loop.sock_connect(connection, (host, port))
         await loop.sock_sendall(connection, request)
         line = b""
         while b"\n" not in line and len(line) < LONGEST_STATUS_LINE:

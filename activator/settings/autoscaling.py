@@ -85,6 +85,12 @@ class Autoscaling(Group):
     """Time one start may take until it counts as failed; paused while there is no room for the replica."""
     start_attempts: Annotated[int, Whole(1)] = 5
     """Starts that may fail in a row until those who wait are refused."""
+    gpu_limit: Annotated[bool, Flag()] = True
+    """Whether there are no more replicas than the GPUs of matching nodes allow, where nodes may be read."""
+    evictable: Annotated[bool, Flag()] = False
+    """Whether an idle revision gives its GPU to requests of another that are held for want of it."""
+    min_residency: Annotated[float, Duration()] = 300.0
+    """Time for which it has been ready before it does."""
 
     @property
     def concurrency_fraction(self) -> float:

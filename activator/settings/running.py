@@ -77,6 +77,8 @@ class Process(Group):
     """Probes that must fail in a row to take a replica out of service."""
     termination_grace_period: Annotated[float, Duration()] = 30.0
     """Time between SIGTERM and SIGKILL for a replica that has no request left."""
+    scale_down_timeout: Annotated[float, Duration()] = 0.0
+    """Time for a replica that is a pod and is to go to end its requests; 0 = as long as they take."""
     log_bytes: Annotated[int, Size(1024)] = 10 * MiB
     """Size at which a replica's log file is started anew."""
     upstream_tls: Annotated[str, Choice(("off", "on", "insecure"))] = "off"

@@ -126,8 +126,10 @@ class Settings(Group):
     """Networks of the proxies in front of the edge, whose forwarding fields are believed."""
     admin: Annotated[Address, Listen()] = Address("127.0.0.1", 9090)
     """Address of the admin API and of metrics."""
-    scaler: Annotated[str, Choice(("process", "memory"))] = "process"
-    """What runs replicas: local processes, or nothing but memory (for trials)."""
+    scaler: Annotated[str, Choice(("process", "memory", "kubernetes"))] = "process"
+    """What runs replicas: local processes, nothing but memory (for trials), or the Deployments of a namespace."""
+    namespace: Annotated[str | None, Label()] = None
+    """Namespace of the Deployments; not set = that of the pod, or of the kubeconfig's context."""
     state_dir: Annotated[Path, File()] = Field(default=Path("state"), validate_default=True)
     """Directory for what survives a restart."""
     log_dir: Annotated[Path, File()] = Field(default=Path("state/logs"), validate_default=True)

@@ -261,3 +261,40 @@ def test_a_replica_that_runs_is_not_taken_from_an_open_request(
     stats = replace(stats, open=max(1, stats.open))
     if seen.count(Phase.READY):
         assert settled(desired, seen, stats, life=life, of=spec(reachable=reachable), within=within).replicas
+
+
+class TestGpus:
+    @pytest.mark.parametrize(
+        ("desired", "room", "number", "named"),
+        [(5, 2, 2, ["gpu-limit"]), (2, 2, 2, []), (5, None, 5, []), (3, 0, 1, ["gpu-limit"])],
+    )
+    def test_there_are_no_more_replicas_than_gpus_but_one_for_requests(
+        self, desired: int, room: int | None, number: int, named: list[str]
+    ) -> None:
+        outcome = settled(desired, replicas(Phase.READY, room=room), BUSY)
+        assert (outcome.replicas, rules(outcome)) == (number, named)
+
+    def test_without_room_and_requests_there_is_none_unless_min_scale_wants_it(self) -> None:
+        waiting = replicas(Phase.PENDING, room=0)
+        assert settled(2, waiting, life=Life()).replicas == 0
+        assert settled(2, waiting, within=bounds(min_scale=2)).replicas == 1
+
+    def test_the_limit_can_be_switched_off(self) -> None:
+        assert settled(5, replicas(Phase.READY, room=2), BUSY, within=bounds(gpu_limit=False)).replicas == 5
+
+    def test_a_start_that_waits_for_a_gpu_is_withdrawn_when_nobody_waits_for_it(self) -> None:
+        assert settled(0, replicas(Phase.PENDING, Phase.PENDING), life=Life()).replicas == 0
+        assert settled(0, replicas(Phase.PENDING), BUSY, life=Life()).replicas == 1
+
+    def test_a_start_that_has_begun_may_finish(self) -> None:
+        outcome = settled(0, replicas(Phase.PENDING, Phase.STARTING), life=Life())
+        assert (outcome.replicas, rules(outcome)) == (1, ["starting"])
+
+    def test_one_that_gave_way_sleeps_until_a_request_comes(self) -> None:
+        gone = replace(AWAKE, evicted=True)
+        life, outcome = settle((SPEC, BOUNDS), gone, wants(2), (ONE, QUIET), NOW)
+        assert (outcome.replicas, rules(outcome), life.awake_since) == (0, ["evicted"], None)
+        life, outcome = settle((SPEC, BOUNDS), life, wants(1), (NONE, QUIET), NOW)
+        assert (outcome.replicas, life.evicted) == (0, True)
+        life, outcome = settle((SPEC, BOUNDS), life, wants(1), (NONE, BUSY), NOW)
+        assert (outcome.replicas, life.evicted) == (1, False)

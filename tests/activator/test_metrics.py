@@ -8,6 +8,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from activator.insight import ClusterFacts
 from activator.kpa.spec import Metric
 from activator.metrics import Metrics
 from activator.scalers.memory import Start
@@ -51,7 +52,11 @@ OURS_NAMES = """
     activator_config_reload_failures_total activator_config_valid activator_connections activator_defects_total
     activator_log_lines_dropped_total activator_metrics_made_at_seconds
 """
-OLD, NEW, OURS = (frozenset(names.split()) for names in (OLD_NAMES, NEW_NAMES, OURS_NAMES))
+CLUSTER_NAMES = """
+    activator_leader activator_deployment_problems activator_api_calls_total activator_events_withheld_total
+    activator_events_lost_total
+"""
+OLD, NEW, OURS, CLUSTER = (frozenset(names.split()) for names in (OLD_NAMES, NEW_NAMES, OURS_NAMES, CLUSTER_NAMES))
 OLD_LABELS = {"namespace_name", "service_name", "configuration_name", "revision_name"}
 NEW_LABELS = {"k8s_namespace_name", "kn_service_name", "kn_configuration_name", "kn_revision_name"}
 
@@ -170,6 +175,17 @@ class TestValues:
         assert value(parts, "activator_config_reload_failures_total") == 2
         assert value(parts, "activator_config_valid") == 0
         assert value(parts, "activator_connections") == 7
+
+
+async def test_on_kubernetes_it_also_tells_of_the_lead_of_deployments_and_of_calls(parts: Parts) -> None:
+    await used(parts)
+    parts.insight.cluster = lambda: ClusterFacts(True, {"m-1": 2}, {("patch", "deployments/scale", 409): 3}, 4, 5)
+    assert {sample.name for sample in samples(parts)} == {*OLD, *NEW, *OURS, *CLUSTER}
+    assert value(parts, "activator_leader") == 1
+    assert value(parts, "activator_deployment_problems", deployment="m-1") == 2
+    assert value(parts, "activator_api_calls_total", verb="patch", resource="deployments/scale", status="409") == 3
+    assert value(parts, "activator_events_withheld_total") == 4
+    assert value(parts, "activator_events_lost_total") == 5
 
 
 async def test_ten_thousand_hosts_do_not_make_one_series_more(parts: Parts) -> None:

@@ -37,13 +37,15 @@ class Stamp(NamedTuple):
 class Daemon:
     """`activator serve` on the configuration in `home`; it may be started again after its end.
 
-    `command` is how it is called: another one may put something in front."""
+    `command` is how it is called: another one may put something in front; `arguments` say where its configuration is.
+    """
 
     command: tuple[str, ...] = (ACTIVATOR,)
 
     def __init__(self, home: Path) -> None:
         self.home = home
         self.file = home / "activator.yaml"
+        self.arguments: tuple[str, ...] = ("--config", str(self.file))
         self.mark = str(uuid4().int)[:12]
         self.config: Keys = {}
         self.listen = self.admin = self.plain = ""
@@ -89,7 +91,7 @@ class Daemon:
         self._starts += 1
         with self._output.open("wb") as output:
             self._process = subprocess.Popen(
-                [*self.command, "serve", "--config", str(self.file)],
+                [*self.command, "serve", *self.arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

@@ -11,11 +11,15 @@ from pathlib import Path
 
 from activator.scalers.base import Phase, ReplicaSet, ReplicaSpec
 from activator.scalers.process import ProcessScaler
+from router.ports import RevisionStats
 
 
 class NoTraffic:
     def in_flight(self, revision: str) -> Mapping[str, int]:
         return {}
+
+    def look(self, revision: str) -> RevisionStats:
+        return RevisionStats()
 
     async def drained(self, revision: str, replica: str) -> None:
         return

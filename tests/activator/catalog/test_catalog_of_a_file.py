@@ -175,6 +175,9 @@ CHANGES: dict[str, dict[str, tuple[Any, dict[str, Any]]]] = {
         "tick": ("1s", {}),
         "progress-deadline": ("5m", {}),
         "start-attempts": (1, {}),
+        "gpu-limit": (False, {}),
+        "evictable": (True, {}),
+        "min-residency": ("1m", {}),
     },
     "requests": {
         "container-concurrency": (2, {}),
@@ -196,6 +199,7 @@ CHANGES: dict[str, dict[str, tuple[Any, dict[str, Any]]]] = {
         "probe-timeout": ("2s", {}),
         "failure-threshold": (1, {}),
         "termination-grace-period": ("1s", {}),
+        "scale-down-timeout": ("1m", {}),
         "log-bytes": ("1MiB", {}),
         "upstream-tls": ("insecure", {}),
         "upstream-ca": (str(CA), {"upstream-tls": "on"}),
@@ -275,7 +279,16 @@ def test_values_reach_the_fields_they_are_meant_for() -> None:
         tick=1,
     )
     assert plan.bounds == Bounds(
-        1, 7, 2, enable_scale_to_zero=False, idle_period=2700, progress_deadline=300, start_attempts=1
+        min_scale=1,
+        max_scale=7,
+        initial_scale=2,
+        enable_scale_to_zero=False,
+        idle_period=2700,
+        progress_deadline=300,
+        start_attempts=1,
+        gpu_limit=False,
+        evictable=True,
+        min_residency=60,
     )
     assert found.table.services[0].shares[0].revision.limits == Limits(
         container_concurrency=2,
@@ -301,6 +314,7 @@ def test_values_reach_the_fields_they_are_meant_for() -> None:
         log_bytes=1 << 20,
         tls=UpstreamTls(ca=str(CA), name="m.example"),
         port=8000,
+        drain_timeout=60,
     )
 
 

@@ -16,8 +16,6 @@ from tests.activator.catalog.deployed import SETTINGS, annotated, deployment
 from tests.activator.catalog.test_catalog_of_a_file import CHANGES
 from tests.activator.settings.files import loaded, written
 
-TEMPLATE = {"spec": {"containers": [{"name": "m", "readinessProbe": {"httpGet": {"path": "/ready", "port": 8080}}}]}}
-
 
 def problems(found: dict[str, Any]) -> list[str]:
     with pytest.raises(SettingsError) as error:
@@ -169,12 +167,13 @@ def test_names_must_be_names_of_revisions_and_services(name: str, service: str, 
     assert told in problems(deployment(name, service, hosts="m.example"))[0]
 
 
-def test_the_path_of_the_readiness_probe_is_the_default_and_an_annotation_wins() -> None:
-    found = deployment("m-1", "m", hosts="m.example")
-    found["spec"]["template"] = TEMPLATE
-    assert read(found, {}).service.revisions[0].process.readiness_path == "/ready"
-    found["metadata"]["annotations"][f"{OWN}readiness-path"] = "/v2"
-    assert read(found, {}).service.revisions[0].process.readiness_path == "/v2"
+def test_a_readiness_path_that_is_not_annotated_is_that_of_the_pods_own_probe() -> None:
+    def path(**ours: str) -> str:
+        service = read(deployment("m-1", "m", hosts="m.example", **ours), {}).service
+        settings = SETTINGS.model_copy(update={"scaler": "kubernetes", "services": (service,)})
+        return build(settings).plans["m-1"].replica.readiness_path
+
+    assert (path(), path(readiness_path="/v2")) == ("", "/v2")
 
 
 def test_a_deployment_without_the_label_or_being_deleted_is_none_of_ours() -> None:

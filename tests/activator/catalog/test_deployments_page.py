@@ -38,4 +38,3 @@ def test_the_examples_are_served_without_a_warning() -> None:
         ("sentiment-v1", 90),
         ("sentiment-v2", 10),
     ]
-    assert service.revisions[0].process.readiness_path == "/v2/health/ready"

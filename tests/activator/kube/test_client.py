@@ -126,10 +126,10 @@ async def test_calls_one_after_the_other_use_one_connection(cluster: Cluster, cl
     assert len(ports) == 1
 
 
-async def test_the_last_words_of_a_container_are_read(cluster: Cluster, client: Client) -> None:
+async def test_the_log_of_a_container_is_read(cluster: Cluster, client: Client) -> None:
     cluster.put("pods", {"metadata": {"name": "m-1"}, "spec": {}})
     cluster.logs["m-1"] = "out of memory\n"
-    assert await client.log("m-1", "model", 5) == "out of memory\n"
+    assert await client.log("m-1", {"container": "model", "tailLines": "5"}) == "out of memory\n"
     assert cluster.asked("get", "pods/log")[0].status == 200
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from router.ports import RevisionStats
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -17,10 +19,14 @@ class FakeRouting:
     def __init__(self) -> None:
         self.busy: dict[str, int] = {}
         self.asked: list[str] = []
+        self.held: dict[str, int] = {}
         self._changed = asyncio.Event()
 
     def in_flight(self, revision: str) -> Mapping[str, int]:
         return {name: count for name, count in self.busy.items() if name.startswith(revision)}
+
+    def look(self, revision: str) -> RevisionStats:
+        return RevisionStats(held=self.held.get(revision, 0))
 
     async def drained(self, revision: str, replica: str) -> None:
         self.asked.append(replica)

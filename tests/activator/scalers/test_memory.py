@@ -7,7 +7,7 @@ import pytest
 
 from activator.scalers.base import Phase, ReplicaSpec
 from activator.scalers.memory import MemoryScaler, Start
-from tests.activator.scalers.contract import ScalerContract, failed, gone, phases, ready, started
+from tests.activator.scalers.contract import LocalContract, failed, gone, phases, ready, started
 from tests.activator.scalers.fakes import FakeRouting, Watcher
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ async def stage() -> AsyncIterator[MemoryStage]:
     await stage.scaler.close(drain=0)
 
 
-class TestMemoryScaler(ScalerContract):
+class TestMemoryScaler(LocalContract):
     pass
 
 

@@ -16,7 +16,7 @@ import pytest
 from activator.scalers.base import Phase, ReplicaSet, ReplicaSpec
 from activator.scalers.ports import PORTS
 from activator.scalers.process import KEPT_LOGS, ProcessScaler
-from tests.activator.scalers.contract import ScalerContract, failed, gone, phases, ready, started
+from tests.activator.scalers.contract import LocalContract, failed, gone, phases, ready, started
 from tests.activator.scalers.fakes import FakeRouting, Watcher
 from tests.activator.scalers.processes import all_gone, marked, parent, some
 
@@ -91,7 +91,7 @@ def with_message(text: str) -> Callable[[ReplicaSet], bool]:
     return lambda snapshot: any(text in replica.message for replica in snapshot.replicas)
 
 
-class TestProcessScaler(ScalerContract):
+class TestProcessScaler(LocalContract):
     pass
 
 

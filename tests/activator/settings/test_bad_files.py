@@ -84,7 +84,11 @@ WHOLE = [
     ),
     (
         whole(scaler="proces"),
-        "9: scaler: must be process or memory (got 'proces'; allowed: process or memory; did you mean process?)",
+        (
+            "9: scaler: must be process or memory or kubernetes (got 'proces'; "
+            "allowed: process or memory or kubernetes; "
+            "did you mean process?)"
+        ),
     ),
     (
         whole(preset="gpu-120"),

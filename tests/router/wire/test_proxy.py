@@ -355,9 +355,12 @@ async def test_what_is_counted_is_what_happened(edge: Edge) -> None:
     assert edge.proxy.counters.revisions["a-1"].statuses == {200: 2}
 
 
-async def test_an_idle_clock_is_continued_only_where_nothing_has_happened_yet(edge: Edge) -> None:
+async def test_an_idle_clock_is_continued_where_nothing_is_going_on_and_the_last_request_counts(edge: Edge) -> None:
     edge.proxy.restore("a-1", 7.0, 5.0)
     assert (edge.proxy.look("a-1").idle_since, edge.proxy.look("a-1").tagged_since) == (7.0, 5.0)
+    edge.proxy.restore("a-1", 3.0, 6.0)
+    edge.proxy.restore("a-1", None, None)
+    assert (edge.proxy.look("a-1").idle_since, edge.proxy.look("a-1").tagged_since) == (7.0, 6.0)
     await edge.client(GET)
     await edge.until(lambda: edge.held == 1)
     edge.proxy.restore("a-1", 9.0, None)

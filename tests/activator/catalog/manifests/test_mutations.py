@@ -46,10 +46,10 @@ def places(data: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 @st.composite
 def mutated(draw: st.DrawFn) -> Any:
     """Return a manifest in which a few things were replaced, added or taken away."""
-    data = deepcopy(MANIFESTS[draw(st.sampled_from(sorted(MANIFESTS)))])
+    data: Any = deepcopy(MANIFESTS[draw(st.sampled_from(sorted(MANIFESTS)))])
     for _ in range(draw(st.integers(1, 3))):
         *outer, last = draw(st.sampled_from(places(data)))
-        inner = data
+        inner: Any = data
         for part in outer:
             inner = inner[part]
         action = draw(st.sampled_from(["replace", "delete", "add"]))

@@ -1,0 +1,45 @@
+"""Tells when Deployments have changed in what the catalog reads of them, and lets a burst of changes pass first.
+
+Most changes of a Deployment are of its status: replicas come and go, and nothing of that is ours.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from activator.catalog.deployments import fingerprint, is_ours
+
+if TYPE_CHECKING:
+    from activator.kube.resources import Object
+    from activator.kube.store import Store
+
+SETTLE = 0.05
+
+
+class Changes:
+    """Follows the Deployments in `store`."""
+
+    def __init__(self, store: Store, settle: float = SETTLE) -> None:
+        self._store = store
+        self._settle = settle
+        self._changed = asyncio.Event()
+        store.subscribe(self._see)
+
+    def present(self) -> list[Object]:
+        """Return the Deployments that are ours as they are now, and take note that they have been read."""
+        self._changed.clear()
+        return [each for each in self._store.objects.values() if is_ours(each)]
+
+    async def wait(self) -> None:
+        """Return when there is something to read again, `settle` seconds after the first change."""
+        await self._changed.wait()
+        await asyncio.sleep(self._settle)
+
+    def _see(self, old: Object | None, new: Object | None) -> None:
+        if _seen(old) != _seen(new):
+            self._changed.set()
+
+
+def _seen(deployment: Object | None) -> object:
+    return fingerprint(deployment) if deployment is not None and is_ours(deployment) else None

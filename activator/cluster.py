@@ -1,0 +1,121 @@
+"""What an edge on Kubernetes has beside its scaler: models that are Deployments, other edges, and Events.
+
+One of several edges leads: it decides how many replicas there are. The others count, route, and wake what sleeps. Who
+begins to lead takes over what its predecessor knew; until then, and while nobody leads, nothing is scaled down.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import time
+import uuid
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from activator.catalog.changes import Changes
+from activator.catalog.merge import Deployments
+from activator.insight import ClusterFacts
+from activator.kube.events import NORMAL, WARNING, Recorder, Report
+from activator.kube.lease import Election
+from activator.kube.permissions import NAME, STATE
+from activator.kube.saved import ConfigMap
+from activator.shared_savings import SharedSavings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from structlog.typing import FilteringBoundLogger
+
+    from activator.catalog.merge import Merged
+    from activator.kube.client import Client
+    from activator.kube.resources import Object
+    from activator.kube.store import Store
+    from activator.loop import Loop
+    from activator.revision import Record, Revision
+    from activator.scalers.base import ReplicaSet
+    from activator.settings.problems import Problem
+    from activator.settings.schema import Settings
+    from activator.usage import Ledger
+    from router.tasks import Tasks
+
+
+class Cluster:
+    """Follows `deployments`, and stands for election, through `client`; `parts` are what a leader knows."""
+
+    def __init__(
+        self, client: Client, deployments: Store, parts: tuple[Loop, Ledger], log: FilteringBoundLogger
+    ) -> None:
+        instance = os.environ.get("POD_NAME") or socket.gethostname()
+        self.recorder = Recorder(client, instance, time.monotonic, client.wall)
+        self.election = Election(client, NAME, f"{instance}_{uuid.uuid4()}", wall=client.wall)
+        self.savings = SharedSavings(ConfigMap(client, STATE), parts, self.election.leads, client.wall, log)
+        self.changes = Changes(deployments)
+        self.problems: Mapping[str, tuple[Problem, ...]] = {}
+        self._client = client
+        self._deployments = deployments
+        self._catalog = Deployments()
+        self._log = log
+
+    def leads(self) -> bool:
+        """Tell whether this edge decides, now."""
+        return self.savings.taken_over and self.election.leads()
+
+    def start(self, tasks: Tasks) -> None:
+        """Stand for election from now on, until `tasks` are closed."""
+        tasks.spawn(self.election.run(), "lease")
+        tasks.spawn(self.savings.keep(), "shared state")
+        tasks.spawn(self.recorder.run(), "events")
+
+    async def hand_over(self) -> None:
+        """Save what this edge knows and let another one lead at once."""
+        await self.savings.save()
+        await self.election.release()
+        self.savings.let_go()
+
+    async def merge(self, settings: Settings) -> Settings:
+        """Return `settings` with the services of the Deployments as they are now, and tell of what is wrong with them.
+        To be called by one at a time."""
+        merged = await asyncio.to_thread(self._catalog.merge, settings, self.changes.present())
+        self._tell(merged)
+        return merged.settings
+
+    def changed(self, revision: Revision, before: ReplicaSet, record: Record) -> None:
+        """Tell a Deployment that another number of its replicas is wanted, and why."""
+        about = self._deployments.objects.get(revision.plan.name)
+        number = record.outcome.replicas
+        if about is not None:
+            reason = "ScaledUp" if number > before.desired else "ScaledDown" if number else "ScaledToZero"
+            note = f"{before.desired} -> {number}: {record.sentence}"
+            self.recorder.tell(Report(about, NORMAL, "Scale", reason, note))
+
+    def refused(self, about: Object, problems: Sequence[object]) -> None:
+        """Tell of a configuration in a ConfigMap that is not in force."""
+        note = "; ".join(map(str, problems))
+        self.recorder.tell(Report(about, WARNING, "Configure", "ConfigurationRefused", note, once=True))
+
+    def facts(self) -> ClusterFacts:
+        """Return what metrics tell."""
+        calls: Counter[tuple[str, str, int]] = Counter()
+        for call, count in self._client.calls.items():
+            calls[call.verb, call.resource, call.status] += count
+        problems = {name: len(problems) for name, problems in self.problems.items()}
+        return ClusterFacts(self.leads(), problems, calls, self.recorder.withheld, self.recorder.lost)
+
+    def _tell(self, merged: Merged) -> None:
+        """Tell each Deployment once what is wrong with it, and once that all is well again."""
+        before, self.problems = self.problems, merged.problems
+        for name in before.keys() | merged.problems.keys():
+            problems, about = merged.problems.get(name, ()), self._deployments.objects.get(name)
+            if about is None or problems == before.get(name, ()):
+                continue
+            if not problems:
+                self.recorder.tell(
+                    Report(about, NORMAL, "Configure", "ConfigurationAccepted", "All of it is in force.")
+                )
+                continue
+            note = "; ".join(map(str, problems))
+            reason = "ConfigurationRefused" if name in merged.refused else "ConfigurationDoubtful"
+            self.recorder.tell(Report(about, WARNING, "Configure", reason, note, once=True))
+            self._log.warning("deployment", deployment=name, refused=name in merged.refused, problems=note)

@@ -1,0 +1,64 @@
+"""Before the edge is taken away: every model gets at least one replica, so that whoever then asks it finds it awake.
+
+Without the edge nobody wakes what sleeps. Nothing is scaled down, and one Deployment that fails keeps none of the
+others.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from activator.catalog.deployments import is_ours
+from activator.catalog.file import build
+from activator.catalog.merge import Deployments
+from activator.kube.client import Address
+from activator.kube.errors import ApiError, UnreachableError
+from activator.kube.resources import DEPLOYMENTS, name_of
+
+if TYPE_CHECKING:
+    from activator.kube.client import Client
+    from activator.kube.resources import Object
+    from activator.settings.schema import Settings
+
+
+class Restored(NamedTuple):
+    """What became of a Deployment: its replicas `before` and `after`, or the `problem`."""
+
+    deployment: str
+    before: int
+    after: int
+    problem: str = ""
+
+    def __str__(self) -> str:
+        if self.problem:
+            return f"{self.deployment}: {self.problem}"
+        done = f"{self.before} -> {self.after}" if self.after != self.before else f"has {self.before}"
+        return f"{self.deployment}: {done}"
+
+
+async def restore(client: Client, settings: Settings) -> list[Restored]:
+    """Scale every Deployment that is a revision, by its label or in `settings`, to at least max(min-scale, 1).
+    ApiError, UnreachableError when they cannot be listed."""
+    found = await client.list(DEPLOYMENTS)
+    items: dict[str, Object] = {name_of(item): item for item in found.get("items") or []}
+    plans = build(Deployments().merge(settings, items.values()).settings).plans
+    ours = {name for name, item in items.items() if is_ours(item)}
+    return [
+        await _restored(client, name, items.get(name), plans[name].bounds.min_scale if name in plans else 0)
+        for name in sorted(ours | plans.keys())
+    ]
+
+
+async def _restored(client: Client, name: str, item: Object | None, min_scale: int) -> Restored:
+    if item is None:
+        return Restored(name, 0, 0, "there is no such Deployment")
+    written = (item.get("spec") or {}).get("replicas")
+    before = 1 if written is None else int(written)
+    after = max(before, min_scale, 1)
+    if after == before:
+        return Restored(name, before, after)
+    try:
+        await client.patch(Address(DEPLOYMENTS, name, "scale"), {"spec": {"replicas": after}})
+    except (ApiError, UnreachableError) as error:
+        return Restored(name, before, before, str(error))
+    return Restored(name, before, after)

@@ -1,0 +1,76 @@
+"""Deletion costs of pods: how the ReplicaSet is told which to end, and which not (KEP-2255).
+
+Only pods that are to go have one, a negative one, the lower the fewer requests they still have: all others keep theirs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from activator.kube.errors import FORBIDDEN, ApiError, UnreachableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from activator.scalers.kubernetes.api import Api
+    from activator.scalers.kubernetes.member import Member
+    from router.tasks import Tasks
+
+CHEAPEST = -1000
+WAIT = 1.0
+
+
+def cost_of(chosen: bool, in_flight: int) -> int:
+    """Return what the end of a pod costs, relative to 0 for those that stay."""
+    return min(CHEAPEST + in_flight, -1) if chosen else 0
+
+
+class Costs:
+    """Sets the costs of a revision's pods. `refused` says why that is not allowed, "" while it is."""
+
+    def __init__(self, api: Api, tasks: Tasks, changed: Callable[[], None]) -> None:
+        self.refused = ""
+        self._api = api
+        self._tasks = tasks
+        self._changed = changed
+        self._wanted: dict[str, int | None] = {}
+        self._running = False
+
+    def want(self, members: Iterable[Member], in_flight: Mapping[str, int]) -> None:
+        """Set the costs of those that were chosen, and take away those of pods that stay after all."""
+        for member in members:
+            pod = member.pod
+            if member.chosen and pod.cost >= 0:
+                self._wanted.setdefault(pod.name, cost_of(True, in_flight.get(pod.name, 0)))
+            elif not member.going and CHEAPEST <= pod.cost < 0:
+                self._wanted[pod.name] = None
+            else:
+                self._wanted.pop(pod.name, None)
+        if self._wanted and not self._running:
+            self._running = True
+            self._tasks.spawn(self._work(), "deletion costs")
+
+    async def _work(self) -> None:
+        try:
+            while self._wanted:
+                name, cost = next(iter(self._wanted.items()))
+                if await self._set(name, cost) and self._wanted.get(name) == cost:
+                    self._wanted.pop(name, None)
+        finally:
+            self._running = False
+
+    async def _set(self, name: str, cost: int | None) -> bool:
+        try:
+            await self._api.set_cost(name, cost)
+        except UnreachableError:
+            await asyncio.sleep(WAIT)
+            return False
+        except ApiError as error:
+            if error.status == FORBIDDEN and not self.refused:
+                self.refused = f"deletion costs cannot be set: {error}"
+                self._changed()
+            await asyncio.sleep(WAIT)
+            return error.status < 500
+        self.refused = ""
+        return True

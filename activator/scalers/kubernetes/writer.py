@@ -1,0 +1,228 @@
+"""Writes one Deployment's replicas: one write at a time, only when they differ, never against what is not known.
+
+Every write names the resourceVersion that it was decided by, so nothing that someone else wrote meanwhile is lost. One
+who keeps writing other numbers is corrected three times; then we hold, and say how to end it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import deque
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from activator.kube.errors import CONFLICT, FORBIDDEN, NOT_FOUND, ApiError, UnreachableError
+from activator.kube.store import newer
+from activator.scalers.kubernetes.owners import remedy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from activator.scalers.kubernetes.api import Api, Count
+    from router.tasks import Tasks
+
+FIRST_WAIT = 0.1
+LAST_WAIT = 2.0
+REFUSED_WAIT = 10.0
+DOUBLINGS = 6
+WRITES = 5  # at most so many in a PERIOD
+PERIOD = 1.0
+CORRECTIONS = 3
+HOLD = 300.0
+
+
+class Place(NamedTuple):
+    """A Deployment, and the name under which we write its replicas."""
+
+    namespace: str
+    name: str
+    manager: str
+
+
+class Orders(Protocol):
+    """What the writer asks of whoever decides."""
+
+    def target(self, now: Count) -> int:
+        """Return how many replicas are to be written, given what is there."""
+
+    def may_write(self, now: Count, target: int) -> bool:
+        """Tell whether it is ours to write that."""
+
+    def sending(self, target: int) -> None:
+        """Hear that a write is on its way."""
+
+    def settled(self, *, accepted: bool) -> None:
+        """Hear what has become of it, or that something else about writing has changed."""
+
+
+class Writer:
+    """The only place where a Deployment's replicas are written. `known` is what the API server had last.
+
+    `trouble` says why a write does not succeed, `held` who else writes and what to do; "" = there is no such thing.
+    """
+
+    def __init__(self, place: Place, orders: Orders, api: Api, tasks: Tasks, clock: Callable[[], float]) -> None:
+        self.known: Count | None = None
+        self.trouble = ""
+        self.held = ""
+        self.conflicts = 0
+        self._place = place
+        self._orders = orders
+        self._api = api
+        self._tasks = tasks
+        self._clock = clock
+        self._running = False
+        self._stale = True
+        self._missing = False
+        self._foreign = ""
+        self._wrote = False
+        self._release_at: asyncio.TimerHandle | None = None
+        self._corrections: deque[float] = deque()
+        self._writes: deque[float] = deque(maxlen=WRITES)
+        self._failures = 0
+
+    def saw(self, count: Count) -> None:
+        """Take what a watch or a read says."""
+        before = self.known
+        self._missing = self._stale = False
+        if before is not None and not newer(count.version, before.version):
+            return
+        self.known = count
+        ours = not count.owners or self._place.manager in count.owners
+        if ours:
+            self._foreign = ""
+        elif self._wrote and before is not None and count.replicas != before.replicas:
+            self._foreign = count.owners[0]
+
+    def gone(self) -> None:
+        """Take it that there is no such Deployment now."""
+        self.known = None
+        self._missing, self._wrote = True, False
+        self.trouble = f"there is no Deployment {self._place.name} in namespace {self._place.namespace}"
+
+    def close(self) -> None:
+        """Forget the end of holding; there will be no more to write."""
+        if self._release_at is not None:
+            self._release_at.cancel()
+
+    def poke(self) -> None:
+        """Write if there is something to write, from this loop turn on."""
+        due = self._order() is not None if self.known is not None else not self._missing
+        if due and not self._running:
+            self._running = True
+            self._tasks.spawn(self._work(), f"replicas of {self._place.name}")
+
+    async def _work(self) -> None:
+        try:
+            while True:
+                wait = await self._step()
+                if wait is None:
+                    return
+                if wait:
+                    await asyncio.sleep(wait)
+        finally:
+            self._running = False
+
+    async def _step(self) -> float | None:
+        """Read or write once; return the seconds until the next step, None when there is nothing to do."""
+        try:
+            if self._missing:
+                return None
+            if self._stale or self.known is None:
+                self.saw(await self._api.count(self._place.name))
+                self._succeeded()
+            target = self._order()
+            if target is None or self.known is None:
+                return None
+            if (wait := self._pace()) or self._must_hold():
+                return wait
+            await self._write(target, self.known)
+        except (ApiError, UnreachableError) as error:
+            return self._failed(error)
+        return 0.0
+
+    async def _write(self, target: int, known: Count) -> None:
+        self._writes.append(self._clock())
+        self._orders.sending(target)
+        try:
+            written = await self._api.scale(self._place.name, target, known.version)
+        except UnreachableError:
+            self._stale = True  # it may have been written: what is there must be read
+            raise
+        except ApiError:
+            self._orders.settled(accepted=False)
+            raise
+        self._wrote = True
+        self._foreign = ""
+        if self.known is None or newer(written.version, self.known.version):
+            self.known = written
+        self._succeeded()
+        self._orders.settled(accepted=True)
+
+    def _order(self) -> int | None:
+        """Return what is to be written now, None = nothing."""
+        if self.known is None or self.held:
+            return None
+        target = self._orders.target(self.known)
+        due = target != self.known.replicas and self._orders.may_write(self.known, target)
+        return target if due else None
+
+    def _pace(self) -> float:
+        """Return the seconds to wait so that there are no more than five writes in a second."""
+        if len(self._writes) < WRITES:
+            return 0.0
+        return max(0.0, self._writes[0] + PERIOD - self._clock())
+
+    def _must_hold(self) -> bool:
+        """Count a correction of what someone else wrote; tell whether it would be one too many."""
+        if not self._foreign:
+            return False
+        now = self._clock()
+        while self._corrections and self._corrections[0] <= now - HOLD:
+            self._corrections.popleft()
+        if len(self._corrections) < CORRECTIONS:
+            self._corrections.append(now)
+            self.conflicts += 1
+            return False
+        self.held = (
+            f"{self._foreign} also writes the replicas of Deployment {self._place.name}; it was corrected "
+            f"{CORRECTIONS} times, and is left alone for {HOLD:g} s. Only one may write them. This is "
+            f"{remedy(self._foreign, self._place.name, self._place.namespace)}."
+        )
+        self._release_at = asyncio.get_running_loop().call_later(HOLD, self._release)
+        self._orders.settled(accepted=False)
+        return True
+
+    def _release(self) -> None:
+        self.held = ""
+        self._corrections.clear()
+        self._orders.settled(accepted=False)
+        self.poke()
+
+    def _succeeded(self) -> None:
+        self._failures = 0
+        if self.trouble:
+            self.trouble = ""
+            self._orders.settled(accepted=False)
+
+    def _failed(self, error: ApiError | UnreachableError) -> float | None:
+        """Note a failure; return the seconds until the next attempt, None = the watch will tell when to try again."""
+        if isinstance(error, ApiError) and error.status == CONFLICT:
+            self._stale = True  # someone wrote meanwhile: read, and decide by that
+            return 0.0
+        self._failures += 1
+        if isinstance(error, UnreachableError) and self._failures == 1:
+            return 0.0  # an idle connection that was closed shows only when it is used
+        return self._told(error)
+
+    def _told(self, error: ApiError | UnreachableError) -> float | None:
+        wait = min(FIRST_WAIT * 2.0 ** min(self._failures, DOUBLINGS), LAST_WAIT) * random.uniform(0.5, 1)
+        if isinstance(error, UnreachableError):
+            self.trouble = f"the Kubernetes API cannot be reached: {error}"
+        elif error.status == NOT_FOUND:
+            self.gone()
+        else:
+            self.trouble = f"the replicas of Deployment {self._place.name} cannot be written: {error}"
+            wait = max(REFUSED_WAIT if error.status == FORBIDDEN else wait, error.retry_after)
+        self._orders.settled(accepted=False)
+        return None if isinstance(error, ApiError) and error.status == NOT_FOUND else wait

@@ -1,0 +1,106 @@
+"""What a new leader must know of the old one: the state of all revisions and the usage ledger, in a ConfigMap.
+
+Only who leads writes it, every few seconds. One that begins to lead reads it first, and decides nothing until it has:
+without the idle clocks it would keep models awake, without the windows it would send them to sleep.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from activator import state
+from activator.kube.errors import CONFLICT, ApiError, UnreachableError
+from activator.kube.saved import DamagedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from structlog.typing import FilteringBoundLogger
+
+    from activator.kube.saved import ConfigMap
+    from activator.loop import Loop
+    from activator.usage import Ledger
+
+SAVE_SECONDS = 8.0  # at most 10 s old, also when a write takes long
+RETRY_SECONDS = 2.0
+REVISIONS = "revisions.json"
+USAGE = "usage.json"
+
+
+class SharedSavings:
+    """The state of `loop` and `ledger` in `config_map`, for as long as `leads` says so. `wall` gives Unix seconds.
+
+    `taken_over` = what the leader before us knew is known here.
+    """
+
+    def __init__(
+        self,
+        config_map: ConfigMap,
+        parts: tuple[Loop, Ledger],
+        leads: Callable[[], bool],
+        wall: Callable[[], float],
+        log: FilteringBoundLogger,
+    ) -> None:
+        self.taken_over = False
+        self._map = config_map
+        self._loop, self._ledger = parts
+        self._leads = leads
+        self._wall = wall
+        self._log = log
+
+    def let_go(self) -> None:
+        """Lead no more: what was taken over is another's."""
+        self.taken_over = False
+
+    async def keep(self) -> None:
+        """Take over whenever this edge begins to lead, and save while it does, until cancelled."""
+        while True:
+            if not self._leads():
+                self.let_go()
+                await asyncio.sleep(RETRY_SECONDS / 4)
+            elif not self.taken_over:
+                await self._take_over()
+            else:
+                await asyncio.sleep(SAVE_SECONDS)
+                await self.save()
+
+    async def save(self) -> None:
+        """Save now, if this edge leads."""
+        if not self.taken_over or not self._leads():
+            return
+        saved = state.written(self._loop.dump(), self._wall())
+        try:
+            await self._map.write({REVISIONS: saved, USAGE: self._ledger.dump()})
+        except ApiError as error:
+            self._log.error("state cannot be saved", error=str(error))
+            if error.status == CONFLICT:  # somebody led meanwhile, or edited it: what is there is read again
+                self.let_go()
+        except UnreachableError as error:
+            self._log.error("state cannot be saved", error=str(error))
+
+    async def _take_over(self) -> None:
+        try:
+            documents = await self._map.read()
+        except DamagedError as error:
+            self._log.error("saved state cannot be used, all starts afresh", error=str(error))
+            documents = {}
+        except (ApiError, UnreachableError) as error:
+            self._log.error("saved state cannot be read, nothing is scaled down until it is", error=str(error))
+            await asyncio.sleep(RETRY_SECONDS)
+            return
+        if self._leads():
+            self._restore(documents)
+            self.taken_over = True
+
+    def _restore(self, documents: dict[str, Any]) -> None:
+        try:
+            self._ledger.clear()
+            self._ledger.restore(documents.get(USAGE))
+            saved = state.parse(documents.get(REVISIONS), f"configmap/{self._map.name}", self._wall())
+        except (state.StateError, ValueError) as error:
+            self._log.error("saved state cannot be used, all starts afresh", error=str(error))
+            return
+        for problem in self._loop.restore(saved.revisions, saved.age, alive=True):
+            self._log.warning("saved state not used", problem=problem)
+        self._log.info("leading", revisions=len(saved.revisions), seconds_ago=round(saved.age, 1))

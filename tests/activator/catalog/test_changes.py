@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import asyncio
+import copy
+from typing import Any
+
+import pytest
+
+from activator.catalog.changes import Changes
+from activator.kube.store import Store
+from tests.activator.catalog.deployed import deployment
+
+pytestmark = pytest.mark.looptime
+
+
+def later(item: dict[str, Any], version: str, **changes: Any) -> dict[str, Any]:
+    found = copy.deepcopy(item)
+    found["metadata"]["resourceVersion"] = version
+    found["metadata"] |= changes.pop("metadata", {})
+    return found | changes
+
+
+async def heard(changes: Changes) -> bool:
+    """Tell whether there is something to read again."""
+    try:
+        async with asyncio.timeout(1):
+            await changes.wait()
+    except TimeoutError:
+        return False
+    changes.present()
+    return True
+
+
+async def test_what_the_catalog_reads_is_heard_and_nothing_else() -> None:
+    store, first = Store(), later(deployment("m-1", "m", hosts="m.example"), "1")
+    changes = Changes(store)
+    store.replace([first])
+    assert await heard(changes)
+    store.put(later(first, "2", status={"replicas": 1}))
+    store.put(later(first, "3", spec={**first["spec"], "replicas": 3}))
+    assert not await heard(changes)
+    store.put(later(first, "4", metadata={"annotations": {}}))
+    assert await heard(changes)
+    store.put(later(first, "5", metadata={"labels": {}}))
+    assert await heard(changes)
+    store.put(later(first, "6", metadata={"labels": {}, "annotations": {"x": "y"}}))
+    assert not await heard(changes)
+    store.put(later(first, "7"))
+    store.remove(store.objects["m-1"])
+    assert await heard(changes)
+
+
+async def test_a_burst_is_read_once() -> None:
+    store = Store()
+    changes = Changes(store, settle=0.05)
+    reads = []
+
+    async def follow() -> None:
+        while True:
+            await changes.wait()
+            reads.append(len(changes.present()))
+
+    task = asyncio.create_task(follow())
+    for number in range(20):
+        store.put(later(deployment(f"m-{number}", "m"), str(number + 1)))
+        await asyncio.sleep(0.001)
+    await asyncio.sleep(1)
+    assert reads == [20]
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_change_while_one_is_read_is_not_lost() -> None:
+    store = Store()
+    changes = Changes(store)
+    store.put(later(deployment("m-1", "m"), "1"))
+    assert len(changes.present()) == 1
+    store.put(later(deployment("m-2", "m"), "2"))
+    assert await heard(changes)
+
+
+async def test_only_ours_are_present() -> None:
+    store = Store()
+    other = deployment("x", "y")
+    del other["metadata"]["labels"]
+    store.replace([deployment("m-1", "m"), other])
+    assert [each["metadata"]["name"] for each in Changes(store).present()] == ["m-1"]

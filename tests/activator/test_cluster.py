@@ -1,0 +1,169 @@
+"""An edge among others in a namespace: who leads, what the models are, and what their owners are told."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from activator import logs
+from activator.catalog.annotations import KNATIVE, OWN
+from activator.catalog.file import build
+from activator.cluster import Cluster
+from activator.kube import permissions
+from activator.kube.permissions import NAME, STATE
+from activator.kube.resources import DEPLOYMENTS
+from activator.kube.store import Store
+from activator.kube.watch import Reflector
+from activator.loop import Loop
+from activator.scalers.memory import MemoryScaler
+from activator.usage import Ledger
+from router.tasks import Tasks
+from tests.activator.catalog.deployed import SETTINGS, annotated, deployment
+from tests.activator.kube.talk import client_of, until
+from tests.activator.stage import FakeTraffic
+from tests.models.cluster import Cluster as ApiServer
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+
+class Edge:
+    """An edge's control plane with a scaler in memory, on a stand-in for the API server."""
+
+    def __init__(self, server: ApiServer) -> None:
+        clock = asyncio.get_running_loop().time
+        self.client = client_of(server)
+        self.client.guard = permissions.check
+        self.store = Store()
+        self.traffic = FakeTraffic(clock)
+        self.scaler = MemoryScaler(self.traffic, clock=clock)
+        self.loop = Loop(self.traffic, self.scaler, clock)
+        self.cluster = Cluster(self.client, self.store, (self.loop, Ledger()), logs.logger("edge"))
+        self.loop.leads = self.cluster.leads
+        self.loop.on_change = self.cluster.changed
+        self.traffic.wake = self.loop.wake
+        self.tasks = Tasks(lambda name, error: None)
+
+    async def start(self) -> None:
+        self.tasks.spawn(Reflector(self.client, DEPLOYMENTS, self.store).run(), "watch")
+        await until(lambda: self.store.synced)
+        self.cluster.start(self.tasks)
+        await self.follow()
+
+    async def follow(self) -> None:
+        """Serve the Deployments as they are now."""
+        settings = await self.cluster.merge(SETTINGS)
+        self.loop.configure(build(settings).plans)
+
+    async def close(self) -> None:
+        await self.tasks.close()
+        await self.scaler.close(drain=0)
+        await self.client.close()
+
+
+@asynccontextmanager
+async def edges(count: int, *deployments: dict[str, Any]) -> AsyncIterator[tuple[ApiServer, list[Edge]]]:
+    server = ApiServer()
+    await server.start()
+    for each in deployments:
+        server.put("deployments", each)
+    running = [Edge(server) for _ in range(count)]
+    try:
+        for edge in running:
+            await edge.start()
+        yield server, running
+    finally:
+        for edge in running:
+            await edge.close()
+        await server.stop()
+
+
+def events(server: ApiServer) -> list[tuple[str, str, str]]:
+    return [
+        (event["regarding"]["name"], event["reason"], event["note"])
+        for event in server.objects.get("events", {}).values()
+    ]
+
+
+async def test_one_of_two_edges_leads_and_the_other_takes_over_at_once_when_it_goes() -> None:
+    async with edges(2, deployment("m-1", "m", hosts="m.example")) as (server, (first, second)):
+        await until(lambda: first.cluster.leads() or second.cluster.leads())
+        leader, other = (first, second) if first.cluster.leads() else (second, first)
+        assert not other.cluster.leads()
+        await leader.cluster.hand_over()
+        assert not leader.cluster.leads()
+        assert STATE in server.objects["configmaps"]
+        await until(other.cluster.leads)
+        assert server.get("leases", NAME)["spec"]["leaseTransitions"] == 1
+
+
+async def test_a_mistake_is_one_event_whoever_sees_it_and_that_it_is_gone_another() -> None:
+    good = deployment("n-1", "n", hosts="n.example")
+    async with edges(2, annotated("m-1", "m", {f"{KNATIVE}minScale": "x"}), good) as (server, both):
+        await until(lambda: sum(edge.cluster.recorder.written for edge in both) == 2)
+        message = f"{KNATIVE}minScale: must be a whole number (got 'x'; allowed: 0 or more)"
+        assert events(server) == [("m-1", "ConfigurationRefused", message)]
+        assert both[0].cluster.facts().problems == {"m-1": 1}
+        assert list(both[0].loop.revisions) == ["filed-1", "n-1"]
+        server.put("deployments", annotated("m-1", "m", {f"{KNATIVE}minScale": "0"}))
+        await both[0].cluster.changes.wait()
+        await both[0].follow()
+        await until(lambda: len(events(server)) == 2)
+        assert events(server)[-1][:2] == ("m-1", "ConfigurationAccepted")
+        assert list(both[0].loop.revisions) == ["filed-1", "m-1", "n-1"]
+
+
+async def test_what_is_only_doubtful_is_told_as_that() -> None:
+    async with edges(1, deployment("m-1", "m", hosts="m.example", percent="50")) as (server, (edge,)):
+        await until(lambda: events(server))
+        (told,) = events(server)
+        assert told[:2] == ("m-1", "ConfigurationDoubtful")
+        assert told[2].startswith(f"{OWN}percent: the percentages of this service sum to 50")
+        assert "m-1" in edge.loop.revisions
+
+
+async def test_a_change_of_the_number_is_told_with_its_sentence() -> None:
+    async with edges(1, deployment("m-1", "m", hosts="m.example")) as (server, (edge,)):
+        await until(edge.cluster.leads)
+        edge.traffic.arrive("m-1")
+        await until(lambda: events(server))
+        (told,) = events(server)
+        assert told[:2] == ("m-1", "ScaledUp")
+        assert told[2].startswith("0 -> 1: Wants 1 because")
+
+
+async def test_an_edge_that_does_not_lead_wakes_and_tells() -> None:
+    async with edges(2, deployment("m-1", "m", hosts="m.example")) as (server, both):
+        await until(lambda: any(edge.cluster.leads() for edge in both))
+        (follower,) = (edge for edge in both if not edge.cluster.leads())
+        follower.traffic.arrive("m-1")
+        assert follower.scaler.replicas("m-1").desired == 1
+        await until(lambda: events(server))
+
+
+async def test_a_revision_of_the_file_without_a_deployment_is_told_to_nobody() -> None:
+    async with edges(1) as (server, (edge,)):
+        await until(edge.cluster.leads)
+        edge.traffic.arrive("filed-1")
+        await asyncio.sleep(0.05)
+        assert events(server) == []
+
+
+async def test_a_configuration_that_is_refused_is_told_to_its_config_map() -> None:
+    async with edges(1) as (server, (edge,)):
+        about = server.put("configmaps", {"kind": "ConfigMap", "apiVersion": "v1", "metadata": {"name": NAME}})
+        for _ in range(2):
+            edge.cluster.refused(about, ["listen: is no address"])
+        await until(lambda: edge.cluster.recorder.written == 2)
+        assert events(server) == [(NAME, "ConfigurationRefused", "listen: is no address")]
+        assert next(iter(server.objects["events"].values()))["regarding"]["kind"] == "ConfigMap"
+
+
+async def test_calls_are_counted_as_rbac_sees_them() -> None:
+    async with edges(1) as (_, (edge,)):
+        await until(edge.cluster.leads)
+        calls = edge.cluster.facts().calls
+        assert calls["create", "leases", 201] == 1
+        assert calls["list", "deployments", 200] == 1
+        assert edge.cluster.facts().leads

@@ -1,0 +1,189 @@
+"""A new leader goes on where the old one was, and only a leader writes."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from activator import logs
+from activator.kube.errors import ApiError, UnreachableError
+from activator.kube.saved import DamagedError
+from activator.shared_savings import SAVE_SECONDS, SharedSavings
+from activator.usage import Ledger
+from tests.activator.stage import NAME, bounds, on_stage, plan
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from tests.activator.stage import Stage
+
+pytestmark = pytest.mark.looptime
+WALL = 1_700_000_000.0
+
+
+class Map:
+    """A ConfigMap in memory; `failures` are raised in turn, one a call."""
+
+    name = "gpu-activator-state"
+
+    def __init__(self) -> None:
+        self.documents: dict[str, Any] = {}
+        self.failures: list[Exception | None] = []
+        self.writes: list[float] = []
+        self.reads = 0
+
+    async def read(self) -> dict[str, Any]:
+        self.reads += 1
+        self._fail()
+        return self.documents
+
+    async def write(self, documents: dict[str, Any]) -> None:
+        self._fail()
+        self.documents = documents
+        self.writes.append(asyncio.get_running_loop().time())
+
+    def _fail(self) -> None:
+        failure = self.failures.pop(0) if self.failures else None
+        if failure is not None:
+            raise failure
+
+
+class Leader:
+    """The savings of one edge, and whether it holds the Lease."""
+
+    def __init__(self, stage: Stage, shared: Map) -> None:
+        self.holds = False
+        self.ledger = Ledger()
+        self.savings = SharedSavings(
+            shared,  # type: ignore[arg-type]
+            (stage.loop, self.ledger),
+            lambda: self.holds,
+            lambda: WALL + asyncio.get_running_loop().time(),
+            logs.logger("edge"),
+        )
+        stage.loop.leads = lambda: self.holds and self.savings.taken_over
+
+
+@asynccontextmanager
+async def leader(stage: Stage, shared: Map) -> AsyncIterator[Leader]:
+    edge = Leader(stage, shared)
+    with capture_logs():
+        task = asyncio.create_task(edge.savings.keep())
+        try:
+            yield edge
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_only_who_leads_reads_and_writes_and_not_more_often_than_every_few_seconds() -> None:
+    shared = Map()
+    async with on_stage() as stage, leader(stage, shared) as edge:
+        await asyncio.sleep(100)
+        assert (shared.reads, shared.writes) == (0, [])
+        edge.holds = True
+        await asyncio.sleep(100)
+        assert shared.reads == 1
+        assert 9 <= len(shared.writes) <= 100 / SAVE_SECONDS
+        edge.holds = False
+        count = len(shared.writes)
+        await asyncio.sleep(100)
+        assert len(shared.writes) == count
+
+
+async def test_the_idle_clock_goes_on_with_a_new_leader_and_the_model_sleeps_when_it_should() -> None:
+    shared, plans = Map(), plan(bounds=bounds(idle_period=300))
+    async with on_stage(plans) as stage:
+        async with leader(stage, shared) as first:
+            first.holds = True
+            stage.leave(stage.arrive())
+            await asyncio.sleep(200)
+            first.ledger.add(("m", NAME), (1, 1), 60.0, WALL)
+            await asyncio.sleep(10)
+        await stage.stop()
+        stage.new_loop(plans)
+        stage.traffic._demands.clear()
+        stage._task = asyncio.create_task(stage.loop.run())
+        async with leader(stage, shared) as second:
+            await asyncio.sleep(20)
+            assert stage.ready() == 1
+            second.holds = True
+            await asyncio.sleep(60)
+            assert stage.ready() == 1
+            await asyncio.sleep(20)
+            assert stage.desired() == 0
+            assert stage.changes[-1][0] == pytest.approx(300, abs=2)
+            assert second.ledger.total(NAME).running == 60
+
+
+async def test_nothing_is_decided_until_the_old_leaders_state_is_known() -> None:
+    shared = Map()
+    shared.failures = [UnreachableError("away"), ApiError(500, "", "")]
+    async with on_stage(plan(bounds=bounds(idle_period=1))) as stage:
+        stage.loop.leads = lambda: False
+        stage.scaler.scale(NAME, 2)
+        async with leader(stage, shared) as edge:
+            edge.holds = True
+            await asyncio.sleep(3)
+            assert not edge.savings.taken_over
+            assert stage.ready() == 2
+            await asyncio.sleep(2)
+            assert edge.savings.taken_over
+
+
+@pytest.mark.parametrize(
+    "documents", [{"revisions.json": {"version": 9}}, {"revisions.json": []}, {"usage.json": "x"}, DamagedError("gone")]
+)
+async def test_a_state_that_cannot_be_used_is_told_and_the_edge_leads_all_the_same(documents: Any) -> None:
+    shared = Map()
+    if isinstance(documents, Exception):
+        shared.failures = [documents]
+    else:
+        shared.documents = documents
+    async with on_stage() as stage:
+        edge = Leader(stage, shared)
+        edge.holds = True
+        with capture_logs() as lines:
+            await edge.savings._take_over()
+        assert edge.savings.taken_over
+        assert lines[0]["event"] == "saved state cannot be used, all starts afresh"
+
+
+async def test_when_somebody_else_has_written_it_is_read_again_before_anything_is_decided() -> None:
+    shared = Map()
+    async with on_stage() as stage, leader(stage, shared) as edge:
+        edge.holds = True
+        await asyncio.sleep(1)
+        shared.failures = [ApiError(409, "Conflict", ""), None]
+        await asyncio.sleep(2 * SAVE_SECONDS)
+        assert shared.reads == 2
+        assert edge.savings.taken_over
+
+
+async def test_a_write_that_fails_is_tried_at_the_next_time() -> None:
+    shared = Map()
+    async with on_stage() as stage, leader(stage, shared) as edge:
+        edge.holds = True
+        await asyncio.sleep(1)
+        shared.failures = [UnreachableError("away"), ApiError(403, "Forbidden", "")]
+        await asyncio.sleep(4 * SAVE_SECONDS)
+        assert shared.writes
+        assert shared.reads == 1
+
+
+async def test_one_that_led_before_does_not_count_usage_twice() -> None:
+    shared = Map()
+    async with on_stage() as stage, leader(stage, shared) as edge:
+        edge.holds = True
+        await asyncio.sleep(1)
+        edge.ledger.add(("m", NAME), (1, 0), 60.0, WALL)
+        await edge.savings.save()
+        edge.holds = False
+        await asyncio.sleep(5)
+        edge.holds = True
+        await asyncio.sleep(5)
+        assert edge.ledger.total(NAME).running == 60

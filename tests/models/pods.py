@@ -1,0 +1,111 @@
+"""A kubelet whose pods are HTTP servers of this process, each on a loopback address of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from tests.models.kubelet import Kubelet
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Mapping
+
+    from tests.models.cluster import Cluster
+    from tests.models.kubelet import Actor
+
+
+@dataclass(frozen=True)
+class Served:
+    """A request that a pod began to answer, at the loop's time."""
+
+    pod: str
+    target: str
+    at: float
+
+
+class PodServers(Kubelet):
+    """Pods that answer `/ready`, and everything else with their name; `?delay=` and `?stream=` are seconds.
+
+    `served` are the requests without probes; `listening` is when each pod began to listen, `cut` those that a pod took
+    down with it.
+    """
+
+    def __init__(self, cluster: Cluster, *, nodes: Mapping[str, int] | None = None) -> None:
+        super().__init__(cluster, nodes=nodes)
+        self.port = _free_port()
+        self.served: list[Served] = []
+        self.cut: list[str] = []
+        self.listening: dict[str, float] = {}
+        self._runners: dict[str, web.AppRunner] = {}
+        self._ips: dict[str, str] = {}
+        self._begun: set[asyncio.Task[None]] = set()
+
+    def address(self, name: str, number: int) -> str:
+        """Return the IP of a new pod."""
+        ip = self._ips[name] = super().address(name, number)
+        return ip
+
+    def listen(self, actor: Actor) -> None:
+        """Begin to answer."""
+        self._spawn(self._open(actor.name))
+
+    def deafen(self, actor: Actor) -> None:
+        """Stop answering, in the middle of a word if need be."""
+        if runner := self._runners.pop(actor.name, None):
+            self._spawn(runner.cleanup())
+
+    async def stop(self) -> None:
+        """End all."""
+        self.close()
+        for runner in self._runners.values():
+            await runner.cleanup()
+        await asyncio.gather(*self._begun, return_exceptions=True)
+
+    async def _open(self, name: str) -> None:
+        app = web.Application()
+        app.router.add_get("/ready", self._ready_probe)
+        app.router.add_route("*", "/{rest:.*}", partial(self._serve, name))
+        runner = web.AppRunner(app, shutdown_timeout=0.01, handler_cancellation=True)
+        await runner.setup()
+        if name not in self.actors:
+            await runner.cleanup()
+            return
+        self._runners[name] = runner
+        await web.TCPSite(runner, self._ips[name], self.port).start()
+        self.listening[name] = asyncio.get_running_loop().time()
+
+    async def _ready_probe(self, request: web.Request) -> web.Response:
+        return web.Response()
+
+    async def _serve(self, name: str, request: web.Request) -> web.StreamResponse:
+        target = request.path_qs
+        self.served.append(Served(name, target, asyncio.get_running_loop().time()))
+        try:
+            await asyncio.sleep(float(request.query.get("delay", 0)))
+            response = web.StreamResponse(headers={"Pod": name})
+            await response.prepare(request)
+            for _ in range(int(float(request.query.get("stream", 0)) * 20)):
+                await response.write(b".")
+                await asyncio.sleep(0.05)
+            await response.write(name.encode())
+            await response.write_eof()
+        except asyncio.CancelledError:
+            self.cut.append(target)
+            raise
+        return response
+
+    def _spawn(self, coroutine: Coroutine[object, object, None]) -> None:
+        task = asyncio.ensure_future(coroutine)
+        self._begun.add(task)
+        task.add_done_callback(self._begun.discard)
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
