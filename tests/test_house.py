@@ -42,8 +42,8 @@ def test_only_the_supervisor_of_tasks_and_named_exceptions_create_tasks() -> Non
     assert callers <= allowed, callers - allowed
 
 
-# What decides, routes and scales knows services and revisions; where they come from is the catalog's affair. Only who else
-# writes replicas, and how to stop him, must have a name.
+# What decides, routes and scales knows services and revisions; where they come from is the catalog's affair. Only who
+# else writes replicas, and how to stop him, must have a name.
 NAMES_OTHERS = "owners.py"
 NEUTRAL = [
     *(ROOT / "router").rglob("*.py"),

@@ -49,6 +49,8 @@ class Revision(Group):
     """Working directory of the command."""
     env: dict[Annotated[str, EnvName()], Annotated[str, EnvText()]] = Field(default_factory=dict)
     """Environment variables, over those of the edge."""
+    wakes: tuple[Annotated[str, Label()], ...] = ()
+    """Services that it calls: they are woken together with it."""
     autoscaling: AutoscalingOverrides = AutoscalingOverrides()
     """Overrides for this revision."""
     requests: Requests = Requests()

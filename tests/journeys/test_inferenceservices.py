@@ -73,6 +73,23 @@ async def test_gpt2_wakes_transformer_and_predictor_and_both_go_back_to_sleep(st
         assert answer.json["replica"].startswith("gpt2-predictor-")
 
 
+async def test_a_chain_takes_its_longest_start_not_their_sum(serve: Serve, tmp_path: Path) -> None:
+    config = rendered("gpt2", tmp_path)
+    starts = {"gpt2": "0.8", "gpt2-predictor-default": "1.6"}
+    for service in config["services"]:
+        [revision] = service["revisions"]
+        revision["command"] = revision["command"].replace("env ", f"env START_SECONDS={starts[service['name']]} ", 1)
+    edge = serve(config)
+    assert (await predict(edge, "gpt2")).status == 200
+    transformer, predictor = (service["revisions"][0]["name"] for service in config["services"])
+    [called] = edge.stamps(predictor, "request")
+    [began] = edge.stamps(transformer, "start")
+    [loading] = edge.stamps(predictor, "start")
+    [listening] = edge.stamps(transformer, "listening")
+    assert loading.at < listening.at
+    assert 1.6e9 <= called.at - began.at < 1.6e9 + 0.6e9
+
+
 async def test_classifier_has_a_transformer_that_stays_and_a_predictor_that_sleeps(start: Any) -> None:
     edge = start("classifier")
     [transformer] = await edge.ready("classifier", 1)

@@ -64,7 +64,7 @@ def _of_readiness(revision: Revision) -> Iterator[str]:
     elif not revision.readiness and "readiness-path" not in revision.keys["process"]:
         yield (
             "is ready for Kubernetes when its port is open, which does not mean that the model is loaded: "
-            "set readinessProbe.httpGet to a path that answers 200 when it is; the edge asks / meanwhile"
+            "set readinessProbe.httpGet to a path that answers 200 when it is"
         )
 
 

@@ -100,7 +100,7 @@ def _rule(group: type[Group], key: str) -> Rule:
 
 
 # our own annotations, where they are about a revision: name -> group of keys and key
-OURS = tuple(each for each in OF_DEPLOYMENTS if each.name.startswith(OWN) and each.at[0] == "revisions")
+OURS = tuple(each for each in OF_DEPLOYMENTS if each.name.startswith(OWN) and each.at[2:3] and each.at[2] in GROUPS)
 OUR_KEYS = {name: (str(each.at[2]), str(each.at[3])) for each in OURS for name in reversed(each.names)}
 
 

@@ -115,9 +115,9 @@ def _components(name: str, found: Mapping[str, tuple[Revision, ...]], predictor:
         components = [Component(name, PREDICTOR, (name, *predictors), found[PREDICTOR])]
     else:
         behind = f"{name}-predictor"
-        names = (name, f"{name}-transformer")
+        transformers = tuple(replace(each, wakes=(behind,)) for each in found[TRANSFORMER])
         components = [
-            Component(name, TRANSFORMER, names, found[TRANSFORMER], wakes=(behind,)),
+            Component(name, TRANSFORMER, (name, f"{name}-transformer"), transformers),
             Component(behind, PREDICTOR, predictors, found[PREDICTOR]),
         ]
     if EXPLAINER in found:
@@ -127,8 +127,8 @@ def _components(name: str, found: Mapping[str, tuple[Revision, ...]], predictor:
 
 def _explainer(name: str, revisions: tuple[Revision, ...], predictor: str) -> Component:
     paths = (f"/v1/models/{name}:explain", f"/v2/models/{name}/explain")
-    names = (name, f"{name}-explainer")
-    return Component(f"{name}-explainer", EXPLAINER, names, revisions, paths, wakes=(predictor,))
+    callers = tuple(replace(each, wakes=(predictor,)) for each in revisions)
+    return Component(f"{name}-explainer", EXPLAINER, (name, f"{name}-explainer"), callers, paths)
 
 
 def _track(
@@ -154,9 +154,10 @@ def _tracked(name: str, made: Mapping[str, Mapping[str, Revision]], shares: Mapp
     for track, found in made.items():
         role = TRANSFORMER if TRANSFORMER in found else PREDICTOR
         tag = "" if track == DEFAULT else track
-        entries.append(replace(found[role], percent=shares[track], tag=tag))
+        host = f"{name}-predictor-{track}"
+        calls = (host,) if role == TRANSFORMER else ()
+        entries.append(replace(found[role], percent=shares[track], tag=tag, wakes=calls))
         if role == TRANSFORMER:
-            host = f"{name}-predictor-{track}"
             hosts = (host, f"{name}-predictor") if track == DEFAULT else (host,)
             behind.append(Component(host, PREDICTOR, hosts, (found[PREDICTOR],)))
         if EXPLAINER in found:
@@ -165,7 +166,7 @@ def _tracked(name: str, made: Mapping[str, Mapping[str, Revision]], shares: Mapp
     more = ["predictor-default", "predictor"] if alone else ["transformer-default"]
     names = (name, *(f"{name}-{each}" for each in more))
     role = PREDICTOR if alone else TRANSFORMER
-    components = [Component(name, role, names, tuple(entries), wakes=tuple(each.name for each in behind)), *behind]
+    components = [Component(name, role, names, tuple(entries)), *behind]
     if explainers:
         missing = 100 - sum(each.percent for each in explainers)
         explainers[0] = replace(explainers[0], percent=explainers[0].percent + missing)

@@ -67,7 +67,7 @@ def _service(
     application: Application, component: Component, commands: Sequence[str | None], port: int
 ) -> dict[str, Any]:
     revisions = [
-        _revision(application, component, (revision, command or ""), port)
+        _revision(application, (revision, command or ""), port)
         for revision, command in zip(component.revisions, commands, strict=True)
     ]
     service: dict[str, Any] = {"name": component.name, "hosts": [f"{name}.{DOMAIN}" for name in component.names]}
@@ -81,19 +81,21 @@ def _service(
     return service
 
 
-def _revision(application: Application, component: Component, run: tuple[Revision, str], port: int) -> dict[str, Any]:
+def _revision(application: Application, run: tuple[Revision, str], port: int) -> dict[str, Any]:
     revision, command = run
     env = {
         each["name"]: each["value"]
         for each in revision.container.get("env", ())
         if "value" in each and each.get("name") not in RESERVED
     }
-    behind = [each for each in application.components if each.name in component.wakes]
+    behind = [each for each in application.components if each.name in revision.wakes]
     if behind:
         env[PREDICTOR] = f"{behind[0].names[0]}.{DOMAIN}:{port}"
     made: dict[str, Any] = {"name": revision.name, "command": command}
     if env:
         made["env"] = env
+    if revision.wakes:
+        made["wakes"] = list(revision.wakes)
     made["autoscaling"] = dict(revision.keys["autoscaling"])
     if revision.keys["requests"]:
         made["requests"] = dict(revision.keys["requests"])

@@ -27,9 +27,9 @@ class Revision:
 
     `template` is a pod template: labels, annotations and spec, whose first container is the model. It is asked at
     `port`, and is ready when it answers GET of `readiness` with 200 ("" = when the port is open). `keys` are
-    autoscaling, requests and process, as a configuration file has them. `called` is the name the manifest gives it,
-    `models` are the places of its model files, `assumed` tells in sentences what was taken for what is not there. `at`
-    and `line` are where in the file it is described.
+    autoscaling, requests and process, as a configuration file has them. It `wakes` the components that it calls.
+    `called` is the name the manifest gives it, `models` are the places of its model files, `assumed` tells in sentences
+    what was taken for what is not there. `at` and `line` are where in the file it is described.
     """
 
     name: str
@@ -40,6 +40,7 @@ class Revision:
     strategy: Mapping[str, Any] = field(default_factory=dict)
     percent: int = 100
     tag: str = ""
+    wakes: tuple[str, ...] = ()
     called: str = ""
     models: tuple[str, ...] = ()
     assumed: tuple[str, ...] = ()
@@ -73,7 +74,7 @@ class Elsewhere:
 class Component:
     """Revisions that share the requests for `names`, host names without a domain, and for `paths` (none = all).
 
-    A request for it also starts the components that it `wakes`. Shares of revisions of other manifests are `elsewhere`.
+    Shares of revisions of other manifests are `elsewhere`.
     """
 
     name: str
@@ -81,7 +82,6 @@ class Component:
     names: tuple[str, ...]
     revisions: tuple[Revision, ...]
     paths: tuple[str, ...] = ()
-    wakes: tuple[str, ...] = ()
     elsewhere: tuple[Elsewhere, ...] = ()
 
 

@@ -89,8 +89,7 @@ def annotations_of(component: Component, revision: Revision, hosts: Sequence[str
     data: Mapping[str, Any] = {
         "hosts": hosts,
         "paths": component.paths,
-        "wakes": component.wakes,
-        "revisions": [{**revision.keys, "process": {"port": revision.port, **revision.keys["process"]}}],
+        "revisions": [_keys(revision)],
         "traffic": [{"percent": revision.percent, "tag": revision.tag}],
     }
     made = {}
@@ -99,6 +98,11 @@ def annotations_of(component: Component, revision: Revision, hosts: Sequence[str
         if value is not None and value not in ("", (), []):
             made[annotation.name] = ",".join(value) if annotation.listed else _text(value)
     return made
+
+
+def _keys(revision: Revision) -> dict[str, Any]:
+    process = {"port": revision.port, **revision.keys["process"]}
+    return {**revision.keys, "process": process, "wakes": revision.wakes}
 
 
 def _at(data: Any, place: Sequence[str | int]) -> Any:

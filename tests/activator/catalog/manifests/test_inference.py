@@ -36,7 +36,8 @@ def shares(data: Any, name: str = "m") -> list[tuple[str, int, str]]:
 class TestBeta:
     def test_a_predictor_alone_is_the_service_of_its_name(self) -> None:
         [found] = read_one(beta()).components
-        assert (found.name, found.role, found.names, found.wakes) == ("m", "predictor", ("m", "m-predictor"), ())
+        assert (found.name, found.role, found.names) == ("m", "predictor", ("m", "m-predictor"))
+        assert found.revisions[0].wakes == ()
 
     def test_in_kubeflow_its_predictor_was_called_default(self) -> None:
         [found] = read_one(beta(api=OLD_BETA)).components
@@ -46,14 +47,15 @@ class TestBeta:
         entry, behind = read_one(beta(transformer=custom())).components
         assert (entry.name, entry.role, entry.names) == ("m", "transformer", ("m", "m-transformer"))
         assert (behind.name, behind.role, behind.names) == ("m-predictor", "predictor", ("m-predictor",))
-        assert (entry.wakes, behind.wakes) == (("m-predictor",), ())
+        assert [each.revisions[0].wakes for each in (entry, behind)] == [("m-predictor",), ()]
 
     def test_an_explainer_has_the_paths_that_ask_for_it(self) -> None:
         found = component(beta(explainer=custom()), "m-explainer")
         assert found.paths == ("/v1/models/m:explain", "/v2/models/m/explain")
         assert found.names == ("m", "m-explainer")
-        assert found.wakes == ("m",)
-        assert component(beta(explainer=custom(), transformer=custom()), "m-explainer").wakes == ("m-predictor",)
+        assert found.revisions[0].wakes == ("m",)
+        behind = component(beta(explainer=custom(), transformer=custom()), "m-explainer")
+        assert behind.revisions[0].wakes == ("m-predictor",)
 
     def test_canaries_take_from_the_share_of_the_stable_one(self) -> None:
         data = beta(canary=[canary("blue", 10), canary("red", 5, "d:1")])
@@ -99,7 +101,8 @@ class TestAlpha:
         assert shares(data) == [("t:1", 80, ""), ("u:1", 20, "canary")]
         assert shares(data, "m-predictor-default") == [("a:1", 100, "")]
         assert shares(data, "m-predictor-canary") == [("b:1", 100, "")]
-        assert component(data, "m").wakes == ("m-predictor-default", "m-predictor-canary")
+        entries = component(data, "m").revisions
+        assert [each.wakes for each in entries] == [("m-predictor-default",), ("m-predictor-canary",)]
         arguments = [each.container["args"][3] for each in component(data, "m").revisions]
         assert arguments == ["m-predictor-default.ml", "m-predictor-canary.ml"]
 

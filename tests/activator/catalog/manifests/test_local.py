@@ -82,7 +82,8 @@ def test_hosts_are_below_localhost() -> None:
 def test_a_transformer_is_told_where_its_predictor_is_at_the_edge() -> None:
     entry, behind = here(CHAIN, "m=a")["services"]
     assert entry["revisions"][0]["env"] == {"PREDICTOR_HOST": "m-predictor.localhost:8080"}
-    assert "env" not in behind["revisions"][0]
+    assert entry["revisions"][0]["wakes"] == ["m-predictor"]
+    assert not {"env", "wakes"} & set(behind["revisions"][0])
 
 
 def test_the_environment_is_kept_but_for_what_the_edge_sets() -> None:

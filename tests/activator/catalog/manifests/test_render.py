@@ -88,6 +88,7 @@ def test_what_is_printed_is_read_back_to_the_same_services(manifests: Manifests)
         }
         assert set(each.names) <= set(found[each.name].hosts)
     for name, plan in back.plans.items():
+        assert plan.wakes == here.plans[name].wakes
         assert (plan.spec, plan.bounds) == (here.plans[name].spec, here.plans[name].bounds)
 
 
