@@ -19,8 +19,8 @@ from activator.edge_tls import EdgeTls
 from activator.insight import Insight
 from activator.journal import Journal
 from activator.loop import Loop
+from activator.metering import Metering
 from activator.savings import Savings
-from activator.scalers.base import Phase
 from activator.scalers.kubernetes.scaler import KubernetesScaler
 from activator.scalers.memory import MemoryScaler
 from activator.scalers.process import ProcessScaler
@@ -39,6 +39,7 @@ from router.tuning import tune
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from activator.catalog.model import Catalog
     from activator.kube.views import Views
     from activator.origin import Origin
     from activator.revision import Record, Revision
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
     from router.ports import Clock
 
 SWEEP_SECONDS = 0.25
-WATCH_SECONDS = 1.0
+WATCH_SECONDS = 0.05
 SYNC_SECONDS = 10.0
 FIXED = ("listen", "listen_plain", "admin", "scaler", "namespace", "state_dir", "log_dir")
 
@@ -69,6 +70,7 @@ class Edge:
         self._stopping = asyncio.Event()
         self._died = False
         self._reloading = asyncio.Lock()
+        self._reload_waits = False
         clock = time.monotonic
         self._proxy = Proxy(self, clock)
         self._views = views
@@ -85,6 +87,7 @@ class Edge:
         self._proxy.on_defect = self._defect
         self._journal = Journal(self._log)
         self._loop.on_change = self._changed
+        self._metering = Metering(self._ledger, self._proxy.in_flight)
         self._loop.on_period = self._period
         self._scaler.subscribe(self._saw)
         self._cluster: Cluster | None = None
@@ -119,15 +122,20 @@ class Edge:
         return not self._died
 
     async def reload(self) -> None:
-        """Read the configuration again and serve by it; when it has errors, say so and go on as before."""
+        """Read the configuration again and serve by it; when it has errors, say so and go on as before. Who asks while
+        one waits to read it need not wait as well."""
+        if self._reload_waits:
+            return
+        self._reload_waits = True
         async with self._reloading:  # what was read last must be applied last
+            self._reload_waits = False
             await self._reload()
 
     async def _reload(self) -> None:
         self._watched.read()
         try:
             settings = await self._origin.read()
-            await self._apply(settings)
+            self._apply(settings, await self._catalog_of(settings))
         except (SettingsError, CertificateError) as error:
             self._insight.reload_failures += 1
             self._insight.config_valid = False
@@ -135,6 +143,7 @@ class Edge:
             self._log.error("configuration refused", problems=problems)
             if self._cluster is not None and self._origin.object is not None:
                 self._cluster.refused(self._origin.object, problems)
+            self._watched.follow_also(error.files if isinstance(error, SettingsError) else files_of(settings))
             self._tls.renew()
             return
         self._insight.reloads += 1
@@ -156,7 +165,7 @@ class Edge:
         if self._cluster is None:
             self._savings.restore_usage()
         self._origin.follow(self._tasks)
-        await self._apply(settings)
+        self._apply(settings, await self._catalog_of(settings))
         listen, plain, admin = settings.listen, settings.listen_plain, settings.admin
         port = await _open(self._open_edge, listen, "listen")
         more = {}
@@ -201,8 +210,13 @@ class Edge:
         if self._cluster is not None:
             await self._cluster.hand_over()
 
-    async def _apply(self, settings: Settings) -> None:
-        """Serve by `settings` from now on."""
+    async def _catalog_of(self, settings: Settings) -> Catalog:
+        """Return what `settings` and the Deployments, where there are any, amount to."""
+        merged = settings if self._cluster is None else await self._cluster.merge(settings)
+        return await asyncio.to_thread(build, merged)
+
+    def _apply(self, settings: Settings, catalog: Catalog) -> None:
+        """Serve by `settings` and `catalog` from this loop turn on."""
         self._tls.take(settings)
         self._current = settings
         self._watched.follow((*self._origin.files, *files_of(settings)))
@@ -211,15 +225,14 @@ class Edge:
         self._listener.policy.ids = self._ids if settings.request_ids else None
         self._listener.policy.trusts = within(settings.trusted_hops)
         self._proxy.on_end = self._ended if settings.access_log else None
-        await self._serve_all()
+        self._insight.expiries = self._tls.expiries
+        self._serve(catalog)
 
-    async def _serve_all(self) -> None:
-        """Serve what the configuration in force and the Deployments amount to, from one loop turn on."""
-        settings = self._current if self._cluster is None else await self._cluster.merge(self._current)
-        catalog = await asyncio.to_thread(build, settings)
+    def _serve(self, catalog: Catalog) -> None:
         self._insight.services = catalog.table.services
         self._proxy.replace_table(catalog.table)
         self._listener.limit(catalog.table.limits)
+        self._metering.declare({name: plan.service for name, plan in catalog.plans.items()})
         self._loop.configure(catalog.plans)
 
     async def _sweep(self) -> None:
@@ -240,19 +253,12 @@ class Edge:
         while True:
             await cluster.changes.wait()
             async with self._reloading:
-                await self._serve_all()
+                self._serve(await self._catalog_of(self._current))
             self._insight.ready = not self._stopping.is_set()
 
     def _period(self, seconds: float) -> None:
-        """Add the last `seconds` to the usage ledger, where it is ours to keep."""
-        if not self._loop.leads():
-            return
-        wall = time.time()
-        for name, revision in self._loop.revisions.items():
-            replicas, busy = self._scaler.replicas(name).replicas, self._proxy.in_flight(name)
-            running = sum(replica.phase is not Phase.PENDING for replica in replicas)
-            idle = sum(replica.phase is Phase.READY and replica.name not in busy for replica in replicas)
-            self._ledger.add((revision.plan.service, name), (running, idle), seconds, wall)
+        if self._loop.leads():  # the ledger of several edges is the leader's
+            self._metering.period(seconds, time.time())
 
     def _changed(self, revision: Revision, before: ReplicaSet, record: Record) -> None:
         self._journal.changed(revision, before, record)
@@ -262,6 +268,7 @@ class Edge:
     def _saw(self, replicas: ReplicaSet) -> None:
         self._insight.cold_starts.see(replicas, time.monotonic())
         self._journal.saw(replicas)
+        self._metering.saw(replicas)
 
     def _ended(self, exchange: Exchange) -> None:
         logs.access(self._log, exchange, time.monotonic())

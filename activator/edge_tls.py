@@ -34,6 +34,10 @@ class EdgeTls:
                 self._loaded[pair] = load_pair(pair)
         self._serve(self._loaded)
 
+    def expiries(self) -> dict[str, float]:
+        """Return when each certificate in use expires, by its file, in Unix seconds."""
+        return {str(pair.certificate): certificate.not_after for pair, certificate in self._loaded.items()}
+
     def _serve(self, loaded: dict[Tls, Certificate]) -> None:
         self._loaded = loaded
         self.certificates.replace(tuple(loaded.values()))

@@ -94,6 +94,7 @@ class Insight:
         self.cold_starts = ColdStarts()
         self.services: tuple[Service, ...] = ()
         self.cluster: Callable[[], ClusterFacts] | None = None
+        self.expiries: Callable[[], Mapping[str, float]] = dict  # of certificates by file, in Unix seconds
         self.reloads = 0
         self.reload_failures = 0
         self.config_valid = True

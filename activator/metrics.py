@@ -88,6 +88,12 @@ class Metrics:
         yield GaugeMetricFamily(
             "activator_config_valid", "0 while the file is refused", value=int(insight.config_valid)
         )
+        expiries = GaugeMetricFamily(
+            "activator_certificate_not_after_seconds", "When a certificate expires (Unix time)", labels=["certificate"]
+        )
+        for file, not_after in sorted(insight.expiries().items()):
+            expiries.add_metric([file], not_after)
+        yield expiries
         yield GaugeMetricFamily("activator_connections", "Client connections", value=insight.connections())
         yield CounterMetricFamily("activator_defects", "Errors nobody expected", value=insight.defects)
         yield GaugeMetricFamily(

@@ -20,11 +20,15 @@ class Watched:
     """A set of files, as they were when they were last read."""
 
     def __init__(self, files: Iterable[Path]) -> None:
-        self._seen = {path: _stamp(path) for path in files}
+        self._seen: dict[Path, Stamp | None] = {path: _stamp(path) for path in files}
+        self._last = self._seen
 
     def changed(self) -> bool:
-        """Tell whether a file is not as it was read."""
-        return any(_stamp(path) != seen for path, seen in self._seen.items())
+        """Tell whether a file is not as it was read, and all are as they were at the last look: one that is being
+        written is left alone until that is done."""
+        found = {path: _stamp(path) for path in self._seen}
+        settled, self._last = found == self._last, found
+        return settled and found != self._seen
 
     def read(self) -> None:
         """Take note that all files are being read now."""
@@ -33,6 +37,11 @@ class Watched:
     def follow(self, files: Iterable[Path]) -> None:
         """Watch `files` from now on; those watched already are as they were when they were last read."""
         self._seen = {path: self._seen[path] if path in self._seen else _stamp(path) for path in files}
+
+    def follow_also(self, files: Iterable[Path]) -> None:
+        """Watch `files` beside those that are watched. Nobody knows how they were when they were read: those that are
+        there have changed."""
+        self._seen = dict.fromkeys(files) | self._seen
 
 
 def _stamp(path: Path) -> Stamp | None:

@@ -1,6 +1,7 @@
 """All benchmarks, one after the other: `python -m benchmarks`.
 
-A full run takes about ten minutes and is kept in benchmarks/results/latest.json; --quick takes two and keeps nothing.
+A full run takes about twenty minutes and is kept in benchmarks/results/latest.json; --quick takes four and keeps
+nothing.
 With --strict the exit status is 1 when a required budget is missed.
 """
 
@@ -10,13 +11,26 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from benchmarks import coldstart, decision, machine, proxies
+from benchmarks import coldstart, decision, held, idle, latency, machine, proxies, slow, streams
 from benchmarks.peers import Absent
 from benchmarks.report import Report
 
-PARTS = ("decision", "coldstart", "proxies")
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PARTS: dict[str, Callable[[bool], dict[str, Any]]] = {
+    "decision": lambda _: decision.measure(),
+    "coldstart": lambda quick: coldstart.measure(coldstart.QUICK_STARTS if quick else coldstart.STARTS, _tell),
+    "proxies": lambda quick: proxies.measure(proxies.QUICK if quick else proxies.Plan(), _tell),
+    "latency": lambda quick: latency.measure(latency.QUICK if quick else latency.Plan(), _tell),
+    "streams": lambda quick: streams.measure(streams.QUICK if quick else streams.Plan(), _tell),
+    "idle": lambda quick: idle.measure(idle.QUICK_CONNECTIONS if quick else idle.CONNECTIONS, _tell),
+    "held": lambda quick: held.measure(held.QUICK_REQUESTS if quick else held.REQUESTS, _tell),
+    "slow": lambda quick: slow.measure(slow.QUICK if quick else slow.Plan(), _tell),
+}
+SHOWS = {"latency": latency.show, "streams": streams.show, "idle": idle.show, "held": held.show, "slow": slow.show}
 LATEST = Path(__file__).parent / "results" / "latest.json"
 
 
@@ -27,7 +41,7 @@ def main() -> None:
     report.machine(results["machine"])
     for part in options.parts:
         try:
-            results[part] = _measure(part, quick=options.quick)
+            results[part] = PARTS[part](options.quick)
         except Absent as absent:
             report.say(f"Skipped: {part}. {absent}")
         else:
@@ -37,17 +51,15 @@ def main() -> None:
         sys.exit(1)
 
 
-def _measure(part: str, *, quick: bool) -> dict[str, Any]:
-    if part == "decision":
-        return decision.measure()
-    if part == "coldstart":
-        return coldstart.measure(coldstart.QUICK_STARTS if quick else coldstart.STARTS, _tell)
-    return proxies.measure(proxies.QUICK if quick else proxies.Plan(), _tell)
-
-
 def _print(report: Report, part: str, figures: dict[str, Any]) -> None:
-    printers = {"decision": report.decisions, "coldstart": report.cold_starts, "proxies": report.proxies}
-    printers[part](figures)
+    show = SHOWS.get(part)
+    if show is None:
+        printers = {"decision": report.decisions, "coldstart": report.cold_starts, "proxies": report.proxies}
+        printers[part](figures)
+        return
+    show(figures, report)
+    report.skipped(figures)
+    report.say("")
 
 
 def _keep(results: dict[str, Any], options: argparse.Namespace) -> None:
@@ -64,7 +76,9 @@ def _tell(text: str) -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure the edge.")
-    parser.add_argument("parts", nargs="*", default=PARTS, help=f"which of {', '.join(PARTS)}; all if none is named")
+    parser.add_argument(
+        "parts", nargs="*", default=list(PARTS), help=f"which of {', '.join(PARTS)}; all if none is named"
+    )
     parser.add_argument("--quick", action="store_true", help="short rounds, few cold starts: a first impression")
     parser.add_argument("--strict", action="store_true", help="exit 1 when a required budget is missed")
     parser.add_argument("--json", type=Path, help="write the results to this file")

@@ -26,13 +26,14 @@ SBIN = "/usr/sbin"
 HAPROXY = """
 global
     nbthread 1
-    maxconn 4000
+    maxconn 9000
 defaults
     mode http
     timeout connect 3s
     timeout client 60s
     timeout server 60s
     option forwardfor
+    option http-no-delay
     http-reuse always
 frontend edge
     bind 127.0.0.1:{port}
@@ -45,7 +46,8 @@ NGINX = """
 daemon off;
 worker_processes 1;
 pid {directory}/{name}.pid;
-events {{ worker_connections 4000; }}
+worker_rlimit_nofile 20000;
+events {{ worker_connections 20000; }}
 http {{
     access_log off;
     client_max_body_size 0;

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 HOST = "127.0.0.1"
 TICKS = os.sysconf("SC_CLK_TCK")
+PAGE = os.sysconf("SC_PAGE_SIZE")
 START_SECONDS = 20.0
 END_SECONDS = 10.0
 ROOT = Path(__file__).parent.parent
@@ -77,6 +78,12 @@ def cpu_seconds(pid: int) -> float:
     """Return the CPU time used so far by a process and its descendants that live."""
     user, system = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
     return (int(user) + int(system)) / TICKS + sum(map(cpu_seconds, _children(pid)))
+
+
+def resident_bytes(pid: int, *, descendants: bool = True) -> int:
+    """Return the memory that a process, with its descendants or without, has in RAM (/proc/PID/statm)."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * PAGE + (sum(map(resident_bytes, _children(pid))) if descendants else 0)
 
 
 def _children(pid: int) -> list[int]:

@@ -8,19 +8,21 @@ figure to compare: noise only adds. Run `python -m benchmarks proxies` (--quick 
 from __future__ import annotations
 
 import http.client
-import tempfile
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.field import scratch, start_peers
 from benchmarks.load import SCENARIOS, Scenario, Wrk
-from benchmarks.peers import PEERS, Absent, Place, nginx_model, python_model
-from benchmarks.processes import cores, cpu_seconds, new_port, pinned, running
+from benchmarks.models import reading_model, small_model
+from benchmarks.processes import cores, cpu_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
+
+    from benchmarks.field import Started
 
 WARM_SECONDS = 1
 
@@ -47,20 +49,11 @@ class Sample:
     p99_ms: float
 
 
-@dataclass(frozen=True)
-class Started:
-    """A proxy that listens."""
-
-    pid: int
-    port: int
-
-
 def measure(plan: Plan, tell: Callable[[str], None] = print) -> dict[str, Any]:
     """Return every scenario's figures by peer, and what was skipped and why. Absent without wrk."""
     skipped: dict[str, str] = {}
-    with tempfile.TemporaryDirectory(prefix="benchmark-") as directory:
-        Path(directory).chmod(0o755)  # nginx, started by root, serves as another user
-        results = {scenario.name: _scenario(scenario, plan, Path(directory), skipped, tell) for scenario in SCENARIOS}
+    with scratch() as directory:
+        results = {scenario.name: _scenario(scenario, plan, directory, skipped, tell) for scenario in SCENARIOS}
     return {"scenarios": results, "skipped": skipped, "rounds": plan.rounds, "seconds": plan.seconds}
 
 
@@ -89,8 +82,9 @@ def _scenario(
     other_core = cores()[1]
     wrk = Wrk(scenario, other_core, directory)
     with ExitStack() as stack:
-        upstream = _model(scenario, directory, stack)
-        proxies = _proxies(upstream, directory, skipped, stack)
+        model = reading_model if scenario.moved and scenario.body else small_model
+        upstream = model(directory, stack)
+        proxies = start_peers(upstream, directory, skipped, stack)
         for name, proxy in proxies.items():
             _check(name, proxy.port, scenario)
             wrk.run(proxy.port, WARM_SECONDS)
@@ -107,33 +101,6 @@ def _round(wrk: Wrk, proxy: Started, seconds: int) -> Sample:
     told = wrk.run(proxy.port, seconds)
     used = cpu_seconds(proxy.pid) - before
     return Sample(told.requests, round(told.seconds, 3), round(used, 2), told.errors, told.p99_ms)
-
-
-def _model(scenario: Scenario, directory: Path, stack: ExitStack) -> int:
-    """Start the model of a scenario; return its port."""
-    place = Place(directory, new_port(), 0)
-    try:
-        command = python_model(place) if scenario.moved and scenario.body else nginx_model(place)
-    except Absent:
-        command = python_model(place)
-    stack.enter_context(running(pinned(cores()[1], command), place.port, directory / "model.log"))
-    return place.port
-
-
-def _proxies(upstream: int, directory: Path, skipped: dict[str, str], stack: ExitStack) -> dict[str, Started]:
-    """Start every peer that is here."""
-    started = {}
-    for name, peer in PEERS.items():
-        place = Place(directory, new_port(), upstream)
-        try:
-            command = peer(place)
-        except Absent as absent:
-            skipped[name] = str(absent)
-            continue
-        log = directory / f"{name}.log"
-        pid = stack.enter_context(running(pinned(cores()[0], command), place.port, log))
-        started[name] = Started(pid, place.port)
-    return started
 
 
 def _check(name: str, port: int, scenario: Scenario) -> None:

@@ -40,13 +40,12 @@ class Report:
         """Print one table per scenario, then the verdicts."""
         for scenario in SCENARIOS:
             self._scenario(scenario, figures["scenarios"][scenario.name])
-        for name, why in figures["skipped"].items():
-            self.say(f"Skipped: {name}. {why}")
+        self.skipped(figures)
         small = figures["scenarios"]["small"]
         for peer, bound, kind in BOUNDS:
             if peer in small:
                 ratio = small["router"]["cpu_us_min"] / small[peer]["cpu_us_min"]
-                self._judge(
+                self.judge(
                     f"router at {ratio:.2f} x {peer}, {kind} {bound:g}", ratio <= bound, counts=kind == "required"
                 )
         self.say("")
@@ -58,10 +57,10 @@ class Report:
             (name.replace("_", " "), *(f"{part[key]:.1f}" for key in ("median", "p99", "max")))
             for name, part in parts.items()
         ]
-        self._table(f"{figures['starts']} cold starts, milliseconds", ("part", "median", "p99", "max"), rows)
+        self.table(f"{figures['starts']} cold starts, milliseconds", ("part", "median", "p99", "max"), rows)
         overhead = figures["overhead"]
         for key, budget in (("median", MEDIAN_BUDGET_MS), ("p99", P99_BUDGET_MS)):
-            self._judge(f"{key} overhead {overhead[key]:.1f} ms, required below {budget:g} ms", overhead[key] < budget)
+            self.judge(f"{key} overhead {overhead[key]:.1f} ms, required below {budget:g} ms", overhead[key] < budget)
         self.say("")
 
     def decisions(self, figures: dict[str, float]) -> None:
@@ -72,11 +71,16 @@ class Report:
             text = (
                 f"one decision, {name.replace('_', ' ')}: {cost:.1f} us of CPU, required below {DECISION_BUDGET_US:g}"
             )
-            self._judge(text, cost < DECISION_BUDGET_US)
-        self._judge(
+            self.judge(text, cost < DECISION_BUDGET_US)
+        self.judge(
             f"10,000 decisions: {many:.3f} s, required below {DECISIONS_BUDGET_SECONDS:g}",
             many < DECISIONS_BUDGET_SECONDS,
         )
+
+    def skipped(self, figures: dict[str, Any]) -> None:
+        """Print what was skipped, and how to get it."""
+        for name, why in figures.get("skipped", {}).items():
+            self.say(f"Skipped: {name}. {why}")
 
     def say(self, text: str) -> None:
         """Print a line."""
@@ -109,14 +113,16 @@ class Report:
             )
             for name, peer in peers.items()
         ]
-        self._table(f"{scenario.title}, {scenario.connections} connections", columns, rows)
+        self.table(f"{scenario.title}, {scenario.connections} connections", columns, rows)
 
-    def _judge(self, text: str, met: bool, *, counts: bool = True) -> None:
+    def judge(self, text: str, met: bool, *, counts: bool = True) -> None:
+        """Say whether a bound is met; one that counts is remembered when it is missed."""
         self.say(f"{'met   ' if met else 'missed'}  {text}")
         if counts and not met:
             self.missed.append(text)
 
-    def _table(self, title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    def table(self, title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        """Print a table, its first column to the left and the others to the right."""
         table = Table(box=box.MARKDOWN)
         for number, column in enumerate(columns):
             table.add_column(column, justify="right" if number else "left")

@@ -63,11 +63,10 @@ class Admission:
                 if slots is None:
                     self._resolve(exchange)
                     continue
-                upstream = self._pool.take(slots.endpoint, exchange.request)
+                upstream = self._pool.take(slots, exchange.request)
                 if upstream is None:
                     upstream = await self._connect(exchange, queue, slots)
                 if upstream is not None:
-                    upstream.slots = slots
                     return upstream
             raise exchange.failure
         finally:
@@ -160,7 +159,7 @@ class Admission:
         """Return a connection for a slot that was taken. None when the replica cannot be connected: the slot is given
         back and the replica left alone for a moment."""
         try:
-            upstream = await self._pool.connect(slots.endpoint)
+            upstream = await self._pool.connect(slots)
         except (OSError, TimeoutError):
             queue.avoid(slots, SUSPECT_SECONDS)
             queue.release(slots)
@@ -171,7 +170,7 @@ class Admission:
             queue.release(slots)
             raise
         if exchange.failure is not None:
-            self._pool.give(upstream)
+            slots.idle.append(upstream)
             queue.release(slots)
             raise exchange.failure
         return upstream

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from router.concurrency import Demand
 from router.errors import Reason
@@ -15,7 +15,6 @@ from router.errors import Reason
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from router.exchange import Exchange
     from router.ports import Clock
     from router.table import Revision
 
@@ -54,6 +53,18 @@ class RevisionCounters:
         self.holds = Histogram()
 
 
+class Counted(Protocol):
+    """A request, as far as it is counted: see `exchange.Exchange`."""
+
+    revision: Revision
+    tagged: bool
+    arrived: float
+    dispatched: float
+    status: int
+    reason: str
+    counters: RevisionCounters | None
+
+
 class Counters:
     """The counters of all revisions in the table. `refusals` are of requests whose revision was not known
     yet."""
@@ -63,12 +74,12 @@ class Counters:
         self.refusals: Counter[str] = Counter()
         self._clock = clock
 
-    def enter(self, exchange: Exchange, now: float) -> None:
+    def enter(self, exchange: Counted, now: float) -> None:
         """Count `exchange` as demand of its revision from `now` on."""
         exchange.counters = counters = self.revisions[exchange.revision.name]
         counters.demand.enter(now, exchange.tagged)
 
-    def leave(self, exchange: Exchange, now: float) -> None:
+    def leave(self, exchange: Counted, now: float) -> None:
         """Count `exchange` as demand no more, and how it ended."""
         counters = exchange.counters
         if counters is None:
@@ -76,17 +87,17 @@ class Counters:
                 self.refusals[exchange.reason] += 1
             return
         counters.demand.leave(now, exchange.tagged)
-        if exchange.reason == Reason.WAKE_LIMITED:
-            counters.demand.withdraw(exchange.arrived, now)
         counters.statuses[exchange.status] += 1
         if exchange.reason:
             counters.reasons[exchange.reason] += 1
+            if exchange.reason == Reason.WAKE_LIMITED:
+                counters.demand.withdraw(exchange.arrived, now)
         arrived, dispatched = exchange.arrived, exchange.dispatched
         counters.durations.observe(now - arrived)
         if dispatched:
             counters.holds.observe(dispatched - arrived)
 
-    def move(self, exchange: Exchange, revision: Revision, now: float, *, tagged: bool) -> None:
+    def move(self, exchange: Counted, revision: Revision, now: float, *, tagged: bool) -> None:
         """Count `exchange` as demand of another revision than before."""
         if exchange.counters is not None:
             exchange.counters.demand.leave(now, exchange.tagged)

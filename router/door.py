@@ -54,6 +54,7 @@ class Door:
         self._refused = refused
         self._sources: dict[str, int] = {}
         self._turned_away: dict[TurnedAway, float] = {}
+        self._borne: set[Guest] = set()
         self._refusals = 0
         self._per_source = 0
         self._places = most_connections()
@@ -84,6 +85,7 @@ class Door:
     def leave(self, guest: Guest) -> None:
         """Take note that a connection has ended."""
         self.idle.pop(guest, None)
+        self._borne.discard(guest)
         source = self.guests.pop(guest, None)
         if source is None:
             return
@@ -100,6 +102,19 @@ class Door:
             next(iter(self._turned_away)).close()
         away = TurnedAway(cast("asyncio.Transport", transport), answer, self._forget)
         self._turned_away[away] = self._clock()
+
+    def bear(self, guest: Guest) -> bool:
+        """Tell whether a connection that was not let in may stay until TLS is agreed on, to be told why: a few may."""
+        if len(self._borne) < TURNED_AWAY:
+            self._borne.add(guest)
+            return True
+        return False
+
+    def shut_out(self, transport: asyncio.BaseTransport, reason: Reason) -> None:
+        """Close a connection that was not let in, on which nothing can be said."""
+        self._refusals += 1
+        self._refused(_refusal(reason, ceil(spread(self._refusals)))[0])
+        cast("asyncio.Transport", transport).abort()
 
     def sweep(self, now: float) -> None:
         """Close those that were turned away and have had time to hear it."""

@@ -31,7 +31,8 @@ class Driven:
     def run(self, coroutine: Coroutine[Any, None, None]) -> None:
         """Run `coroutine` now, until it first waits or awaits a future."""
         self._steps = coroutine.__await__()
-        self._step()
+        if (future := next(self._steps, None)) is not None:
+            self._follow(future)
 
     @types.coroutine
     def wait(self) -> Generator[None, None, None]:
@@ -53,7 +54,8 @@ class Driven:
         """End the wait, if there is one, and return when the coroutine waits again or has ended."""
         if self._waits:
             self._waits = False
-            self._step()
+            if (future := next(self._steps, None)) is not None:
+                self._follow(future)
 
     def fail(self, error: Exception) -> None:
         """End the wait, or the next one, with `error`; the first failure counts."""
@@ -62,7 +64,9 @@ class Driven:
             self.wake()
 
     def _step(self, _: asyncio.Future[Any] | None = None) -> None:
-        future = next(self._steps, None)
-        if future is not None:
-            future._asyncio_future_blocking = False  # noqa: SLF001 - the protocol between a future and who awaits it
-            future.add_done_callback(self._step)
+        if (future := next(self._steps, None)) is not None:
+            self._follow(future)
+
+    def _follow(self, future: asyncio.Future[Any]) -> None:
+        future._asyncio_future_blocking = False  # noqa: SLF001 - the protocol between a future and who awaits it
+        future.add_done_callback(self._step)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
+from router.arrival import Arrival
 from router.connection import Connection
 from router.door import Door
 from router.origin import Policy
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
     from router.ports import Clock
     from router.tls import Certificates
 
+HANDSHAKE_SECONDS = 10.0
 LOOK_SECONDS = 0.5  # between looks for clients that left unseen
+PART_SECONDS = 0.0005  # of a sweep, for which everybody waits
 
 
 class Listener:
@@ -36,6 +39,7 @@ class Listener:
         self.refused = refused
         self.policy = Policy()
         self.servers = Servers()
+        self.handshake = HANDSHAKE_SECONDS  # for a client to agree on TLS
         self.draining = False
         self.door = Door(clock, refused)
         self.limits = EdgeLimits()
@@ -43,11 +47,12 @@ class Listener:
         self._all_idle = asyncio.Event()
         self.loop = asyncio.get_running_loop()
         self._looked = 0.0
+        self._unswept: list[Connection] = []
 
     @property
     def connections(self) -> set[Connection]:
-        """All connections that are open."""
-        return cast("set[Connection]", set(self.door.guests))
+        """All connections that are open, without those that have yet to agree on TLS."""
+        return {guest for guest in self.door.guests if isinstance(guest, Connection)}
 
     def limit(self, limits: EdgeLimits) -> None:
         """Take new bounds; what is open stays open."""
@@ -56,26 +61,44 @@ class Listener:
 
     async def open(self, host: str, port: int, certificates: Certificates | None = None) -> int:
         """Listen, by TLS if there are certificates, and return the port. OSError when the address is in use."""
-        self.policy.certificates = certificates or self.policy.certificates
-        return await self.servers.open(lambda: Connection(self), host, port, certificates)
+        if certificates is None:
+            return await self.servers.open(lambda: Connection(self), host, port)
+        self.policy.certificates = certificates
+        return await self.servers.open(lambda: Arrival(self, certificates), host, port)
 
     def sweep(self, now: float) -> None:
-        """Check the clocks of all connections."""
+        """Check the clocks of all connections: a part now, the rest in the next turns of the loop, so that requests go
+        in between."""
         self.door.sweep(now)
-        everyone = self.connections | self.busy
-        for connection in everyone:
-            connection.check_clocks(now)
-        if now - self._looked >= LOOK_SECONDS:
+        if self._unswept:
+            return
+        look = now - self._looked >= LOOK_SECONDS
+        if look:
             self._looked = now
-            for connection in everyone:
+        self._unswept = list(self.connections | self.busy)
+        self._sweep_part(now, look)
+
+    def _sweep_part(self, now: float, look: bool) -> None:
+        until = self.clock() + PART_SECONDS
+        while self._unswept and self.clock() < until:
+            connection = self._unswept.pop()
+            if connection.lost and connection not in self.busy:
+                continue
+            connection.check_clocks(now)
+            if look:
                 connection.look_for_client()
+        if self._unswept:
+            self.loop.call_soon(self._sweep_part, now, look)
 
     async def drain(self, seconds: float) -> None:
         """Accept nothing more, let what runs end within `seconds`, then answer or cut the rest."""
         self.draining = True
         self.servers.close()
-        for connection in list(self.connections):
-            connection.retire()
+        for guest in list(self.door.guests):
+            if isinstance(guest, Connection):
+                guest.retire()
+            else:
+                guest.evict()
         self.check_drained()
         try:
             async with asyncio.timeout(seconds):

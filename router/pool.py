@@ -13,26 +13,27 @@ from router.tls import upstream_context
 from router.upstream import Upstream
 
 if TYPE_CHECKING:
-    from router.ports import Clock, Endpoint
+    from router.ports import Clock
     from router.request import Request
+    from router.slots import Slots
 
 CONNECT_TIMEOUT = 3.0
 REUSE_SECONDS = 2.0
 REUSE_UNSAFE_SECONDS = 1.0
-IDLE_PER_REPLICA = 512
 _SAFE = frozenset((b"GET", b"HEAD", b"OPTIONS"))
 
 
 class Pool:
-    """Idle connections by endpoint."""
+    """Connections to all replicas. Those that are idle are kept with their replica's slots, where a request that has a
+    slot finds them, and which they come back to by themselves."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._idle: dict[Endpoint, list[Upstream]] = {}
+        self._connected: set[Slots] = set()
 
-    def take(self, endpoint: Endpoint, request: Request) -> Upstream | None:
+    def take(self, slots: Slots, request: Request) -> Upstream | None:
         """Return an idle connection that may carry `request`, None when a new one is needed."""
-        idle = self._idle.get(endpoint)
+        idle = slots.idle
         if not idle:
             return None
         now = self._clock()
@@ -45,45 +46,36 @@ class Pool:
             upstream.close()
         return None
 
-    def connect(self, endpoint: Endpoint) -> asyncio.Task[Upstream]:
+    def connect(self, slots: Slots) -> asyncio.Task[Upstream]:
         """Open a connection. OSError or TimeoutError when the replica cannot be reached."""
-        return asyncio.get_running_loop().create_task(self._connect(endpoint))
-
-    def give(self, upstream: Upstream) -> None:
-        """Take a connection back: to be reused if it is clean, else to be closed."""
-        idle = self._idle.get(upstream.endpoint)
-        if idle is None:
-            idle = self._idle[upstream.endpoint] = []
-        if upstream.usable and len(idle) < IDLE_PER_REPLICA:
-            idle.append(upstream)
-        else:
-            upstream.close()
+        self._connected.add(slots)
+        return asyncio.get_running_loop().create_task(self._connect(slots))
 
     def sweep(self, now: float) -> None:
         """Close connections that have been idle for too long."""
-        for endpoint, idle in list(self._idle.items()):
-            fresh = [upstream for upstream in idle if upstream.usable and now - upstream.last_byte <= REUSE_SECONDS]
-            for upstream in set(idle) - set(fresh):
+        for slots in list(self._connected):
+            fresh = [each for each in slots.idle if each.usable and now - each.last_byte <= REUSE_SECONDS]
+            for upstream in set(slots.idle) - set(fresh):
                 upstream.close()
-            if fresh:
-                self._idle[endpoint] = fresh
-            else:
-                del self._idle[endpoint]
+            slots.idle = fresh
+            if not fresh and not slots.running:
+                self._connected.discard(slots)
 
     def close(self) -> None:
         """Close all idle connections."""
-        for idle in self._idle.values():
-            for upstream in idle:
+        for slots in self._connected:
+            for upstream in slots.idle:
                 upstream.close()
-        self._idle.clear()
+            slots.idle = []
 
-    async def _connect(self, endpoint: Endpoint) -> Upstream:
+    async def _connect(self, slots: Slots) -> Upstream:
+        endpoint = slots.endpoint
         tls = endpoint.tls
         context = upstream_context(tls) if tls is not None else None
         name = (tls.name or endpoint.host) if tls is not None else None
         async with asyncio.timeout(CONNECT_TIMEOUT):
             _, upstream = await asyncio.get_running_loop().create_connection(
-                lambda: Upstream(endpoint, self.give, self._clock),
+                lambda: Upstream(slots, self._clock),
                 endpoint.host,
                 endpoint.port,
                 ssl=context,

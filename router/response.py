@@ -147,13 +147,14 @@ class ResponseReader:
         exchange.status = status
         exchange.first_byte = self._now
         self.clean = self._parser.should_keep_alive()
+        lines = self._lines
         if self._length is not None and self._encoding is None and status != NO_CONTENT:
-            self._lines += (b"Content-Length: ", self._length, b"\r\n")
+            lines += (b"Content-Length: ", self._length, b"\r\n")
         else:
-            self._lines.append(self._frame(status))
-        self._out.append(STATUS_LINES[status])
-        self._out += self._lines
-        self._add_own_lines(exchange)
+            lines.append(self._frame(status))
+        if not exchange.keep_alive or exchange.request.version != "1.1":
+            lines.append(_persistence(exchange))
+        self._out += (STATUS_LINES[status], *lines, _own_lines(exchange), b"\r\n")
         self.complete = self._to_head
 
     def on_body(self, data: bytes) -> None:
@@ -193,8 +194,7 @@ class ResponseReader:
         exchange.status = SWITCHING
         exchange.first_byte = self._now
         exchange.keep_alive = self.clean = False
-        self._out += (STATUS_LINES[SWITCHING], *self._lines)
-        self._add_own_lines(exchange)
+        self._out += (STATUS_LINES[SWITCHING], *self._lines, _own_lines(exchange), *UPGRADE, b"\r\n")
 
     def _frame(self, status: int) -> bytes:
         """Decide how the body is delimited towards the client and return the line that says so (RFC 9112 6.3)."""
@@ -211,23 +211,22 @@ class ResponseReader:
         self._exchange.keep_alive = False
         return b""
 
-    def _add_own_lines(self, exchange: Exchange) -> None:
-        """Add the header fields that the edge writes itself, and end the head."""
-        hold, upstream = exchange.dispatched - exchange.arrived, exchange.first_byte - exchange.dispatched
-        if hold < _ROUNDS_TO_ZERO:
-            self._out.append(_TIMING_WARM % (upstream * 1000))
-        else:
-            self._out.append(_TIMING % (hold * 1000, upstream * 1000))
-        if exchange.service.show_revision:
-            self._out.append(b"Activator-Revision: %s\r\n" % exchange.revision.name.encode())
-        if exchange.status == SWITCHING:
-            self._out += (*UPGRADE, b"\r\n")
-        elif not exchange.keep_alive:
-            self._out.append(b"Connection: close\r\n\r\n")
-        elif exchange.request.version == "1.0":
-            self._out.append(b"Connection: keep-alive\r\n\r\n")
-        else:
-            self._out.append(b"\r\n")
+
+def _own_lines(exchange: Exchange) -> bytes:
+    """Return the header fields that the edge writes itself."""
+    hold, upstream = exchange.dispatched - exchange.arrived, exchange.first_byte - exchange.dispatched
+    warm = hold < _ROUNDS_TO_ZERO
+    lines = _TIMING_WARM % (upstream * 1000) if warm else _TIMING % (hold * 1000, upstream * 1000)
+    if exchange.service.show_revision:
+        lines += b"Activator-Revision: %s\r\n" % exchange.revision.name.encode()
+    return lines
+
+
+def _persistence(exchange: Exchange) -> bytes:
+    """Return the line that says whether the connection stays open, where that is not understood."""
+    if not exchange.keep_alive:
+        return b"Connection: close\r\n"
+    return b"Connection: keep-alive\r\n" if exchange.request.version == "1.0" else b""
 
 
 def _head_too_large() -> BadResponse:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from router.ports import Endpoint
+    from router.upstream import Upstream
 
 
 class Lender(Protocol):
@@ -20,14 +21,16 @@ class Lender(Protocol):
 
 
 class Slots:
-    """What runs on one replica. It outlives the replica's endpoint until its last request has ended."""
+    """What runs on one replica, and its idle connections. It outlives the replica's endpoint until its last request has
+    ended."""
 
-    __slots__ = ("awaited", "endpoint", "lender", "running", "suspect_until")
+    __slots__ = ("awaited", "endpoint", "idle", "lender", "running", "suspect_until")
 
     def __init__(self, endpoint: Endpoint, lender: Lender) -> None:
         self.endpoint = endpoint
         self.lender = lender
         self.running = 0
+        self.idle: list[Upstream] = []  # connections on which nothing runs, the one used last at the end
         self.suspect_until = 0.0  # no request is sent before this time: a connect failed
         self.awaited: asyncio.Event | None = None
 

@@ -19,38 +19,36 @@ from router.response import BadResponse, ResponseReader
 from router.tunnel import Tunnel
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable
 
     from router.exchange import Exchange
-    from router.ports import Clock, Endpoint
+    from router.ports import Clock
     from router.slots import Slots
 
 BROKE_SECONDS = 0.02
+IDLE_PER_REPLICA = 512
 
 
 class Upstream(asyncio.Protocol):
-    """A connection to `endpoint`. It carries one exchange at a time, each in a slot of `slots` and within its context,
-    at the end of which it gives itself back by `give`. `last_byte` is when it was last of use (clock seconds)."""
+    """A connection to the replica of `slots`. It carries one exchange at a time, each in a slot that was taken before
+    and within its context; at the end of that it joins the idle ones if it may be used again, else closes, and the slot
+    is free. `last_byte` is when it was last of use (clock seconds)."""
 
     __slots__ = (
         "_clock",
         "_exchange",
-        "_give",
         "_paused",
         "_reader",
         "_transport",
-        "endpoint",
         "last_byte",
         "slots",
         "usable",
     )
 
-    def __init__(self, endpoint: Endpoint, give: Callable[[Upstream], None], clock: Clock) -> None:
-        self.endpoint = endpoint
+    def __init__(self, slots: Slots, clock: Clock) -> None:
+        self.slots = slots
         self.last_byte = 0.0
-        self.slots: Slots | None = None
         self.usable = True
-        self._give = give
         self._clock = clock
         self._paused = False
         self._exchange: Exchange | None = None
@@ -60,7 +58,7 @@ class Upstream(asyncio.Protocol):
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        slots, self.slots, exchange = self.slots, None, self._exchange
+        slots, exchange = self.slots, self._exchange
         if exchange is not None:
             body = exchange.request.body
             if body is not None and not body.complete:
@@ -69,13 +67,15 @@ class Upstream(asyncio.Protocol):
             exchange.upstream = self._exchange = None
         if error is not None:
             self.usable = False
-        if self._paused:
-            self.resume_reading()
-        self._give(self)
-        if slots is not None:
             if isinstance(error, EdgeError) and error.reason is Reason.UPSTREAM_BROKE:
                 slots.lender.avoid(slots, BROKE_SECONDS)
-            slots.lender.release(slots)
+        if self._paused:
+            self.resume_reading()
+        if self.usable and len(slots.idle) < IDLE_PER_REPLICA:
+            slots.idle.append(self)
+        else:
+            self.close()
+        slots.lender.release(slots)
 
     def carry(self, exchange: Exchange) -> Awaitable[None]:
         """Send the request, and pass on the response; to be awaited until its last byte. EdgeError when the replica
@@ -159,13 +159,13 @@ class Upstream(asyncio.Protocol):
             if exchange.status:
                 exchange.responded = True
             exchange.client.write(out)
-        if reader.switched:
-            self.usable = False
-            Tunnel(exchange, self._transport, self._clock).switch()
-        elif reader.complete:
+        if reader.complete:
             if not reader.clean:
                 self.usable = False
             exchange.resume()
+        elif reader.switched:
+            self.usable = False
+            Tunnel(exchange, self._transport, self._clock).switch()
 
     def eof_received(self) -> bool:
         self._ended()

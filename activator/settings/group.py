@@ -5,6 +5,7 @@ A group is also a layer: `model_fields_set` tells which keys a file wrote; in `m
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
@@ -28,9 +29,11 @@ class Group(BaseModel):
     def _without_empty_keys(cls, data: Any) -> Any:
         if not isinstance(data, dict):
             return data
-        return {key: value for key, value in data.items() if value is not None or key not in cls.fields_by_key()}
+        known = cls.fields_by_key()
+        return {key: value for key, value in data.items() if value is not None or key not in known}
 
     @classmethod
+    @cache
     def fields_by_key(cls) -> dict[str, str]:
         """Return the field of every key."""
         return {field.alias or name: name for name, field in cls.model_fields.items()}
@@ -42,4 +45,4 @@ class Group(BaseModel):
     @classmethod
     def merged(cls, *layers: Group) -> Self:
         """Return one group from layers, the nearest last; what none of them wrote has its default."""
-        return cls.model_construct(None, **{name: value for layer in layers for name, value in layer.written().items()})
+        return cls().model_copy(update={name: value for layer in layers for name, value in layer.written().items()})

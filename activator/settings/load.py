@@ -19,6 +19,7 @@ from activator.settings.problems import Finding, Location, Problem, SettingsErro
 from activator.settings.schema import DEFAULT_PRESET, Settings
 from activator.settings.source import Source, read
 from activator.settings.suggest import group_at, nearest
+from activator.settings.tls_checks import files_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -61,7 +62,8 @@ def settings_of(source: Source, base: Path, checked: Callable[[Settings], Iterab
         meant = [(*finding.at[:-1], finding.suggestion) for finding in told if finding.message == UNKNOWN]
         findings += _sound(checked(settings), {*source.damaged, *map(_location, refused), *meant})
     if settings is None or told or findings:
-        raise SettingsError(_problems(source, [*told, *findings], len(refused) - len(told)))
+        named = () if settings is None else files_of(settings)
+        raise SettingsError(_problems(source, [*told, *findings], len(refused) - len(told)), named)
     return settings
 
 

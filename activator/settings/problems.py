@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
 Location = tuple[str | int, ...]
 
@@ -55,10 +56,12 @@ class Problem:
 
 
 class SettingsError(Exception):
-    """A file that cannot be used. `problems` has all of them, in the order of their lines."""
+    """A file that cannot be used. `problems` has all of them, in the order of their lines; `files` are those that it
+    names, of which one may be what is wrong."""
 
-    def __init__(self, problems: Iterable[Problem]) -> None:
+    def __init__(self, problems: Iterable[Problem], files: Iterable[Path] = ()) -> None:
         self.problems: Sequence[Problem] = tuple(problems)
+        self.files: Sequence[Path] = tuple(files)
         super().__init__("\n".join(map(str, self.problems)))
 
 

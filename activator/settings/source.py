@@ -2,32 +2,34 @@
 
 What is written is what is meant: `no`, `on`, `1:30`, `012` and dates stay text (YAML 1.2). A key written twice is an
 error, and so are aliases, tags and deep nesting, which only serve to make a small file huge. Files for Kubernetes may
-have several documents, aliases and merge keys (`<<`), as kubectl takes them, up to a number of values.
+have several documents, and aliases (see `aliases`).
 """
 
 from __future__ import annotations
 
 import re
-from contextlib import contextmanager
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from activator.settings.aliases import expanded, with_merges
 from activator.settings.problems import Finding, Location, Problem, SettingsError, path_of, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+    from typing import TypeVar
+
+    Read = TypeVar("Read")
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 20
 MAX_DEPTH_OF_DOCUMENTS = 50
-MAX_VALUES = 100_000
-MERGE = "<<"
 
-_FLOAT = r"[-+]?(?:\.[0-9]+|[0-9]+\.[0-9]*|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]+)?"
-_INDENT = re.compile(r"^\t+", re.MULTILINE)
+_TOO_DEEP = "nested too deep"
+_ALIAS = "aliases (*name) are not supported"
 _PREFIX = "tag:yaml.org,2002:"
 _SCALARS: dict[str, Callable[[str], Any]] = {
     "str": str,
@@ -36,13 +38,24 @@ _SCALARS: dict[str, Callable[[str], Any]] = {
     "bool": lambda text: {"true": True, "false": False}[text.lower()],
     "null": lambda _: None,
 }
+_INDENT = re.compile(r"^\t+", re.MULTILINE)
+_FAST: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml is in the wheels, and ten times as fast
+_FLOAT = r"[-+]?(?:\.[0-9]+|[0-9]+\.[0-9]*|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]+)?"
+_FORMS: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # of YAML 1.2's core schema, by their first character
+for _name, _form, _firsts in (
+    ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
+    ("int", r"[-+]?(?:0|[1-9][0-9]*)", "-+0123456789"),
+    ("float", rf"{_FLOAT}|[-+]?\.(?:inf|Inf)|\.(?:nan|NaN)", "-+0123456789."),
+    ("null", r"~|null|Null|NULL|", ("~", "n", "N", "")),
+):
+    for _first in _firsts:
+        _FORMS.setdefault(_first, []).append((_name, re.compile(_form)))
 
 
 @dataclass(slots=True)
 class Source:
     """A file's data as dicts, lists and scalars; `lines` counts from 1; `findings` are what YAML
-    allows but we do not, `damaged` the places whose value was lost by it. `merges` = merge keys count,
-    `merging` = how many are being followed, `size` = the values so far.
+    allows but we do not, `damaged` the places whose value was lost by it. `max_depth` is how deep values may lie.
     """
 
     file: str
@@ -50,9 +63,7 @@ class Source:
     lines: dict[Location, int] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
     damaged: list[Location] = field(default_factory=list)
-    merges: bool = False
-    merging: int = 0
-    size: int = 0
+    max_depth: int = MAX_DEPTH
 
     def line(self, at: Location) -> int | None:
         """Return the line of `at`, or of the nearest thing around it."""
@@ -108,13 +119,7 @@ def text_of(path: Path) -> str:
 
 def parse(text: str, file: str) -> Source:
     """Return what `text` says. SettingsError if it is empty or no YAML."""
-    with _told(file):
-        node = yaml.compose(text, Loader=_Loader)
-        if node is None or _is_empty(node):
-            raise _unreadable(file, "is empty")
-        source = Source(file)
-        source.data = _value(source, node, ())
-        return source
+    return _told(_read, text, file)
 
 
 def parse_documents(text: str, file: str) -> list[Source]:
@@ -124,125 +129,121 @@ def parse_documents(text: str, file: str) -> list[Source]:
     """
     if text.lstrip()[:1] == "{":
         text = _INDENT.sub(lambda found: "  " * len(found[0]), text)
-    with _told(file):
-        sources = []
-        for node in yaml.compose_all(text, Loader=_DocumentLoader):
-            if not _is_empty(node):
-                sources.append(Source(file, merges=True))
-                sources[-1].data = _value(sources[-1], node, ())
-        return sources
+    return _told(_read_documents, text, file)
 
 
-@contextmanager
-def _told(file: str) -> Iterator[None]:
+def _told(read_by: Callable[[str, str, Any], Read], text: str, file: str) -> Read:
     try:
-        yield
+        with suppress(yaml.YAMLError):
+            return read_by(text, file, _FAST)
+        return read_by(text, file, yaml.SafeLoader)  # which says better than libyaml what is wrong
     except yaml.MarkedYAMLError as error:
         raise SettingsError([_syntax(file, error)]) from None
     except yaml.reader.ReaderError as error:
         raise _unreadable(file, f"has a character that YAML does not allow ({_character(error)})") from None
 
 
-def _is_empty(node: yaml.Node) -> bool:
-    return isinstance(node, yaml.ScalarNode) and not node.value
+def _read(text: str, file: str, loader: Any) -> Source:
+    events: Iterator[Any] = yaml.parse(text, Loader=loader)
+    next(events)
+    if isinstance(next(events), yaml.StreamEndEvent):
+        raise _unreadable(file, "is empty")
+    event = next(events)
+    if isinstance(event, yaml.ScalarEvent) and not event.value:
+        raise _unreadable(file, "is empty")
+    source = Source(file)
+    source.data = _value(source, events, event, ())
+    next(events)
+    if not isinstance(event := next(events), yaml.StreamEndEvent):
+        raise _refused("expected a single document in the stream but found another document", event)
+    return source
 
 
-class _Loader(yaml.SafeLoader):
-    """PyYAML's parser without aliases, with a bound on depth and the scalars of YAML 1.2's core schema."""
-
-    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012
-    aliases = False
-    max_depth = MAX_DEPTH
-
-    def __init__(self, stream: str) -> None:
-        super().__init__(stream)
-        self.depth = 0
-
-    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        """Compose one node; refuse what could blow up."""
-        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
-        if isinstance(event, yaml.AliasEvent) and not self.aliases:
-            raise _refused("aliases (*name) are not supported", event.start_mark)
-        if self.depth >= self.max_depth:
-            raise _refused("nested too deep", event.start_mark)
-        self.depth += 1
-        try:
-            return super().compose_node(parent, index)
-        finally:
-            self.depth -= 1
+def _read_documents(text: str, file: str, loader: Any) -> list[Source]:
+    events = expanded(yaml.parse(text, Loader=loader))
+    sources = []
+    next(events)
+    while not isinstance(next(events), yaml.StreamEndEvent):
+        event = next(events)
+        source = Source(file, max_depth=MAX_DEPTH_OF_DOCUMENTS)
+        source.data = with_merges(_value(source, events, event, ()))
+        next(events)
+        if not isinstance(event, yaml.ScalarEvent) or event.value:
+            sources.append(source)
+    return sources
 
 
-for _name, _pattern, _first in (
-    ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
-    ("int", r"[-+]?(?:0|[1-9][0-9]*)", "-+0123456789"),
-    ("float", rf"{_FLOAT}|[-+]?\.(?:inf|Inf)|\.(?:nan|NaN)", "-+0123456789."),
-    ("null", r"~|null|Null|NULL|", ("~", "n", "N", "")),
-):
-    _Loader.add_implicit_resolver(_PREFIX + _name, re.compile(f"(?:{_pattern})\\Z"), list(_first))
+def _refused(message: str, event: Any) -> yaml.MarkedYAMLError:
+    return yaml.MarkedYAMLError(None, None, message, event.start_mark)
 
 
-class _DocumentLoader(_Loader):
-    """The same for the documents of Kubernetes."""
-
-    aliases = True
-    max_depth = MAX_DEPTH_OF_DOCUMENTS
-
-
-def _refused(message: str, mark: Any) -> yaml.MarkedYAMLError:
-    return yaml.composer.ComposerError(None, None, message, mark)
-
-
-def _value(source: Source, node: yaml.Node, at: Location) -> Any:
-    source.lines.setdefault(at, node.start_mark.line + 1)
-    _count(source, len(at), node)
-    if isinstance(node, yaml.MappingNode) and node.tag == _PREFIX + "map":
-        return _mapping(source, node, at)
-    if isinstance(node, yaml.SequenceNode) and node.tag == _PREFIX + "seq":
-        return [_value(source, item, (*at, index)) for index, item in enumerate(node.value)]
-    kind = node.tag.removeprefix(_PREFIX)
-    if isinstance(node, yaml.ScalarNode) and kind in _SCALARS:
-        return _scalar(source, node.value, kind, at)
-    return _lost(source, Finding(at, "YAML tags are not supported", shown(node.tag)))
+def _value(source: Source, events: Iterator[Any], event: Any, at: Location) -> Any:
+    """Return the value that begins with `event`, and take note of its lines; refuse what could blow up."""
+    if isinstance(event, yaml.AliasEvent):
+        raise _refused(_ALIAS, event)
+    if len(at) >= source.max_depth:
+        raise _refused(_TOO_DEEP, event)
+    source.lines.setdefault(at, event.start_mark.line + 1)
+    tag = event.tag
+    kind = tag.removeprefix(_PREFIX) if tag else ""
+    if isinstance(event, yaml.ScalarEvent):
+        if not kind or kind == "!":
+            kind = _kind(event.value) if event.implicit[0] else "str"
+        if kind in _SCALARS:
+            return _scalar(source, event.value, kind, at)
+    elif isinstance(event, yaml.MappingStartEvent) and kind in {"", "!", "map"}:
+        return _mapping(source, events, at)
+    elif isinstance(event, yaml.SequenceStartEvent) and kind in {"", "!", "seq"}:
+        return _sequence(source, events, at)
+    _pass_over(events, event)
+    return _lost(source, Finding(at, "YAML tags are not supported", shown(tag)))
 
 
-def _mapping(source: Source, node: yaml.MappingNode, at: Location) -> dict[str, Any]:
-    merged = _merged(source, node, at) if source.merges else {}
-    data: dict[str, Any] = {}
-    for key, value in node.value:
-        if not isinstance(key, yaml.ScalarNode):
-            _lost(source, Finding(at, "a key must be text"))
-        elif source.merges and key.value == MERGE:
-            continue
-        elif key.value in data:
-            first = source.lines[*at, key.value]
-            message = f"is written twice (first in line {first}, again in line {key.start_mark.line + 1})"
-            source.findings.append(Finding((*at, key.value), message))
-        else:
-            source.lines[*at, key.value] = key.start_mark.line + 1
-            data[key.value] = _value(source, value, (*at, key.value))
-    return {**merged, **data}
+def _kind(text: str) -> str:
+    """Return the type that an unquoted scalar has by its form."""
+    for kind, form in _FORMS.get(text[:1], ()):
+        if form.fullmatch(text):
+            return kind
+    return "str"
 
 
-def _merged(source: Source, node: yaml.MappingNode, at: Location) -> dict[str, Any]:
-    """Return what the merge keys of a mapping bring in: the first one to name a key counts."""
-    data: dict[str, Any] = {}
-    for key, value in node.value:
-        if isinstance(key, yaml.ScalarNode) and key.value == MERGE:
-            for each in value.value if isinstance(value, yaml.SequenceNode) else [value]:
-                if not isinstance(each, yaml.MappingNode):
-                    _lost(source, Finding((*at, MERGE), "must be a mapping, or a list of them"))
-                    continue
-                source.merging += 1
-                _count(source, len(at) + source.merging, each)
-                data = {**_mapping(source, each, at), **data}
-                source.merging -= 1
+def _sequence(source: Source, events: Iterator[Any], at: Location) -> list[Any]:
+    data: list[Any] = []
+    while not isinstance(event := next(events), yaml.SequenceEndEvent):
+        data.append(_value(source, events, event, (*at, len(data))))
     return data
 
 
-def _count(source: Source, depth: int, node: yaml.Node) -> None:
-    source.size += 1
-    if depth > MAX_DEPTH_OF_DOCUMENTS or source.size > MAX_VALUES:
-        raise _refused("aliases make it too deep or too large", node.start_mark)
+def _mapping(source: Source, events: Iterator[Any], at: Location) -> dict[str, Any]:
+    data: dict[str, Any] = {}
+    while not isinstance(key := next(events), yaml.MappingEndEvent):
+        line = key.start_mark.line + 1
+        if not isinstance(key, yaml.ScalarEvent):
+            _pass_over(events, key)
+            _pass_over(events, next(events))
+            _lost(source, Finding(at, "a key must be text"))
+        elif key.value in data:
+            _pass_over(events, next(events))
+            message = f"is written twice (first in line {source.lines[*at, key.value]}, again in line {line})"
+            source.findings.append(Finding((*at, key.value), message))
+        else:
+            source.lines[*at, key.value] = line
+            data[key.value] = _value(source, events, next(events), (*at, key.value))
+    return data
+
+
+def _pass_over(events: Iterator[Any], event: Any) -> None:
+    """Skip the rest of the value that begins with `event`, however deep it is."""
+    depth = 0
+    while True:
+        if isinstance(event, yaml.AliasEvent):
+            raise _refused(_ALIAS, event)
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if not depth:
+            return
+        if depth > MAX_DEPTH:
+            raise _refused(_TOO_DEEP, event)
+        event = next(events)
 
 
 def _scalar(source: Source, text: str, kind: str, at: Location) -> Any:

@@ -50,7 +50,8 @@ OURS_NAMES = """
     activator_refused_total activator_ended_total activator_replicas activator_replica_seconds_total
     activator_idle_replica_seconds_total activator_start_failures activator_pokes_total activator_config_reloads_total
     activator_config_reload_failures_total activator_config_valid activator_connections activator_defects_total
-    activator_log_lines_dropped_total activator_metrics_made_at_seconds
+    activator_certificate_not_after_seconds activator_log_lines_dropped_total
+    activator_metrics_made_at_seconds
 """
 CLUSTER_NAMES = """
     activator_leader activator_deployment_problems activator_api_calls_total activator_events_withheld_total
@@ -94,6 +95,7 @@ async def used(parts: Parts) -> None:
     parts.proxy.admission.queues["m-1"].refuse(lambda: EdgeError(Reason.QUEUE_FULL, "Full."))
     await asyncio.sleep(0.01)
     parts.ledger.add(("m", "m-1"), (1, 1), 2.0, parts.wall())
+    parts.insight.expiries = lambda: {"/etc/edge/tls.pem": 1.8e9}
 
 
 class TestNames:
@@ -169,6 +171,10 @@ class TestValues:
         parts.ledger.add(("m", "m-1"), (3, 2), 10.0, parts.wall())
         assert value(parts, "activator_replica_seconds_total", revision="m-1") == 30
         assert value(parts, "activator_idle_replica_seconds_total", revision="m-1") == 20
+
+    async def test_the_expiry_of_a_certificate_is_given_by_its_file(self, parts: Parts) -> None:
+        parts.insight.expiries = lambda: {"a.pem": 1.8e9, "b.pem": 1.9e9}
+        assert value(parts, "activator_certificate_not_after_seconds", certificate="b.pem") == 1.9e9
 
     async def test_a_refused_configuration_shows(self, parts: Parts) -> None:
         parts.insight.reload_failures, parts.insight.config_valid = 2, False

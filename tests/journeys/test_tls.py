@@ -6,6 +6,7 @@ import asyncio
 import shutil
 import ssl
 import sys
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -86,6 +87,7 @@ async def test_a_certificate_is_renewed_while_a_connection_stays_up(serve: Serve
     assert (await caller.ask())[0] == 200
     assert caller.certificate == shown("a")
     assert await edge.metric("activator_config_valid") == 1
+    assert await edge.metric("activator_certificate_not_after_seconds") > time.time()
     caller.close()
 
 
@@ -111,6 +113,20 @@ async def test_a_bad_configuration_does_not_keep_a_certificate_from_being_renewe
     put(tmp_path, "renewed")
     await renewed(edge, "renewed")
     assert await edge.metric("activator_config_valid") == 0
+
+
+async def test_a_configuration_that_was_refused_for_want_of_a_certificate_is_taken_when_that_comes(
+    serve: Serve, tmp_path: Path
+) -> None:
+    edge = serve(secured(tmp_path))
+    later = {"certificate": str(tmp_path / "later.pem"), "key": str(tmp_path / "later.key"), "hosts": [HOST]}
+    edge.daemon.write({**edge.daemon.config, "tls": [later]})
+    await edge.until(lambda: edge.logs("configuration refused"))
+    certificate, key = pair("renewed")
+    shutil.copy(key, tmp_path / "later.key")
+    shutil.copy(certificate, tmp_path / "later.pem")
+    await renewed(edge, "renewed")
+    assert await edge.metric("activator_config_valid") == 1
 
 
 async def test_a_server_name_that_is_no_text_leaves_no_trace_in_the_log(serve: Serve, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from router.request import Request
+    from router.slots import Slots
 
 HELLO = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
 
@@ -86,22 +87,27 @@ class Connections(Pool):
         self.clock = clock
         self.refused: set[str] = set()
         self.delay = 0.0
-        self.given = 0
         self.tried = 0
+        self.made: list[Upstream] = []
 
-    def take(self, endpoint: Endpoint, request: Request) -> Upstream | None:
+    @property
+    def idle(self) -> int:
+        """How many connections may be used again."""
+        return sum(upstream in upstream.slots.idle for upstream in self.made)
+
+    def take(self, slots: Slots, request: Request) -> Upstream | None:
         return None
 
-    async def _connect(self, endpoint: Endpoint) -> Upstream:
+    async def _connect(self, slots: Slots) -> Upstream:
         self.tried += 1
         if self.delay:
             await asyncio.sleep(self.delay)
-        if endpoint.replica in self.refused:
+        if slots.endpoint.replica in self.refused:
             raise ConnectionRefusedError
-        return Upstream(endpoint, self.give, self.clock)
-
-    def give(self, upstream: Upstream) -> None:
-        self.given += 1
+        upstream = Upstream(slots, self.clock)
+        upstream.connection_made(Transport())
+        self.made.append(upstream)
+        return upstream
 
 
 def request(line: str = "GET / HTTP/1.1", *fields: str, host: str = "a.example") -> Request:

@@ -89,7 +89,7 @@ async def test_one_who_leaves_while_it_is_connected_gives_slot_and_connection_ba
     first, second = await stage.arrived(2)
     first.leave()
     await stage.later(1.0)
-    assert (first.state, stage.connections.given) == ("gone", 1)
+    assert (first.state, stage.connections.idle) == ("gone", 1)
     await stage.later(1.0)
     assert (second.state, stage.running()) == ("running", {"r1": 1})
 

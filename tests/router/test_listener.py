@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from router.connection import MAX_PIPELINED, Connection
+from router.connection import HEAD_SECONDS, MAX_PIPELINED, Connection
 from router.errors import EdgeError, Reason
-from router.listener import Listener
+from router.listener import PART_SECONDS, Listener
 from tests.router.fakes import Clock, Transport
 
 if TYPE_CHECKING:
@@ -120,3 +120,42 @@ async def test_a_body_that_is_malformed_behind_a_head_that_was_refused_at_once_i
     connection.data_received(b"POST / HTTP/1.1\r\nHost: a.example\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n")
     assert transport.got.count(b"HTTP/1.1 ") == 1
     assert transport.got.startswith(b"HTTP/1.1 404")
+
+
+async def test_a_sweep_over_many_connections_takes_several_turns_so_that_requests_go_in_between() -> None:
+    class Running(Clock):
+        def __call__(self) -> float:
+            self.now += PART_SECONDS / 10
+            return self.now
+
+    clock = Running()
+    listener = Listener(Serving()._serve, clock, lambda _: None)
+    transports = [Transport() for _ in range(100)]
+    for transport in transports:
+        connection = Connection(listener)
+        connection.connection_made(transport)
+        connection.data_received(b"GET / HTTP/1.1\r\n")
+
+    def refused() -> int:
+        return sum(transport.got.startswith(b"HTTP/1.1 408") for transport in transports)
+
+    listener.sweep(clock() + HEAD_SECONDS + 1)
+    assert 0 < refused() < 20
+    listener.sweep(clock())  # the first one is still under way
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert refused() == 100
+
+
+async def test_a_connection_that_is_lost_while_a_sweep_is_under_way_is_left_alone() -> None:
+    told: list[EdgeError] = []
+    clock = Clock()
+    listener = Listener(Serving()._serve, clock, told.append)
+    connections = [Connection(listener) for _ in range(2)]
+    for connection in connections:
+        connection.connection_made(Transport())
+        connection.data_received(b"GET / HTTP/1.1\r\n")
+    listener._unswept = list(connections)
+    connections[0].connection_lost(None)
+    listener._sweep_part(clock() + HEAD_SECONDS + 1, look=True)
+    assert len(told) == 1

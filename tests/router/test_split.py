@@ -77,6 +77,11 @@ def test_a_revision_without_traffic_is_reached_by_the_tag_header() -> None:
     assert chosen(of, "Knative-Serving-Tag: next") == ("a-2", True)
 
 
+@pytest.mark.parametrize(("field", "tagged"), [("Knative-Serving-Tag: now", True), ("Accept: */*", False)])
+def test_a_tag_names_also_the_only_revision(field: str, tagged: bool) -> None:
+    assert chosen(shares(100, tags=("now",)), field) == ("a-1", tagged)
+
+
 def test_a_revision_without_traffic_and_tag_is_not_reached() -> None:
     of = shares(100, 0, tags=("now", None))
     assert {chosen(of, f"Knative-Serving-Tag: {tag}", draw=0.999)[0] for tag in ("next", "a-2", "None", "")} == {"a-1"}

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from router.ports import Endpoint
+from router.pool import Pool
+from router.queue import Queue
 from router.upstream import Upstream
-from tests.router.fakes import HELLO, Client, Clock, Transport, exchange, revision, service
+from tests.router.fakes import HELLO, Client, Clock, Transport, exchange, replicas, request, revision, service
 
 if TYPE_CHECKING:
     from router.exchange import Exchange
@@ -23,22 +24,39 @@ class Clogged(Client):
     upstream: Upstream | None = None
 
 
-def connected() -> tuple[Upstream, Transport, list[Upstream]]:
-    given: list[Upstream] = []
-    upstream, transport = Upstream(Endpoint("r1", "192.0.2.1", 80), given.append, Clock()), Transport()
+def connected() -> tuple[Upstream, Transport]:
+    queue = Queue(revision(), lambda _: None, Clock())
+    queue.update(replicas(1), 0.0)
+    slots = queue.take()
+    assert slots is not None
+    upstream, transport = Upstream(slots, Clock()), Transport()
     upstream.connection_made(transport)
-    return upstream, transport, given
+    return upstream, transport
 
 
 async def test_a_connection_whose_last_bytes_came_too_fast_is_read_on_when_it_is_given_back() -> None:
-    upstream, transport, given = connected()
+    upstream, transport = connected()
     client = Clogged()
     client.upstream = upstream
     asked = exchange(client=client)
     asked.assign(service(), revision(), tagged=False)
     asked.run(carried(upstream, asked))
     upstream.data_received(HELLO)
-    assert (given, transport.reading, upstream.usable) == ([upstream], True, True)
+    assert (upstream.slots.idle, transport.reading, upstream.usable) == ([upstream], True, True)
+
+
+async def test_a_request_counts_as_sent_when_its_connection_was_taken() -> None:
+    upstream, _ = connected()
+    clock = Clock()
+    pool = Pool(clock)
+    upstream.slots.idle.append(upstream)
+    clock.now += 1.5
+    assert pool.take(upstream.slots, request()) is upstream
+    asked = exchange()
+    asked.assign(service(), revision(), tagged=False)
+    asked.run(carried(upstream, asked))
+    assert asked.dispatched == clock.now
+    upstream.data_received(HELLO)
 
 
 async def carried(upstream: Upstream, asked: Exchange) -> None:

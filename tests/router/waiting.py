@@ -58,7 +58,7 @@ class Caller:
     async def _run(self) -> None:  # like Proxy.serve
         try:
             with await self._stage.admission.admit(self.exchange) as upstream:
-                self.state, self.replica = "running", upstream.endpoint.replica
+                self.state, self.replica = "running", upstream.slots.endpoint.replica
                 self._stage.dispatched.append(self.name)
                 await self.exchange.wait()
             self.state = "done"

@@ -195,7 +195,7 @@ def _progress(containers: list[tuple[Object, bool]]) -> str:
             reason = str(waiting.get("reason") or "")
             if reason != "PodInitializing":
                 return f"container {container.get('name')} is being created, its image maybe pulled ({reason})"
-        if init and _state(container, "running") and not container.get("started"):
+        if init and "running" in (container.get("state") or {}):
             return f"init container {container.get('name')} runs"
     return ""
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from activator.scalers.kubernetes.member import Ask, Member
     from router.tasks import Tasks
 
+AGAIN = 1.0
 PAST = 10.0
 """Seconds after which a pod that was to end by a write, and did not, is taken as one that stays."""
 
@@ -183,7 +184,10 @@ class Workload:
     def _plan(self, again: float | None) -> None:
         if self._again is not None:
             self._again.cancel()
-        waits = [PAST] if any(member.committed for member in self._crew.all()) else []
+        members = self._crew.all()
+        waits = [PAST] if any(member.committed for member in members) else []
+        if self.costs.refused and any(member.chosen for member in members):
+            waits.append(AGAIN)
         if again is not None:
             waits.append(max(0.0, again - self._around.clock()))
         loop = asyncio.get_running_loop()
@@ -261,8 +265,15 @@ class Workload:
         self.writer.saw(count)
         if first:
             self._desired, self._asked = max(self._desired, count.replicas), True
-        elif self._passive() and self.writer.known is not known:
+        elif self.writer.known is not known and (self._passive() or self._woken(known, count)):
             self._desired = count.replicas
+
+    def _woken(self, known: Count | None, count: Count) -> bool:
+        """Whether another edge has woken the model: from zero every edge may, and all write under one name. (An API
+        server need not tell who wrote by the scale subresource.)"""
+        asleep = not self._desired and known is not None and not known.replicas
+        ours = not count.owners or self._around.manager in count.owners
+        return asleep and ours and count.replicas > 0
 
     def _passive(self) -> bool:
         """Whether someone else decides: another edge leads, or another writer has its way."""

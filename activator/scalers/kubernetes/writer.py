@@ -27,6 +27,7 @@ REFUSED_WAIT = 10.0
 DOUBLINGS = 6
 WRITES = 5  # at most so many in a PERIOD
 PERIOD = 1.0
+SHORTEST = 0.001
 CORRECTIONS = 3
 HOLD = 300.0
 
@@ -74,7 +75,9 @@ class Writer:
         self._running = False
         self._stale = True
         self._missing = False
+        self._unsure: int | None = None
         self._foreign = ""
+        self._counted = False
         self._wrote = False
         self._release_at: asyncio.TimerHandle | None = None
         self._corrections: deque[float] = deque()
@@ -92,7 +95,7 @@ class Writer:
         if ours:
             self._foreign = ""
         elif self._wrote and before is not None and count.replicas != before.replicas:
-            self._foreign = count.owners[0]
+            self._foreign, self._counted = count.owners[0], False
 
     def gone(self) -> None:
         """Take it that there is no such Deployment now."""
@@ -131,6 +134,7 @@ class Writer:
             if self._stale or self.known is None:
                 self.saw(await self._api.count(self._place.name))
                 self._succeeded()
+                self._learn()
             target = self._order()
             if target is None or self.known is None:
                 return None
@@ -147,7 +151,7 @@ class Writer:
         try:
             written = await self._api.scale(self._place.name, target, known.version)
         except UnreachableError:
-            self._stale = True  # it may have been written: what is there must be read
+            self._stale, self._unsure = True, target  # it may have been written: what is there must be read
             raise
         except ApiError:
             self._orders.settled(accepted=False)
@@ -158,6 +162,12 @@ class Writer:
             self.known = written
         self._succeeded()
         self._orders.settled(accepted=True)
+
+    def _learn(self) -> None:
+        """Tell what has become of a write that got no answer, now that it is known."""
+        if self._unsure is not None and self.known is not None:
+            sent, self._unsure = self._unsure, None
+            self._orders.settled(accepted=self.known.replicas == sent)
 
     def _order(self) -> int | None:
         """Return what is to be written now, None = nothing."""
@@ -171,17 +181,19 @@ class Writer:
         """Return the seconds to wait so that there are no more than five writes in a second."""
         if len(self._writes) < WRITES:
             return 0.0
-        return max(0.0, self._writes[0] + PERIOD - self._clock())
+        wait = self._writes[0] + PERIOD - self._clock()
+        return max(wait, SHORTEST) if wait > 0 else 0.0
 
     def _must_hold(self) -> bool:
         """Count a correction of what someone else wrote; tell whether it would be one too many."""
-        if not self._foreign:
+        if not self._foreign or self._counted:
             return False
         now = self._clock()
         while self._corrections and self._corrections[0] <= now - HOLD:
             self._corrections.popleft()
         if len(self._corrections) < CORRECTIONS:
             self._corrections.append(now)
+            self._counted = True
             self.conflicts += 1
             return False
         self.held = (

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from activator.settings.places import within
+from activator.settings.problems import SettingsError
 from activator.settings.schema import Tls
 from activator.settings.tls_checks import files_of, warnings
-from tests.activator.settings.files import loaded, problems, small, written
+from tests.activator.settings.files import BASE, loaded, problems, small, written
 from tests.activator.settings.test_defaults_file import FILE
 from tests.certificates import CA, FILES, pair
 
@@ -127,3 +128,9 @@ def test_hosts_that_no_certificate_is_for_are_warned_of() -> None:
 def test_the_defaults_file_tells_of_every_key_of_a_certificate() -> None:
     comment = FILE.read_text().partition("\ntls: []")[0]
     assert all(f"{key}: " in comment for key in Tls.fields_by_key())
+
+
+def test_a_refusal_names_the_files_of_which_one_may_be_missing() -> None:
+    with pytest.raises(SettingsError) as refused:
+        loaded(written(small(tls=[entry("a", key="later.key")])))
+    assert list(refused.value.files) == [pair("a")[0], BASE / "later.key"]

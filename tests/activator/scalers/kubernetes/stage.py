@@ -35,6 +35,7 @@ class MemoryApi:
     def __init__(self, cluster: Cluster) -> None:
         self.refusals: list[Exception] = []
         self.away = False
+        self.may_patch_pods = True
         self.writes: list[tuple[float, str, int]] = []
         self.reads = 0
         self._cluster = cluster
@@ -56,6 +57,8 @@ class MemoryApi:
 
     async def set_cost(self, pod: str, cost: int | None) -> None:
         await self._reach()
+        if not self.may_patch_pods:
+            raise ApiError(403, "Forbidden", "pods is forbidden")
         if pod not in self._cluster.objects["pods"]:
             raise ApiError(404, "NotFound", pod)
         value = {} if cost is None else {COST: str(cost)}

@@ -1,0 +1,74 @@
+"""Several edges on one Deployment: whoever leads takes over what another has woken, and corrects only strangers."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from tests.activator.scalers.kubernetes.stage import MANAGER, on_stage
+
+pytestmark = pytest.mark.looptime
+
+
+async def test_the_leader_takes_over_what_another_edge_has_woken() -> None:
+    async with on_stage() as stage:
+        stage.scaler.scale("good", 1)
+        await asyncio.sleep(5)
+        stage.scaler.scale("good", 0)
+        await asyncio.sleep(5)
+        writes = len(stage.api.writes)
+        stage.cluster.scale("good", 1, MANAGER)
+        await asyncio.sleep(30)
+        assert (stage.replicas(), stage.scaler.replicas("good").desired) == (1, 1)
+        assert len(stage.api.writes) == writes
+        stage.scaler.scale("good", 0)
+        await asyncio.sleep(5)
+        assert stage.replicas() == 0
+
+
+async def test_a_wake_in_the_turn_in_which_the_leader_puts_it_to_sleep_is_not_undone() -> None:
+    async with on_stage() as stage:
+        stage.scaler.scale("good", 1)
+        await asyncio.sleep(5)
+        stage.scaler.scale("good", 0)
+        async with asyncio.timeout(5):
+            while stage.replicas():  # noqa: ASYNC110 - the cluster sends no event
+                await asyncio.sleep(0.0001)
+        stage.cluster.scale("good", 1, MANAGER)
+        await asyncio.sleep(30)
+        assert (stage.replicas(), stage.scaler.replicas("good").desired) == (1, 1)
+
+
+async def test_a_wake_that_nobody_signed_is_taken_for_an_edges() -> None:
+    async with on_stage() as stage:
+        await asyncio.sleep(5)
+
+        def wake(item: dict[str, Any]) -> None:
+            item["spec"]["replicas"] = 1
+            item["metadata"].pop("managedFields", None)
+
+        stage.cluster.change("deployments", "good", wake)
+        await asyncio.sleep(5)
+        assert (stage.replicas(), stage.scaler.replicas("good").desired) == (1, 1)
+
+
+async def test_a_stranger_who_wakes_it_is_corrected() -> None:
+    async with on_stage() as stage:
+        stage.scaler.scale("good", 1)
+        await asyncio.sleep(5)
+        stage.scaler.scale("good", 0)
+        await asyncio.sleep(5)
+        stage.cluster.scale("good", 1, "kubectl")
+        await asyncio.sleep(5)
+        assert stage.replicas() == 0
+
+
+async def test_an_edge_that_writes_more_than_a_wake_is_no_wake() -> None:
+    async with on_stage() as stage:
+        stage.scaler.scale("good", 2)
+        await asyncio.sleep(5)
+        stage.cluster.scale("good", 4, MANAGER)
+        await asyncio.sleep(30)
+        assert stage.replicas() == 2

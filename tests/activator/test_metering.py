@@ -1,0 +1,55 @@
+"""Replica-seconds are counted for as long as a replica holds its place, whatever becomes of its revision."""
+
+from __future__ import annotations
+
+from activator.metering import Metering
+from activator.scalers.base import Phase, Replica, ReplicaSet
+from activator.usage import Ledger
+
+WALL = 1767312000.0
+
+
+class Stage:
+    def __init__(self) -> None:
+        self.ledger = Ledger()
+        self.busy: dict[str, int] = {}
+        self.metering = Metering(self.ledger, lambda _: self.busy)
+        self.metering.declare({"m-1": "m", "m-2": "m"})
+
+    def saw(self, revision: str, *phases: Phase) -> None:
+        replicas = tuple(Replica(f"{revision}-{number}", phase, 0.0) for number, phase in enumerate(phases))
+        self.metering.saw(ReplicaSet(revision, len(phases), replicas))
+
+    def used(self, revision: str) -> tuple[float, float]:
+        row = self.ledger.total(revision)
+        return row.running, row.idle
+
+
+def test_a_replica_runs_from_its_start_and_is_idle_while_it_is_ready_without_a_request() -> None:
+    stage = Stage()
+    stage.saw("m-1", Phase.PENDING, Phase.STARTING, Phase.READY, Phase.READY, Phase.DRAINING)
+    stage.busy["m-1-2"] = 1
+    stage.metering.period(2.0, WALL)
+    assert stage.used("m-1") == (8.0, 2.0)
+    assert stage.used("m-2") == (0.0, 0.0)
+
+
+def test_one_that_drains_counts_after_its_revision_has_left_until_it_has_ended() -> None:
+    stage = Stage()
+    stage.saw("m-1", Phase.DRAINING)
+    stage.metering.declare({"m-2": "m"})
+    stage.metering.period(1.0, WALL)
+    stage.metering.declare({"m-2": "m"})
+    stage.metering.period(1.0, WALL)
+    assert [row["service"] for row in stage.ledger.table()] == ["m"]
+    stage.saw("m-1")
+    stage.metering.period(1.0, WALL)
+    assert stage.used("m-1") == (2.0, 0.0)
+
+
+def test_a_revision_that_moves_to_another_service_is_billed_there_from_then_on() -> None:
+    stage = Stage()
+    stage.saw("m-1", Phase.READY)
+    stage.metering.declare({"m-1": "n"})
+    stage.metering.period(1.0, WALL)
+    assert [row["service"] for row in stage.ledger.table()] == ["n"]
