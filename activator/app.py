@@ -94,7 +94,7 @@ class Edge:
         if views is not None and isinstance(self._scaler, KubernetesScaler):
             self._cluster = Cluster(views.client, views.deployments, (self._loop, self._ledger), self._log)
             self._loop.leads = self._scaler.leads = self._cluster.leads
-            self._insight.cluster = self._cluster.facts
+            self._insight.cluster, self._insight.namespace = self._cluster.facts, views.client.namespace
 
     def wake(self, revision: str) -> None:
         """Pass the router's call for capacity on to the loop."""

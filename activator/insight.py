@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 class RevisionView:
     """One revision as it is now. Times are clock seconds."""
 
+    namespace: str
     service: str
     revision: str
     percent: int
@@ -93,6 +94,7 @@ class Insight:
         self.connections = connections
         self.cold_starts = ColdStarts()
         self.services: tuple[Service, ...] = ()
+        self.namespace = "local"
         self.cluster: Callable[[], ClusterFacts] | None = None
         self.expiries: Callable[[], Mapping[str, float]] = dict  # of certificates by file, in Unix seconds
         self.reloads = 0
@@ -132,6 +134,7 @@ class Insight:
         replicas = self.scaler.replicas(name)
         cold = self.cold_starts.histograms
         return RevisionView(
+            namespace=self.namespace,
             service=revision.plan.service,
             revision=name,
             percent=share.percent if share else 0,

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 OLD = ("namespace_name", "service_name", "configuration_name", "revision_name")
 NEW = ("k8s_namespace_name", "kn_service_name", "kn_configuration_name", "kn_revision_name")
 OURS = ("service", "revision")
-NAMESPACE = "local"
 
 GAUGES: tuple[Gauge, ...] = (
     ("desired_pods", "pods_desired", "replicas that the decision wants", lambda v: v.wanted),
@@ -199,7 +198,7 @@ def _cluster(facts: ClusterFacts) -> Iterator[Metric]:
 
 
 def _labels(view: RevisionView) -> list[str]:
-    return [NAMESPACE, view.service, view.service, view.revision]
+    return [view.namespace, view.service, view.service, view.revision]
 
 
 def _add(family: HistogramMetricFamily, labels: Iterable[str], histogram: Histogram, *, unit: float = 1) -> None:

@@ -183,6 +183,13 @@ class TestValues:
         assert value(parts, "activator_connections") == 7
 
 
+async def test_knatives_names_have_the_namespace_where_there_is_one(parts: Parts) -> None:
+    await used(parts)
+    assert {sample.labels["namespace_name"] for sample in samples(parts) if sample.name in OLD} == {"local"}
+    parts.insight.namespace = "models"
+    assert {sample.labels["k8s_namespace_name"] for sample in samples(parts) if sample.name in NEW} == {"models"}
+
+
 async def test_on_kubernetes_it_also_tells_of_the_lead_of_deployments_and_of_calls(parts: Parts) -> None:
     await used(parts)
     parts.insight.cluster = lambda: ClusterFacts(True, {"m-1": 2}, {("patch", "deployments/scale", 409): 3}, 4, 5)

@@ -183,7 +183,29 @@ async def test_one_that_led_before_does_not_count_usage_twice() -> None:
         edge.ledger.add(("m", NAME), (1, 0), 60.0, WALL)
         await edge.savings.save()
         edge.holds = False
-        await asyncio.sleep(5)
+        await asyncio.sleep(SAVE_SECONDS + 1)
         edge.holds = True
         await asyncio.sleep(5)
+        assert shared.reads == 2
+        assert edge.ledger.total(NAME).running == 60
+
+
+async def test_one_that_lost_the_lead_for_a_moment_reads_again_what_another_may_have_written() -> None:
+    shared = Map()
+    async with on_stage() as stage, leader(stage, shared) as edge:
+        edge.holds = True
+        await asyncio.sleep(1)
+        edge.savings.let_go()
+        assert not stage.loop.leads()
+        await asyncio.sleep(SAVE_SECONDS + 1)
+        assert (shared.reads, stage.loop.leads()) == (2, True)
+
+
+async def test_what_is_read_too_late_is_not_used() -> None:
+    shared = Map()
+    async with on_stage() as stage:
+        edge = Leader(stage, shared)
+        edge.ledger.add(("m", NAME), (1, 0), 60.0, WALL)
+        await edge.savings._take_over()
+        assert not edge.savings.taken_over
         assert edge.ledger.total(NAME).running == 60
