@@ -36,10 +36,11 @@ def render(
     with _told():
         settings = _settings(config)
         manifests = _manifests(files, previous or [], settings, namespace)
-        here = local or bool(command)
-        text = (
-            use.for_here(manifests, command or [], settings, config) if here else use.for_cluster(manifests, settings)
-        )
+        if local or command:
+            text = use.for_here(manifests, command or [], settings, config)
+        else:
+            _warn(use.without_namespace(manifests))
+            text = use.for_cluster(manifests, settings)
     typer.echo(text, nl=False)
 
 

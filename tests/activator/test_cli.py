@@ -116,6 +116,10 @@ class TestManifests:
         assert "namespace: models" in result.stdout
         assert "spec.predictor.affinity.unknown" not in result.stderr
 
+    def test_a_namespace_that_can_only_be_guessed_is_told(self) -> None:
+        assert "names no namespace: its hosts are those of default" in run("render", str(EXAMPLES / "gpt2.yaml")).stderr
+        assert run("render", str(EXAMPLES / "gpt2.yaml"), "-n", "models").stderr == ""
+
     def test_several_files_and_standard_input_are_rendered(self) -> None:
         names = [str(EXAMPLES / f"{name}.yaml") for name in ("basnet", "sentiment")]
         both = run("render", *names)

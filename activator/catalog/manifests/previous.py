@@ -31,9 +31,18 @@ def join(latest: Manifests, previous: Manifests | None) -> Manifests:
             for component in application.components
         )
         applications.append(replace(application, components=components))
+    if previous is not None:
+        warnings += previous.warnings
+        warnings += [_unused(each) for each in previous.applications if _same(each, latest.applications) is None]
     if errors:
         raise SettingsError(errors)
     return Manifests(tuple(applications), tuple(warnings))
+
+
+def _unused(before: Application) -> Problem:
+    return Problem(
+        before.file, "metadata.name", "is in none of the files beside it: it has no effect", subject=before.name
+    )
 
 
 def _same(application: Application, others: Sequence[Application]) -> Application | None:

@@ -61,7 +61,7 @@ def check(uri: str, notes: Notes, at: Location) -> bool:
         notes.warn(at, "is a path in the image: nothing is mounted", uri)
         return False
     allowed = "pvc://, " + ", ".join(f"{each}://" for each in FETCHED)
-    notes.refuse(at, ELSEWHERE.get(scheme) or "is of no kind that can be fetched", uri, allowed)
+    notes.refuse(at, ELSEWHERE.get(scheme.partition("+")[0]) or "is of no kind that can be fetched", uri, allowed)
     return False
 
 

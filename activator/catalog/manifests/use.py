@@ -29,6 +29,13 @@ def for_cluster(manifests: Manifests, settings: Settings) -> str:
     return write.documents(render.render(manifests.applications, settings.manifests))
 
 
+def without_namespace(manifests: Manifests) -> list[Problem]:
+    """Return a warning for each application whose namespace can only be guessed."""
+    told = f"names no namespace: its hosts are those of {render.DEFAULT_NAMESPACE}; name another one by --namespace"
+    guessed = (each for each in manifests.applications if not each.namespace)
+    return [Problem(each.file, "metadata", told, subject=each.name) for each in guessed]
+
+
 def for_here(manifests: Manifests, commands: Iterable[str], settings: Settings, config: Path | None) -> str:
     """Return a configuration file: that of `config`, which `settings` are of, with the services added; `commands` are
     NAME=COMMAND."""

@@ -151,6 +151,11 @@ class TestPrevious:
         assert "the other 90 % are of the last rolled-out revision, which is not known" in str(told)
         assert "--previous" in str(told)
 
+    def test_a_last_one_of_another_name_is_told_to_have_no_effect(self) -> None:
+        before = {**self.OLD, "metadata": {"name": "n", "namespace": "ml"}}
+        [told] = joined(beta({**self.NEW, "minReplicas": 0}), before).warnings
+        assert str(told) == "m.yaml: metadata.name (n): is in none of the files beside it: it has no effect"
+
     def test_the_same_pods_are_the_same_revision(self) -> None:
         same = beta(custom(nodeSelector={"v": "1"}, canaryTrafficPercent=10, minReplicas=4))
         assert self.revisions(same, self.OLD) == [("1", 100, "")]
