@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+from kubernetes_asyncio.client import ApiClient, Configuration
 
 from activator.catalog import file
 from activator.catalog.manifests import local, previous, read, render, use
@@ -170,3 +172,27 @@ def test_local_and_cluster_have_the_same_revisions() -> None:
     manifests = loaded(written(*MANIFESTS[:1]))
     [service] = local.local(manifests.applications, {"m": "model"}, 8080)
     assert service["revisions"][0]["name"] == objects(manifests, "Deployment")[0]["metadata"]["name"]
+
+
+@pytest.mark.parametrize("label", ["networking.kserve.io/visibility", "networking.knative.dev/visibility"])
+def test_what_is_local_to_the_cluster_has_no_host_outside_of_it(label: str) -> None:
+    data = knative()
+    data["metadata"]["labels"] = {label: "cluster-local"}
+    [application] = loaded(written(data)).applications
+    keys = Keys.model_validate({"domain": "models.example"})
+    assert render.hosts_of(application, application.components[0], keys)[-1] == "m.ml.svc.cluster.local"
+
+
+class Body:
+    """A response of the API, as its client reads it."""
+
+    def __init__(self, data: Any) -> None:
+        self.data = json.dumps(data)
+
+
+@pytest.mark.parametrize("manifests", all_of_them())
+async def test_the_client_of_kubernetes_knows_every_field_that_is_printed(manifests: Manifests) -> None:
+    async with ApiClient(Configuration()) as client:
+        for each in printed(previous.join(manifests, None)):
+            known = client.deserialize(Body(each), f"V1{each['kind']}")
+            assert client.sanitize_for_serialization(known) == each
