@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test chaos check format bench clean
+.PHONY: demo test test-cluster chaos chaos-cluster check format bench clean
 
 demo: $(READY)  ## two models asleep, woken by real requests, scaled, and back to zero
 	$(BIN)/python examples/demo.py
@@ -12,8 +12,14 @@ demo: $(READY)  ## two models asleep, woken by real requests, scaled, and back t
 test: $(READY)  ## the whole suite
 	$(BIN)/pytest
 
+test-cluster: $(READY)  ## the end-to-end suite, on the cluster that KUBECONFIG names (docs/end-to-end.md)
+	$(BIN)/pytest tests/e2e --ignore tests/e2e/chaos -v -rs
+
 chaos: $(READY)  ## all faults, with ledgers of what was asked and served; SEED=... repeats a run, FAULTS="F06 F12" selects
 	$(BIN)/python -m tests.ledger $(if $(SEED),--seed $(SEED)) $(FAULTS)
+
+chaos-cluster: $(READY)  ## faults of the control plane, on the cluster that KUBECONFIG names
+	$(BIN)/pytest tests/e2e/chaos -v -rs
 
 check: $(READY)  ## format, lint, types, layers
 	$(BIN)/ruff format --check .

@@ -249,12 +249,14 @@ class Cluster:
         """Write the replicas of a Deployment by the scale subresource, in the name of `manager`."""
 
         def change(item: Object) -> None:
-            if item["spec"].get("replicas") != replicas:
-                fields = [entry for entry in item["metadata"].get("managedFields", []) if not _owns(entry)]
+            before = item["metadata"].get("managedFields")
+            fields = [entry for entry in before or () if not _owns(entry)]
+            known = before is None or len(fields) < len(before)
+            if replicas and known:  # written as 0 there, it is left out of the Scale: the owner is forgotten for good
                 entry = {"manager": manager, "operation": "Update", "subresource": "scale", "apiVersion": "apps/v1"}
                 owned: Object = {"f:spec": {"f:replicas": {}}}
                 fields.append({**entry, "time": _now(), "fieldsType": "FieldsV1", "fieldsV1": owned})
-                item["metadata"]["managedFields"] = fields
+            item["metadata"]["managedFields"] = fields
             item["spec"]["replicas"] = replicas
 
         if self.get("deployments", name)["spec"].get("replicas") == replicas:

@@ -21,11 +21,6 @@ CHEAPEST = -1000
 WAIT = 1.0
 
 
-def cost_of(chosen: bool, in_flight: int) -> int:
-    """Return what the end of a pod costs, relative to 0 for those that stay."""
-    return min(CHEAPEST + in_flight, -1) if chosen else 0
-
-
 class Costs:
     """Sets the costs of a revision's pods. `refused` says why that is not allowed, "" while it is."""
 
@@ -41,8 +36,9 @@ class Costs:
         """Set the costs of those that were chosen, and take away those of pods that stay after all."""
         for member in members:
             pod = member.pod
-            if member.chosen and pod.cost >= 0:
-                self._wanted.setdefault(pod.name, cost_of(True, in_flight.get(pod.name, 0)))
+            if member.chosen and (pod.cost >= 0 or (member.drained and pod.cost > CHEAPEST)):
+                busy = 0 if member.drained else in_flight.get(pod.name, 0)
+                self._wanted[pod.name] = min(CHEAPEST + busy, -1)
             elif not member.going and CHEAPEST <= pod.cost < 0:
                 self._wanted[pod.name] = None
             else:

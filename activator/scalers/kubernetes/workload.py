@@ -223,7 +223,9 @@ class Workload:
     def target(self, now: Count) -> int:
         """Return how many replicas may be written: those asked for, and those that must not end yet."""
         if self._passive():
-            return now.replicas if self._around.leads() else max(self._desired, now.replicas)
+            if self._around.leads():
+                return now.replicas or int(self._hurried())
+            return max(self._desired, now.replicas)
         counted = [member for member in self._crew.all() if member.counted]
         fewest = self._desired + sum(member.chosen and not member.drained for member in counted)
         if fewest >= now.replicas or not fewest:
@@ -262,7 +264,7 @@ class Workload:
     def _follow(self, count: Count, *, first: bool) -> None:
         """Take over the number that is there where it is not ours to decide, or nobody has asked for one yet."""
         known = self.writer.known
-        self.writer.saw(count)
+        self.writer.saw(count, alone=self._around.leads())
         if first:
             self._desired, self._asked = max(self._desired, count.replicas), True
         elif self.writer.known is not known and (self._passive() or self._woken(known, count)):

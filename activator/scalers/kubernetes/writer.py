@@ -1,7 +1,12 @@
 """Writes one Deployment's replicas: one write at a time, only when they differ, never against what is not known.
 
 Every write names the resourceVersion that it was decided by, so nothing that someone else wrote meanwhile is lost. One
-who keeps writing other numbers is corrected three times; then we hold, and say how to end it.
+who keeps writing other numbers is corrected three times; then we hold, and say how to end it. Requests that are held at
+zero are no reason to wait meanwhile: for them a replica is ordered, once a second at most.
+
+Kubernetes forgets who set the replicas when 0 is written by `deployments/scale` (the field is left out then, and later
+writes by `scale` do not bring it back). What changes without an owner was ours only if we wrote it, or if it is 0 -> 1,
+which any edge may order.
 """
 
 from __future__ import annotations
@@ -30,6 +35,7 @@ PERIOD = 1.0
 SHORTEST = 0.001
 CORRECTIONS = 3
 HOLD = 300.0
+UNKNOWN = "someone"
 
 
 class Place(NamedTuple):
@@ -84,18 +90,22 @@ class Writer:
         self._writes: deque[float] = deque(maxlen=WRITES)
         self._failures = 0
 
-    def saw(self, count: Count) -> None:
-        """Take what a watch or a read says."""
+    def saw(self, count: Count, *, alone: bool = True) -> None:
+        """Take what a watch or a read says. `alone` = no other edge decides."""
         before = self.known
         self._missing = self._stale = False
         if before is not None and not newer(count.version, before.version):
             return
         self.known = count
-        ours = not count.owners or self._place.manager in count.owners
-        if ours:
+        if self._is_ours(count, before):
             self._foreign = ""
-        elif self._wrote and before is not None and count.replicas != before.replicas:
-            self._foreign, self._counted = count.owners[0], False
+        elif alone and self._wrote and before is not None and count.replicas != before.replicas:
+            self._foreign, self._counted = (count.owners[0] if count.owners else UNKNOWN), False
+
+    def _is_ours(self, count: Count, before: Count | None) -> bool:
+        if count.owners or before is None:
+            return not count.owners or self._place.manager in count.owners
+        return (before.replicas, count.replicas) == (0, 1)
 
     def gone(self) -> None:
         """Take it that there is no such Deployment now."""
@@ -171,14 +181,16 @@ class Writer:
 
     def _order(self) -> int | None:
         """Return what is to be written now, None = nothing."""
-        if self.known is None or self.held:
+        if self.known is None or (self.held and self.known.replicas):
             return None
         target = self._orders.target(self.known)
         due = target != self.known.replicas and self._orders.may_write(self.known, target)
         return target if due else None
 
     def _pace(self) -> float:
-        """Return the seconds to wait so that there are no more than five writes in a second."""
+        """Return the seconds to wait so that there are no more than five writes in a second, or one while we hold."""
+        if self.held:
+            return max(0.0, self._writes[-1] + PERIOD - self._clock())
         if len(self._writes) < WRITES:
             return 0.0
         wait = self._writes[0] + PERIOD - self._clock()
@@ -186,7 +198,7 @@ class Writer:
 
     def _must_hold(self) -> bool:
         """Count a correction of what someone else wrote; tell whether it would be one too many."""
-        if not self._foreign or self._counted:
+        if not self._foreign or self._counted or self.held:
             return False
         now = self._clock()
         while self._corrections and self._corrections[0] <= now - HOLD:

@@ -36,6 +36,7 @@ class MemoryApi:
         self.refusals: list[Exception] = []
         self.away = False
         self.may_patch_pods = True
+        self.cost_lag = 0.0
         self.writes: list[tuple[float, str, int]] = []
         self.reads = 0
         self._cluster = cluster
@@ -57,6 +58,7 @@ class MemoryApi:
 
     async def set_cost(self, pod: str, cost: int | None) -> None:
         await self._reach()
+        await asyncio.sleep(self.cost_lag)
         if not self.may_patch_pods:
             raise ApiError(403, "Forbidden", "pods is forbidden")
         if pod not in self._cluster.objects["pods"]:

@@ -54,13 +54,19 @@ async def test_a_wake_that_nobody_signed_is_taken_for_an_edges() -> None:
         assert (stage.replicas(), stage.scaler.replicas("good").desired) == (1, 1)
 
 
-async def test_a_stranger_who_wakes_it_is_corrected() -> None:
+async def test_a_stranger_who_signed_for_waking_it_is_corrected() -> None:
     async with on_stage() as stage:
         stage.scaler.scale("good", 1)
         await asyncio.sleep(5)
         stage.scaler.scale("good", 0)
         await asyncio.sleep(5)
-        stage.cluster.scale("good", 1, "kubectl")
+
+        def wake(item: dict[str, Any]) -> None:
+            item["spec"]["replicas"] = 1
+            signed = {"manager": "kubectl", "operation": "Update", "fieldsV1": {"f:spec": {"f:replicas": {}}}}
+            item["metadata"]["managedFields"] = [signed]
+
+        stage.cluster.change("deployments", "good", wake)
         await asyncio.sleep(5)
         assert stage.replicas() == 0
 

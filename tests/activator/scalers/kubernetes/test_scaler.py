@@ -219,6 +219,18 @@ class TestScalingDown:
         assert seen[:2] == [(names[0], "cost"), ("good", "scale")]
         assert list(phases(stage.scaler.replicas("good"))) == [names[1]]
 
+    async def test_one_that_became_idle_goes_before_one_that_was_less_busy_when_it_was_chosen(
+        self, stage: KubernetesStage
+    ) -> None:
+        names = await started(stage, 3)
+        stage.routing.busy |= {names[0]: 9, names[1]: 5, names[2]: 1}
+        stage.scaler.scale("good", 1)
+        await asyncio.sleep(1)
+        stage.api.cost_lag = 0.5
+        stage.routing.finish(names[1])
+        await asyncio.sleep(1)
+        assert phases(stage.scaler.replicas("good")) == {names[0]: Phase.READY, names[2]: Phase.DRAINING}
+
     async def test_to_zero_no_cost_is_needed(self, stage: KubernetesStage) -> None:
         await started(stage, 2)
         stage.scaler.scale("good", 0)

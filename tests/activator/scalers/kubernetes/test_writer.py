@@ -122,6 +122,19 @@ async def test_orders_that_follow_each_other_end_with_the_last() -> None:
         assert desk.numbers() == [3, 5]
 
 
+async def test_an_event_from_before_a_write_does_not_undo_what_is_known() -> None:
+    async with at_desk() as desk:
+        before = desk.writer.known
+        assert before is not None
+        desk.watched = False
+        desk.want(1)
+        await asyncio.sleep(0.1)
+        desk.writer.saw(before)
+        desk.writer.poke()
+        await asyncio.sleep(0.1)
+        assert desk.numbers() == [1]
+
+
 async def test_what_is_not_ours_is_not_written() -> None:
     async with at_desk() as desk:
         desk.mine = False
