@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from activator import client
+from activator import client, manifest_commands
 
 if TYPE_CHECKING:
     from activator.kube.client import Client
@@ -112,15 +112,20 @@ def restore(config: ConfigOption = None) -> None:
 
 
 @app.command()
-def check(file: Annotated[Path, typer.Argument(help="The configuration file.")]) -> None:
-    """Check a configuration file; print every problem and exit 2 if there is one."""
+def check(file: Annotated[Path, typer.Argument(help="The configuration file, or manifests of models.")]) -> None:
+    """Check a configuration file or manifests; print every problem and exit 2 if there is one."""
     from activator.settings.tls_checks import warnings
 
+    if manifest_commands.checked(file):
+        return
     settings = _load(file)
     revisions = sum(len(service.revisions) for service in settings.services)
     for warning in warnings(settings, time.time()):
         typer.echo(f"{file}: warning: {warning}", err=True)
     typer.echo(f"{file}: good ({len(settings.services)} services, {revisions} revisions)")
+
+
+app.command()(manifest_commands.render)
 
 
 @app.command()

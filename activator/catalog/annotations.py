@@ -96,6 +96,7 @@ def _all() -> Iterator[Annotation]:
         yield Annotation(f"{OWN}{CANARY}-{key}", (CANARY, key), listed=listed)
     yield Annotation(f"{OWN}percent", (*_TRAFFIC, "percent"))
     yield Annotation(f"{OWN}tag", (*_TRAFFIC, "tag"))
+    yield Annotation(f"{OWN}wakes", (*_REVISION, "wakes"), listed=True)
     for group, keys in (("requests", Requests), ("process", Process), ("autoscaling", AutoscalingOverrides)):
         for key in keys.fields_by_key():
             if key not in NOT_OFFERED and not (group == "autoscaling" and key in KNATIVE_KEYS):

@@ -66,7 +66,13 @@ def _plan(settings: schema.Settings, service: schema.Service, revision: schema.R
         spec=plan.spec_of(keys, concurrency, reachable=percent > 0),
         bounds=plan.bounds_of(keys),
         replica=plan.replica_of(revision, process, pods=settings.scaler == "kubernetes"),
+        wakes=tuple(_called(each) for each in settings.services if each.name in revision.wakes),
     )
+
+
+def _called(service: schema.Service) -> str:
+    """Return the revision that most requests for a service go to."""
+    return max(service.shares(), key=lambda share: share.percent).revision
 
 
 def _requests(settings: schema.Settings, service: schema.Service, revision: schema.Revision) -> Requests:

@@ -15,13 +15,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RevisionPlan:
-    """Everything that is settled about one revision before it has any traffic."""
+    """Everything that is settled about one revision before it has any traffic. It `wakes` the revisions that it will
+    call.
+    """
 
     name: str
     service: str
     spec: Spec
     bounds: Bounds
     replica: ReplicaSpec
+    wakes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

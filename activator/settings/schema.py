@@ -14,6 +14,7 @@ from activator.settings.autoscaling import Autoscaling, AutoscalingOverrides
 from activator.settings.canary import Canary
 from activator.settings.commands import Command, EnvName, EnvText
 from activator.settings.group import Group
+from activator.settings.manifests import Manifests
 from activator.settings.numbers import Duration, Whole
 from activator.settings.places import Address, Cidr, File, Listen, Network
 from activator.settings.rules import Choice, Flag
@@ -49,6 +50,8 @@ class Revision(Group):
     """Working directory of the command."""
     env: dict[Annotated[str, EnvName()], Annotated[str, EnvText()]] = Field(default_factory=dict)
     """Environment variables, over those of the edge."""
+    wakes: tuple[Annotated[str, Label()], ...] = ()
+    """Services that it calls: they are woken together with it."""
     autoscaling: AutoscalingOverrides = AutoscalingOverrides()
     """Overrides for this revision."""
     requests: Requests = Requests()
@@ -156,5 +159,7 @@ class Settings(Group):
     """Defaults for all services."""
     limits: EdgeLimits = EdgeLimits()
     """Bounds of the edge as a whole."""
+    manifests: Manifests = Manifests()
+    """How InferenceServices and Knative Services are read and rendered."""
     services: tuple[Service, ...] = ()
     """The services."""

@@ -30,8 +30,15 @@ SPEC = Spec(target=1.0, total=1.0)
 BOUNDS = Bounds(initial_scale=0, idle_period=300.0)
 
 
-def plan(name: str = NAME, spec: Spec = SPEC, bounds: Bounds = BOUNDS, command: str = "model") -> RevisionPlan:
-    return RevisionPlan(name, name.split("-", maxsplit=1)[0], spec, bounds, ReplicaSpec(command=(command,)))
+def plan(
+    name: str = NAME,
+    spec: Spec = SPEC,
+    bounds: Bounds = BOUNDS,
+    command: str = "model",
+    wakes: tuple[str, ...] = (),
+) -> RevisionPlan:
+    service = name.split("-", maxsplit=1)[0]
+    return RevisionPlan(name, service, spec, bounds, ReplicaSpec(command=(command,)), wakes=wakes)
 
 
 def spec(**changes: Any) -> Spec:

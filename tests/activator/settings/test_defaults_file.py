@@ -10,6 +10,7 @@ import pytest
 from activator.settings.autoscaling import Autoscaling, AutoscalingOverrides
 from activator.settings.canary import Canary
 from activator.settings.load import load
+from activator.settings.manifests import Manifests, Runtimes
 from activator.settings.rules import Rule
 from activator.settings.running import EdgeLimits, Process, Requests
 from activator.settings.schema import Revision, Service, Settings, Traffic
@@ -30,6 +31,8 @@ TOP: list[tuple[Location, type[Group]]] = [
     (("requests",), Requests),
     (("process",), Process),
     (("limits",), EdgeLimits),
+    (("manifests",), Manifests),
+    (("manifests", "runtimes"), Runtimes),
 ]
 EXAMPLE: list[tuple[Location, type[Group]]] = [
     (("services", 0), Service),
@@ -38,7 +41,7 @@ EXAMPLE: list[tuple[Location, type[Group]]] = [
     (("services", 0, "canary"), Canary),
 ]
 LAYERS = {"autoscaling", "requests", "process"}
-GROUPS = {*LAYERS, "limits", "services"}
+GROUPS = {*LAYERS, "limits", "manifests", "runtimes", "services"}
 
 
 def example() -> str:
