@@ -10,6 +10,7 @@ from collections import Counter
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
+from activator.settings.canary_checks import check_canaries
 from activator.settings.problems import Finding, Location, shown
 from activator.settings.route_checks import check_routes
 from activator.settings.scaling_checks import check_scaling
@@ -49,6 +50,7 @@ def check_services(settings: Settings) -> Iterator[Finding]:
         for number, revision in enumerate(service.revisions):
             yield from _revision(settings, revision, (*at, "revisions", number))
     yield from check_routes(settings)
+    yield from check_canaries(settings)
 
 
 def _required(group: Group, at: Location) -> Iterator[Finding]:

@@ -11,6 +11,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from activator.settings.autoscaling import Autoscaling, AutoscalingOverrides
+from activator.settings.canary import Canary
 from activator.settings.commands import Command, EnvName, EnvText
 from activator.settings.group import Group
 from activator.settings.manifests import Manifests
@@ -18,7 +19,7 @@ from activator.settings.numbers import Duration, Whole
 from activator.settings.places import Address, Cidr, File, Listen, Network
 from activator.settings.rules import Choice, Flag
 from activator.settings.running import EdgeLimits, Process, Requests
-from activator.settings.texts import Host, Label, Model, Prefix, ServerName
+from activator.settings.texts import ClientKey, Host, Label, Model, Prefix, ServerName
 
 DEFAULT_PRESET = "gpu-120s"
 
@@ -92,6 +93,10 @@ class Service(Group):
     """The versions of the service."""
     traffic: tuple[Traffic, ...] = ()
     """Who gets which part; may be left out for a single revision."""
+    sticky: Annotated[str | None, ClientKey()] = None
+    """By what clients are told apart, so that each keeps to one revision; not set = each request is drawn anew."""
+    canary: Canary = Canary()
+    """A revision that is tried beside another one."""
 
     def shares(self) -> tuple[Traffic, ...]:
         """Return who gets which part: all of it for the only revision where nothing is written."""

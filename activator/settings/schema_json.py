@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from activator.settings import preset
 from activator.settings.autoscaling import Autoscaling, AutoscalingOverrides
+from activator.settings.canary import Canary
 from activator.settings.manifests import Manifests, Runtimes
 from activator.settings.rules import Rule
 from activator.settings.running import EdgeLimits, Process, Requests
@@ -27,6 +28,7 @@ GROUPS: tuple[type[Group], ...] = (
     Runtimes,
     Tls,
     Traffic,
+    Canary,
     Revision,
     Service,
 )

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 from activator.catalog.model import RevisionPlan
 from activator.kpa.spec import Bounds, Spec
 from activator.loop import Loop
+from activator.rollouts import Rollouts
 from activator.scalers.base import Phase, ReplicaSpec
 from activator.scalers.memory import MemoryScaler
 from router.concurrency import Demand
+from router.counters import Counters
 from router.ports import Replicas, RevisionStats
 
 if TYPE_CHECKING:
@@ -68,6 +70,7 @@ class FakeTraffic:
         self.told: dict[str, Replicas] = {}
         self.requests: list[Request] = []
         self.refused: list[Request] = []
+        self.counters = Counters(clock)  # of nothing: nothing is compared
         self._clock = clock
         self._demands: dict[str, Demand] = {}
         self._ended = asyncio.Event()
@@ -161,6 +164,11 @@ class FakeTraffic:
             tagged_since=demand.tagged_since,
             busy=self.in_flight(revision),
         )
+
+
+def no_rollouts(loop: Loop, traffic: FakeTraffic, scaler: MemoryScaler) -> Rollouts:
+    """Return the rollouts of a catalog without canaries."""
+    return Rollouts((traffic, loop, scaler), lambda _: None, lambda: 0.0)
 
 
 class Stage:

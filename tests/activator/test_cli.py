@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from activator.admin import Admin
 from activator.cli import app
 from activator.scalers.memory import Start
-from tests.activator.parts import all_parts
+from tests.activator.parts import CANARY, all_parts
 from tests.activator.settings.files import small, written
 from tests.certificates import pair
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from typer.testing import Result
+
+    from activator.catalog.model import Canary
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples" / "inferenceservices"
@@ -36,9 +38,10 @@ def run(*arguments: str, stdin: str | bytes | None = None) -> Result:
 
 
 @asynccontextmanager
-async def an_edge() -> AsyncIterator[str]:
+async def an_edge(*canaries: Canary) -> AsyncIterator[str]:
     """Yield the admin address of an edge with a model that is waking for one held request."""
     async with all_parts() as parts:
+        parts.configure(canaries=canaries)
         parts.scaler.script("m-1", [Start(delay=60)])
         await parts.ask()
         parts.ledger.add(("m", "m-1"), (2, 1), 60.0, parts.wall() + 60)
@@ -47,9 +50,9 @@ async def an_edge() -> AsyncIterator[str]:
         await admin.close()
 
 
-async def asked(*arguments: str) -> str:
+async def asked(*arguments: str, canaries: tuple[Canary, ...] = ()) -> str:
     """Return what a command prints of such an edge."""
-    async with an_edge() as address:
+    async with an_edge(*canaries) as address:
         result = await asyncio.to_thread(run, *arguments, "--admin", address)
     assert result.exit_code == 0, result.output
     return result.stdout
@@ -231,3 +234,28 @@ class TestServe:
         result = run("serve", "--config", str(file))
         assert result.exit_code == 2
         assert result.stderr.startswith(f"{file}:")
+
+
+class TestMoves:
+    @pytest.mark.parametrize(
+        ("move", "told"),
+        [
+            ("promote", "m-2 was promoted by hand. Now m-2 has 100 %, m-1 0 %."),
+            ("rollback", "m-2 was rolled back by hand. Now m-2 has 0 %, m-1 100 %."),
+            ("restart", "m-2 gets 1 %; until it has a replica, m-1 answers for it. Now m-2 has 1 %, m-1 99 %."),
+        ],
+    )
+    async def test_a_canary_is_moved_and_it_says_what_became_of_the_shares(self, move: str, told: str) -> None:
+        assert (await asked(move, "m", canaries=(CANARY,))).strip() == told
+
+    async def test_as_json_it_gives_the_whole_rollout(self) -> None:
+        assert json.loads(await asked("promote", "m", "--json", canaries=(CANARY,)))["canary"]["phase"] == "promoted"
+
+    async def test_a_service_without_a_canary_is_told(self) -> None:
+        async with an_edge() as address:
+            result = await asyncio.to_thread(run, "promote", "n", "--admin", address)
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert "n has no canary" in result.stderr
+
+    async def test_explain_tells_what_happened_to_it(self) -> None:
+        assert "m-2  canary begun  m-2 gets 1 %" in await asked("explain", "m", canaries=(CANARY,))

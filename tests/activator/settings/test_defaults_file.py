@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, get_args
 import pytest
 
 from activator.settings.autoscaling import Autoscaling, AutoscalingOverrides
+from activator.settings.canary import Canary
 from activator.settings.load import load
 from activator.settings.manifests import Manifests, Runtimes
 from activator.settings.rules import Rule
@@ -37,6 +38,7 @@ EXAMPLE: list[tuple[Location, type[Group]]] = [
     (("services", 0), Service),
     (("services", 0, "revisions", 0), Revision),
     (("services", 0, "traffic", 0), Traffic),
+    (("services", 0, "canary"), Canary),
 ]
 LAYERS = {"autoscaling", "requests", "process"}
 GROUPS = {*LAYERS, "limits", "manifests", "runtimes", "services"}
