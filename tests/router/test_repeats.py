@@ -222,6 +222,17 @@ def test_responses_out_of_the_ordinary_are_always_parsed(response: bytes) -> Non
         assert reader.parsed > before
 
 
+def test_a_response_within_a_body_is_body() -> None:
+    reader = Counting()
+    for _ in range(3):
+        reader.answer(OK + b"hello")
+    begun = reader.answer(OK.replace(b": 5", b": %d" % len(OK + b"hello")))
+    assert begun.endswith(b"\r\n\r\n")
+    assert not reader.complete
+    assert reader.feed(OK + b"hello", 1000.0) == OK + b"hello"
+    assert reader.complete
+
+
 def test_a_response_to_a_client_that_is_told_more_is_parsed() -> None:
     reader = Counting()
     for _ in range(3):
