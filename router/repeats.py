@@ -8,7 +8,7 @@ for its connection. User instructions of a small GET, counted by callgrind: 100,
 
 Only a verdict is kept here, never made: the parser and the guard have accepted the head, and found nothing out of the
 ordinary. It counts for the next read only, if that is one whole message; any other goes the ordinary way, and what was
-known is forgotten.
+known is forgotten. It takes about three times the head's bytes of memory for each connection.
 """
 
 from __future__ import annotations

@@ -83,13 +83,14 @@ class ResponseReader:
         self._head = False  # the final head is complete
         self._chunked = False  # the body goes to the client in chunks
         self._until_close = False
-        self._ordinary = exchange.request.ordinary and exchange.keep_alive and not self._to_head
+        self._ordinary = exchange.request.ordinary and not self._to_head
 
     def feed(self, data: bytes, now: float) -> bytes:
         """Parse what came from the replica at `now` and return what goes to the client."""
         self._now = now
         last = self._last
-        if len(data) == last.size and self._ordinary and data.startswith(last.head):
+        ordinary = self._ordinary and self._exchange.keep_alive  # which may have changed meanwhile
+        if ordinary and len(data) == last.size and data.startswith(last.head):
             return self._repeat(*last.translation, data[len(last.head) :])
         last.size = 0
         if not self._head:
@@ -112,7 +113,7 @@ class ResponseReader:
             self.clean = False  # the parser waits for a body that does not come
         out = b"".join(self._out)
         self._out.clear()
-        if self.complete and self.clean and self._ordinary and self._length is not None and self._seen == len(data):
+        if self.complete and self.clean and ordinary and self._length is not None and self._seen == len(data):
             self._learn(data, int(self._length))
         return out
 

@@ -221,6 +221,22 @@ def test_responses_out_of_the_ordinary_are_always_parsed(response: bytes) -> Non
         assert reader.parsed > before
 
 
+def test_a_client_that_is_to_leave_is_told_so_however_late_that_is_known() -> None:
+    reader = Counting()
+    for _ in range(4):
+        asked = exchange(request())
+        reader.begin(asked)
+        asked.keep_alive = False
+        assert b"Connection: close\r\n" in reader.feed(OK + b"hello", 1000.0)
+    assert b"Connection" not in reader.answer(OK + b"hello")
+    for _ in range(3):
+        reader.answer(OK + b"hello")
+    asked = exchange(request())
+    reader.begin(asked)
+    asked.keep_alive = False
+    assert b"Connection: close\r\n" in reader.feed(OK + b"hello", 1000.0)
+
+
 def test_a_response_within_a_body_is_body() -> None:
     reader = Counting()
     for _ in range(3):
@@ -314,10 +330,10 @@ class Replicas(Pool):
 
 async def relayed(reads: list[bytes], *, remembers: bool) -> tuple[bytes, list[bytes]]:
     """Return what the client got for `reads`, and what came to the replica, by connection."""
-    clock, waker = Clock(), Wakes()
-    proxy = Proxy(waker, clock)
+    clock = Clock()
+    proxy = Proxy(Wakes(), clock)
     pool = Replicas(clock, remembers=remembers)
-    proxy.admission = Admission(pool, waker, proxy.reassign, clock)
+    proxy.admission = Admission(pool, proxy.queues, proxy.reassign, clock)
     proxy.replace_table(table())
     proxy.update(replicas(1))
     client = Transport()
