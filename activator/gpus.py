@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 GPUS = ("nvidia.com/gpu", "amd.com/gpu")
 PARTS = "nvidia.com/mig-"
+NOTHING: Counter[str] = Counter()
 
 
 def is_gpu(resource: str) -> bool:
@@ -48,52 +49,47 @@ class Need:
     nodes: frozenset[str]
 
 
-def room(need: Need, machines: Iterable[Machine], holders: Iterable[Holder]) -> int | None:
-    """Return how many replicas of a revision there can be in all, those that run included; None = there is no bound:
-    it needs no GPU, or no node matches (a pool that may grow from nothing)."""
-    fitting = [machine for machine in machines if machine.name in need.nodes]
-    if not need.gpus or not fitting:
-        return None
-    held = list(holders)
-    others = [holder for holder in held if holder.revision != need.revision]
-    own = Counter(holder.node for holder in held if holder.revision == need.revision)
-    more = {machine.name: _times(need, _free(machine, others)) for machine in fitting}
-    return sum(max(own[node], more.get(node, 0)) for node in own.keys() | more.keys())
+class Inventory:
+    """The GPUs of all machines, and who holds them, at one moment."""
 
+    def __init__(self, machines: Iterable[Machine], holders: Iterable[Holder]) -> None:
+        self._machines = {machine.name: machine for machine in machines}
+        self._pods: Counter[tuple[str, str]] = Counter()
+        self._held: dict[tuple[str, str], Counter[str]] = {}
+        self._taken: dict[str, Counter[str]] = {}
+        for holder in holders:
+            self._pods[holder.revision, holder.node] += 1
+            self._held.setdefault((holder.revision, holder.node), Counter()).update(holder.gpus)
+            self._taken.setdefault(holder.node, Counter()).update(holder.gpus)
 
-def rivals(need: Need, machines: Iterable[Machine], holders: Iterable[Holder]) -> frozenset[str]:
-    """Return the revisions whose end would leave enough GPUs on one node for a replica more. Where no node is known, it
-    is taken to be enough what they hold themselves."""
-    if not need.gpus:
-        return frozenset()
-    known = {machine.name: machine for machine in machines}
-    held = list(holders)
-    found = set()
-    for revision, node in {(holder.revision, holder.node) for holder in held}:
-        machine = known.get(node)
-        if not revision or revision == need.revision or (known and (machine is None or node not in need.nodes)):
-            continue
-        there = [holder for holder in held if holder.node == node]
-        if machine is None:
-            free: Mapping[str, int] = _sum(holder for holder in there if holder.revision == revision)
-        else:
-            free = _free(machine, [holder for holder in there if holder.revision != revision])
-        if _times(need, free):
-            found.add(revision)
-    return frozenset(found)
+    def room(self, need: Need) -> int | None:
+        """Return how many replicas of a revision there can be in all, those that run included; None = there is no
+        bound: it needs no GPU, or no node matches (a pool that may grow from nothing)."""
+        fitting = need.nodes & self._machines.keys()
+        if not need.gpus or not fitting:
+            return None
+        own = {node: count for (revision, node), count in self._pods.items() if revision == need.revision}
+        more = {node: _times(need, self._free(node, need.revision)) for node in fitting}
+        return sum(max(own.get(node, 0), more.get(node, 0)) for node in own.keys() | more.keys())
 
+    def rivals(self, need: Need) -> frozenset[str]:
+        """Return the revisions whose end would leave enough GPUs on one node for a replica more. Where no node is
+        known, it is taken to be enough what they hold themselves."""
+        if not need.gpus:
+            return frozenset()
+        others = [(revision, node) for revision, node in self._held if revision not in {"", need.revision}]
+        if not self._machines:
+            return frozenset(revision for revision, node in others if _times(need, self._held[revision, node]))
+        return frozenset(
+            revision
+            for revision, node in others
+            if node in need.nodes and node in self._machines and _times(need, self._free(node, revision))
+        )
 
-def _free(machine: Machine, holders: Iterable[Holder]) -> Mapping[str, int]:
-    taken = _sum(holder for holder in holders if holder.node == machine.name)
-    return {resource: count - taken.get(resource, 0) for resource, count in machine.gpus.items()}
-
-
-def _sum(holders: Iterable[Holder]) -> dict[str, int]:
-    total: dict[str, int] = {}
-    for holder in holders:
-        for resource, count in holder.gpus.items():
-            total[resource] = total.get(resource, 0) + count
-    return total
+    def _free(self, node: str, without: str) -> Mapping[str, int]:
+        """Return what would be free on a node `without` the pods of one revision."""
+        taken, own = self._taken.get(node, NOTHING), self._held.get((without, node), NOTHING)
+        return {name: count - taken[name] + own[name] for name, count in self._machines[node].gpus.items()}
 
 
 def _times(need: Need, free: Mapping[str, int]) -> int:
