@@ -54,13 +54,15 @@ class Inventory:
 
     def __init__(self, machines: Iterable[Machine], holders: Iterable[Holder]) -> None:
         self._machines = {machine.name: machine for machine in machines}
-        self._pods: Counter[tuple[str, str]] = Counter()
-        self._held: dict[tuple[str, str], Counter[str]] = {}
-        self._taken: dict[str, Counter[str]] = {}
+        self._pods: dict[str, Counter[str]] = {}
+        self._held: dict[str, dict[str, Counter[str]]] = {}
+        taken: dict[str, Counter[str]] = {}
         for holder in holders:
-            self._pods[holder.revision, holder.node] += 1
-            self._held.setdefault((holder.revision, holder.node), Counter()).update(holder.gpus)
-            self._taken.setdefault(holder.node, Counter()).update(holder.gpus)
+            self._pods.setdefault(holder.revision, Counter())[holder.node] += 1
+            self._held.setdefault(holder.revision, {}).setdefault(holder.node, Counter()).update(holder.gpus)
+            taken.setdefault(holder.node, Counter()).update(holder.gpus)
+        self._free = {name: _less(each.gpus, taken.get(name, NOTHING)) for name, each in self._machines.items()}
+        self._fits: dict[tuple[tuple[str, int], ...], dict[str, int]] = {}
 
     def room(self, need: Need) -> int | None:
         """Return how many replicas of a revision there can be in all, those that run included; None = there is no
@@ -68,30 +70,44 @@ class Inventory:
         fitting = need.nodes & self._machines.keys()
         if not need.gpus or not fitting:
             return None
-        own = {node: count for (revision, node), count in self._pods.items() if revision == need.revision}
-        more = {node: _times(need, self._free(node, need.revision)) for node in fitting}
-        return sum(max(own.get(node, 0), more.get(node, 0)) for node in own.keys() | more.keys())
+        own, fits = self._pods.get(need.revision, NOTHING), self._fitting(need.gpus)
+        strange = sum(fits[node] for node in fitting if node not in own)
+        return strange + sum(
+            max(count, _times(need.gpus, self._without(node, need.revision)) if node in fitting else 0)
+            for node, count in own.items()
+        )
 
     def rivals(self, need: Need) -> frozenset[str]:
         """Return the revisions whose end would leave enough GPUs on one node for a replica more. Where no node is
         known, it is taken to be enough what they hold themselves."""
         if not need.gpus:
             return frozenset()
-        others = [(revision, node) for revision, node in self._held if revision not in {"", need.revision}]
+        others = [name for name in self._held if name not in {"", need.revision}]
+        return frozenset(name for name in others if any(self._frees(need, name, node) for node in self._held[name]))
+
+    def _frees(self, need: Need, revision: str, node: str) -> bool:
         if not self._machines:
-            return frozenset(revision for revision, node in others if _times(need, self._held[revision, node]))
-        return frozenset(
-            revision
-            for revision, node in others
-            if node in need.nodes and node in self._machines and _times(need, self._free(node, revision))
-        )
+            return _times(need.gpus, self._held[revision][node]) > 0
+        known = node in need.nodes and node in self._machines
+        return known and _times(need.gpus, self._without(node, revision)) > 0
 
-    def _free(self, node: str, without: str) -> Mapping[str, int]:
-        """Return what would be free on a node `without` the pods of one revision."""
-        taken, own = self._taken.get(node, NOTHING), self._held.get((without, node), NOTHING)
-        return {name: count - taken[name] + own[name] for name, count in self._machines[node].gpus.items()}
+    def _fitting(self, gpus: Mapping[str, int]) -> Mapping[str, int]:
+        """Return by node how often a need fits into what is free now."""
+        key = tuple(sorted(gpus.items()))
+        if key not in self._fits:
+            self._fits[key] = {node: _times(gpus, free) for node, free in self._free.items()}
+        return self._fits[key]
+
+    def _without(self, node: str, revision: str) -> Mapping[str, int]:
+        """Return what would be free on a node without the pods of a revision."""
+        own = self._held[revision][node]
+        return {name: count + own[name] for name, count in self._free[node].items()}
 
 
-def _times(need: Need, free: Mapping[str, int]) -> int:
+def _less(gpus: Mapping[str, int], taken: Counter[str]) -> dict[str, int]:
+    return {name: count - taken[name] for name, count in gpus.items()}
+
+
+def _times(gpus: Mapping[str, int], free: Mapping[str, int]) -> int:
     """Return how often a need fits into what is free on one node."""
-    return max(0, min(free.get(resource, 0) // count for resource, count in need.gpus.items()))
+    return max(0, min(free.get(name, 0) // count for name, count in gpus.items()))

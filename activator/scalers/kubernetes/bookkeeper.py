@@ -9,7 +9,7 @@ from activator.gpus import Holder, Inventory, Need
 from activator.kube.resources import labels_of, name_of
 from activator.scalers.base import Phase
 from activator.scalers.kubernetes.labels import selects
-from activator.scalers.kubernetes.nodes import could_run, gpus_of, machine
+from activator.scalers.kubernetes.nodes import could_run, gpus_of, machine, wish_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -30,7 +30,8 @@ class Bookkeeper:
         self._workloads = workloads
         self._timer: asyncio.TimerHandle | None = None
         self._not_before = 0.0
-        self._places: dict[str, tuple[Object, frozenset[str]]] = {}
+        self._wishes: dict[str, tuple[Object, str]] = {}
+        self._places: dict[str, frozenset[str]] = {}
         views.nodes.subscribe(self._saw_node)
         for store in (views.pods, views.deployments):
             store.subscribe(lambda _old, _new: self.look())
@@ -46,9 +47,10 @@ class Bookkeeper:
         if self._timer is not None:
             self._timer.cancel()
 
-    def _saw_node(self, _old: Object | None, _new: Object | None) -> None:
-        self._places.clear()
-        self.look()
+    def _saw_node(self, old: Object | None, new: Object | None) -> None:
+        if old is None or new is None or _matters(old) != _matters(new):
+            self._places.clear()
+            self.look()
 
     def _count(self) -> None:
         self._timer = None
@@ -71,23 +73,47 @@ class Bookkeeper:
         return spec
 
     def _nodes(self, name: str, spec: Object) -> frozenset[str]:
-        """Return where such a pod could run and GPUs are."""
-        known = self._places.get(name)
+        """Return where such a pod could run and GPUs are; found once for all that wish for the same."""
+        known = self._wishes.get(name)
         if known is None or known[0] != spec:
+            known = self._wishes[name] = (spec, wish_of(spec))
+        if known[1] not in self._places:
             nodes = self._views.nodes.objects.values()
-            found = frozenset(name_of(node) for node in nodes if machine(node).gpus and could_run(spec, node))
-            known = self._places[name] = (spec, found)
-        return known[1]
+            found = (name_of(node) for node in nodes if machine(node).gpus and could_run(spec, node))
+            self._places[known[1]] = frozenset(found)
+        return self._places[known[1]]
 
     def _holders(self, names: Iterable[str]) -> list[Holder]:
-        deployments = self._views.deployments.objects
-        selectors = {name: (deployments[name].get("spec") or {}).get("selector") or {} for name in names}
+        owners = Owners({name: self._views.deployments.objects[name]["spec"].get("selector") or {} for name in names})
         found = []
         for pod in self._views.pods.objects.values():
             spec = pod.get("spec") or {}
             over = (pod.get("status") or {}).get("phase") in {"Failed", "Succeeded"}
             if spec.get("nodeName") and not over and (gpus := gpus_of(spec)):
-                labels = labels_of(pod)
-                owner = next((name for name, selector in selectors.items() if selects(selector, labels)), "")
-                found.append(Holder(owner, str(spec["nodeName"]), gpus))
+                found.append(Holder(owners.of(labels_of(pod)), str(spec["nodeName"]), gpus))
         return found
+
+
+class Owners:
+    """Finds whose a pod is without trying every selector: by one label that each of them demands."""
+
+    def __init__(self, selectors: Mapping[str, Object]) -> None:
+        self._selectors = selectors
+        self._by_label: dict[tuple[str, str] | None, list[str]] = {}
+        for name, selector in selectors.items():
+            demanded = next(iter((selector.get("matchLabels") or {}).items()), None)
+            self._by_label.setdefault(demanded, []).append(name)
+
+    def of(self, labels: Mapping[str, str]) -> str:
+        """Return the name that goes with the first selector that selects `labels`, "" when none does."""
+        for key in (*labels.items(), None):
+            for name in self._by_label.get(key, ()):
+                if selects(self._selectors[name], labels):
+                    return name
+        return ""
+
+
+def _matters(node: Object) -> tuple[object, ...]:
+    """Return what of a node says who can run there; the rest changes all the time."""
+    spec, status = node.get("spec") or {}, node.get("status") or {}
+    return labels_of(node), spec.get("taints"), spec.get("unschedulable"), status.get("allocatable")

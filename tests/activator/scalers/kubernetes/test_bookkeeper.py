@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from activator.scalers.base import Phase
+from activator.scalers.kubernetes.bookkeeper import Owners
 from tests.activator.scalers.contract import ready
 from tests.activator.scalers.kubernetes.stage import on_stage
 from tests.models.kubelet import deployment
@@ -104,3 +105,22 @@ async def test_many_changes_are_counted_a_few_times_only() -> None:
             stage.cluster.put("nodes", node("busy", number))
             await asyncio.sleep(0.005)
         assert 2 <= counted <= 6
+
+
+def test_a_pod_is_the_first_ones_whose_selector_selects_it() -> None:
+    expression = {"matchExpressions": [{"key": "tier", "operator": "In", "values": ["gpu"]}]}
+    owners = Owners({"a": {"matchLabels": {"app": "a", "x": "1"}}, "b": {"matchLabels": {"app": "b"}}, "c": expression})
+    assert owners.of({"app": "a", "x": "1"}) == "a"
+    assert owners.of({"app": "a"}) == ""
+    assert owners.of({"other": "1", "app": "b", "tier": "gpu"}) == "b"
+    assert owners.of({"tier": "gpu"}) == "c"
+    assert owners.of({}) == ""
+
+
+async def test_a_nodes_heartbeat_is_no_reason_to_count() -> None:
+    async with on_gpus() as stage:
+        keeper = stage.scaler._bookkeeper
+        await asyncio.sleep(1)
+        stage.cluster.change("nodes", "one", lambda item: item["status"].update(conditions=[{"heartbeat": 1}]))
+        await asyncio.sleep(0.01)
+        assert keeper._timer is None
