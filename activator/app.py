@@ -6,7 +6,6 @@ Only this module knows all parts, and only here a scaler has a name.
 from __future__ import annotations
 
 import asyncio
-import random
 import signal
 import time
 from typing import TYPE_CHECKING
@@ -15,23 +14,21 @@ from activator import logs
 from activator.admin import Admin
 from activator.catalog.file import build
 from activator.cluster import Cluster
-from activator.edge_tls import EdgeTls
+from activator.front import Alone, Front
 from activator.insight import Insight
 from activator.journal import Journal
 from activator.loop import Loop
 from activator.metering import Metering
+from activator.peers.crew import Crew
 from activator.savings import Savings
 from activator.scalers.kubernetes.scaler import KubernetesScaler
 from activator.scalers.memory import MemoryScaler
 from activator.scalers.process import ProcessScaler
-from activator.settings.places import within
 from activator.settings.problems import SettingsError
 from activator.settings.tls_checks import files_of, warnings
+from activator.terms import terms_of
 from activator.usage import Ledger
 from activator.watched import Watched
-from router.ids import Ids
-from router.listener import Listener
-from router.proxy import Proxy
 from router.tasks import Tasks
 from router.tls import CertificateError
 from router.tuning import tune
@@ -40,20 +37,19 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from activator.catalog.model import Catalog
+    from activator.front import Router
     from activator.kube.views import Views
     from activator.origin import Origin
     from activator.revision import Record, Revision
     from activator.scalers.base import ReplicaSet
     from activator.settings.places import Address
     from activator.settings.schema import Settings
-    from router.errors import EdgeError
-    from router.exchange import Exchange
     from router.ports import Clock
 
 SWEEP_SECONDS = 0.25
 WATCH_SECONDS = 0.05
 SYNC_SECONDS = 10.0
-FIXED = ("listen", "listen_plain", "admin", "scaler", "namespace", "state_dir", "log_dir")
+FIXED = ("listen", "listen_plain", "admin", "workers", "scaler", "namespace", "state_dir", "log_dir")
 
 
 class Edge:
@@ -64,6 +60,7 @@ class Edge:
         self._origin = origin
         self._settings = settings
         self._current = settings  # in force; not all of it is without a restart
+        self._views = views
         self._watched = Watched((*origin.files, *files_of(settings)))
         self._log = logs.logger("edge")
         self._tasks = Tasks(self._failed)
@@ -72,22 +69,20 @@ class Edge:
         self._reloading = asyncio.Lock()
         self._reload_waits = False
         clock = time.monotonic
-        self._proxy = Proxy(self, clock)
-        self._views = views
-        self._scaler = self._new_scaler(settings, clock)
-        self._loop = Loop(self._proxy, self._scaler, clock)
+        self._front: Front = (
+            Crew(settings.workers, self, clock, self._log) if settings.workers > 1 else Alone(self, clock, self._log)
+        )
+        router = self._front.router
+        self._scaler = self._new_scaler(router, clock)
+        self._loop = Loop(router, self._scaler, clock)
         self._ledger = Ledger()
         self._savings = Savings(settings.state_dir, (self._loop, self._ledger), time.time, self._log)
-        self._listener = Listener(self._proxy.serve, clock, self._refused)
-        self._ids = Ids(random.Random().getrandbits)
-        self._tls = EdgeTls()
-        parts = (self._proxy, self._loop, self._scaler, self._ledger)
-        self._insight = Insight(parts, clock, lambda: len(self._listener.door.guests))
+        self._insight = Insight((router, self._loop, self._scaler, self._ledger), clock, self._front.health)
+        self._insight.expiries = self._front.expiries
         self._admin = Admin(self._insight, time.time)
-        self._proxy.on_defect = self._defect
         self._journal = Journal(self._log)
         self._loop.on_change = self._changed
-        self._metering = Metering(self._ledger, self._proxy.in_flight)
+        self._metering = Metering(self._ledger, router.in_flight)
         self._loop.on_period = self._period
         self._scaler.subscribe(self._saw)
         self._cluster: Cluster | None = None
@@ -97,18 +92,18 @@ class Edge:
             self._scaler.on_hindrance = self._cluster.hindered
             scaler = self._scaler
             self._cluster.others = {"corrections": scaler.corrections, "contested": scaler.held, "watches": views.up}
-            self._insight.cluster = self._cluster.facts
+            self._insight.cluster, self._insight.namespace = self._cluster.facts, views.client.namespace
 
     def wake(self, revision: str) -> None:
         """Pass the router's call for capacity on to the loop."""
         self._loop.wake(revision)
 
-    def _new_scaler(self, settings: Settings, clock: Clock) -> ProcessScaler | MemoryScaler | KubernetesScaler:
+    def _new_scaler(self, router: Router, clock: Clock) -> ProcessScaler | MemoryScaler | KubernetesScaler:
         if self._views is not None:
-            return KubernetesScaler(self._views, self._proxy, self._tasks, clock=clock)
-        if settings.scaler == "process":
-            return ProcessScaler(self._proxy, clock=clock, log_dir=settings.log_dir)
-        return MemoryScaler(self._proxy, clock=clock)
+            return KubernetesScaler(self._views, router, self._tasks, clock=clock)
+        if self._settings.scaler == "process":
+            return ProcessScaler(router, clock=clock, log_dir=self._settings.log_dir)
+        return MemoryScaler(router, clock=clock)
 
     async def run(self) -> bool:
         """Serve until SIGTERM or SIGINT; return whether it was that which ended it, and no defect. OSError when an
@@ -147,7 +142,7 @@ class Edge:
             if self._cluster is not None and self._origin.object is not None:
                 self._cluster.refused(self._origin.object, problems)
             self._watched.follow_also(error.files if isinstance(error, SettingsError) else files_of(settings))
-            self._tls.renew()
+            self._front.renew()
             return
         self._insight.reloads += 1
         self._insight.config_valid = True
@@ -170,38 +165,32 @@ class Edge:
         self._origin.follow(self._tasks)
         self._apply(settings, await self._catalog_of(settings))
         listen, plain, admin = settings.listen, settings.listen_plain, settings.admin
-        port = await _open(self._open_edge, listen, "listen")
-        more = {}
-        if plain is not None:
-            more["plain"] = f"{plain.host}:{await _open(self._listener.open, plain, 'listen-plain')}"
+        ports = await self._front.open(settings)
+        more = {} if plain is None else {"plain": f"{plain.host}:{ports['listen-plain']}"}
         admin_port = await _open(self._admin.open, admin, "admin")
         if self._cluster is None:
             self._savings.restore()
             self._tasks.spawn(self._savings.keep(), "state")
         else:
-            self._cluster.start(self._tasks)
             self._tasks.spawn(self._follow(self._cluster), "catalog")
         self._tasks.spawn(self._loop.run(), "loop")
         self._tasks.spawn(self._sweep(), "sweep")
         self._tasks.spawn(self._watch(), "watch")
         tune()
         self._insight.ready = self._views is None or self._views.deployments.synced
-        self._log.info("serving", listen=f"{listen.host}:{port}", **more, admin=f"{admin.host}:{admin_port}")
-
-    async def _open_edge(self, host: str, port: int) -> int:
-        return await self._listener.open(host, port, self._tls.certificates if self._settings.tls else None)
+        self._log.info("serving", listen=f"{listen.host}:{ports['listen']}", **more, admin=f"{admin.host}:{admin_port}")
 
     async def _end(self) -> None:
         served, self._insight.ready = self._insight.ready, False
         self._log.info("draining", seconds=self._settings.drain_timeout)
-        await asyncio.gather(self._listener.drain(self._settings.drain_timeout), self._hand_over())
+        await asyncio.gather(self._front.drain(self._settings.drain_timeout), self._hand_over())
         if served and self._cluster is None:
             self._savings.save()
         await self._tasks.close()
         await self._scaler.close(drain=0)
         if self._views is not None:
             await self._views.client.close()
-        self._proxy.pool.close()
+        self._front.close()
         await self._admin.close()
         await self._origin.close()
         self._log.info("stopped")
@@ -219,30 +208,23 @@ class Edge:
         return await asyncio.to_thread(build, merged)
 
     def _apply(self, settings: Settings, catalog: Catalog) -> None:
-        """Serve by `settings` and `catalog` from this loop turn on."""
-        self._tls.take(settings)
+        """Serve by `settings`, of which `catalog` was made, from this loop turn on."""
+        self._serve(settings, catalog)
         self._current = settings
         self._watched.follow((*self._origin.files, *files_of(settings)))
         for warning in warnings(settings, time.time()):
             self._log.warning("configuration", warning=warning)
-        self._listener.policy.ids = self._ids if settings.request_ids else None
-        self._listener.policy.trusts = within(settings.trusted_hops)
-        self._proxy.on_end = self._ended if settings.access_log else None
-        self._insight.expiries = self._tls.expiries
-        self._serve(catalog)
 
-    def _serve(self, catalog: Catalog) -> None:
+    def _serve(self, settings: Settings, catalog: Catalog) -> None:
+        self._front.take(terms_of(settings, catalog.table))
         self._insight.services = catalog.table.services
-        self._proxy.replace_table(catalog.table)
-        self._listener.limit(catalog.table.limits)
         self._metering.declare({name: plan.service for name, plan in catalog.plans.items()})
         self._loop.configure(catalog.plans)
 
     async def _sweep(self) -> None:
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
-            self._proxy.sweep()
-            self._listener.sweep(time.monotonic())
+            self._front.sweep()
 
     async def _watch(self) -> None:
         """Reload when the configuration or a file that it names changes."""
@@ -252,12 +234,17 @@ class Edge:
                 await self.reload()
 
     async def _follow(self, cluster: Cluster) -> None:
-        """Serve Deployments as they come, change and go. Until they are known, this edge is not ready."""
+        """Serve Deployments as they come, change and go. Until they are known, this edge is not ready, and does not
+        stand for election: it would take over the clocks of models that it does not know."""
+        await cluster.changes.known()
+        async with self._reloading:
+            self._serve(self._current, await self._catalog_of(self._current))
+        cluster.start(self._tasks)
+        self._insight.ready = not self._stopping.is_set()
         while True:
             await cluster.changes.wait()
             async with self._reloading:
-                self._serve(await self._catalog_of(self._current))
-            self._insight.ready = not self._stopping.is_set()
+                self._serve(self._current, await self._catalog_of(self._current))
 
     def _period(self, seconds: float) -> None:
         if self._loop.leads():  # the ledger of several edges is the leader's
@@ -272,16 +259,6 @@ class Edge:
         self._insight.cold_starts.see(replicas, time.monotonic())
         self._journal.saw(replicas)
         self._metering.saw(replicas)
-
-    def _ended(self, exchange: Exchange) -> None:
-        logs.access(self._log, exchange, time.monotonic())
-
-    def _refused(self, refusal: EdgeError) -> None:
-        self._proxy.counters.refusals[refusal.reason] += 1
-
-    def _defect(self, error: Exception) -> None:
-        self._insight.defects += 1
-        self._log.error("defect", exc_info=error)
 
     def _failed(self, task: str, error: BaseException) -> None:
         self._died = True

@@ -53,6 +53,7 @@ class Cluster:
         self.recorder = Recorder(client, instance, time.monotonic, client.wall)
         self.election = Election(client, NAME, f"{instance}_{uuid.uuid4()}", wall=client.wall)
         self.savings = SharedSavings(ConfigMap(client, STATE), parts, self.election.leads, client.wall, log)
+        self.election.on_change = self._lead_changed
         self.changes = Changes(deployments)
         self.problems: Mapping[str, tuple[Problem, ...]] = {}
         self.others: Mapping[str, Callable[[], Any]] = {}
@@ -112,6 +113,10 @@ class Cluster:
         problems = {name: len(problems) for name, problems in self.problems.items()}
         facts = ClusterFacts(self.leads(), problems, calls, self.recorder.withheld, self.recorder.lost)
         return replace(facts, **{name: read() for name, read in self.others.items()})
+
+    def _lead_changed(self, leads: bool) -> None:
+        if not leads:  # another one may lead before we do again
+            self.savings.let_go()
 
     def _tell(self, merged: Merged) -> None:
         """Tell each Deployment once what is wrong with it, and once that all is well again."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from activator.settings.tls_checks import load_pair
-from router.tls import Certificate, CertificateError, Certificates, upstream_context
+from router.tls import Certificate, CertificateError, Certificates, load_certificate, upstream_context
 
 if TYPE_CHECKING:
-    from activator.settings.schema import Settings, Tls
+    from collections.abc import Iterable
+
+    from activator.terms import Pair
 
 
 class EdgeTls:
@@ -17,11 +19,11 @@ class EdgeTls:
 
     def __init__(self) -> None:
         self.certificates = Certificates()
-        self._loaded: dict[Tls, Certificate] = {}
+        self._loaded: dict[Pair, Certificate] = {}
 
-    def take(self, settings: Settings) -> None:
-        """Serve by the certificates that `settings` name. CertificateError when one cannot be used; then all stays."""
-        fresh = {pair: load_pair(pair) for pair in settings.tls}
+    def take(self, pairs: Iterable[Pair]) -> None:
+        """Serve by these certificates. CertificateError when one cannot be used; then all stays."""
+        fresh = {pair: _load(pair) for pair in pairs}
         upstream_context.cache_clear()
         if fresh:
             self._serve(fresh)
@@ -31,13 +33,17 @@ class EdgeTls:
         from being renewed."""
         for pair in list(self._loaded):
             with suppress(CertificateError):
-                self._loaded[pair] = load_pair(pair)
+                self._loaded[pair] = _load(pair)
         self._serve(self._loaded)
 
     def expiries(self) -> dict[str, float]:
         """Return when each certificate in use expires, by its file, in Unix seconds."""
-        return {str(pair.certificate): certificate.not_after for pair, certificate in self._loaded.items()}
+        return {pair.certificate: certificate.not_after for pair, certificate in self._loaded.items()}
 
-    def _serve(self, loaded: dict[Tls, Certificate]) -> None:
+    def _serve(self, loaded: dict[Pair, Certificate]) -> None:
         self._loaded = loaded
         self.certificates.replace(tuple(loaded.values()))
+
+
+def _load(pair: Pair) -> Certificate:
+    return load_certificate(Path(pair.certificate), Path(pair.key), pair.hosts)

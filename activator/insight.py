@@ -13,13 +13,13 @@ from router.counters import RevisionCounters
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from activator.front import Health, Router
     from activator.loop import Loop
     from activator.revision import Record
     from activator.scalers.base import ReplicaSet, Scaler
     from activator.usage import Ledger, Row
     from router.counters import Histogram
     from router.ports import Clock, RevisionStats, StartStatus
-    from router.proxy import Proxy
     from router.table import Service, Share
 
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 class RevisionView:
     """One revision as it is now. Times are clock seconds."""
 
+    namespace: str
     service: str
     revision: str
     percent: int
@@ -91,12 +92,13 @@ class ClusterFacts:
 class Insight:
     """Reads all parts of a running edge; changes none."""
 
-    def __init__(self, parts: tuple[Proxy, Loop, Scaler, Ledger], clock: Clock, connections: Callable[[], int]) -> None:
-        self.proxy, self.loop, self.scaler, self.ledger = parts
+    def __init__(self, parts: tuple[Router, Loop, Scaler, Ledger], clock: Clock, health: Callable[[], Health]) -> None:
+        self.router, self.loop, self.scaler, self.ledger = parts
         self.clock = clock
-        self.connections = connections
+        self.health = health
         self.cold_starts = ColdStarts()
         self.services: tuple[Service, ...] = ()
+        self.namespace = "local"
         self.cluster: Callable[[], ClusterFacts] | None = None
         self.expiries: Callable[[], Mapping[str, float]] = dict  # of certificates by file, in Unix seconds
         self.reloads = 0
@@ -107,8 +109,8 @@ class Insight:
 
     def refusals(self) -> Counter[str]:
         """Return the edge's own answers by reason, over all revisions and what never reached one."""
-        total = Counter(self.proxy.counters.refusals)
-        for counters in self.proxy.counters.revisions.values():
+        total = Counter(self.router.counters.refusals)
+        for counters in self.router.counters.revisions.values():
             total.update(counters.reasons)
         return total
 
@@ -130,19 +132,20 @@ class Insight:
 
     def _view(self, name: str, share: Share | None) -> RevisionView:
         revision = self.loop.revisions[name]
-        counters = self.proxy.counters.revisions.get(name) or RevisionCounters(
+        counters = self.router.counters.revisions.get(name) or RevisionCounters(
             name, revision.plan.service, self.clock()
         )
         replicas = self.scaler.replicas(name)
         cold = self.cold_starts.histograms
         return RevisionView(
+            namespace=self.namespace,
             service=revision.plan.service,
             revision=name,
             percent=share.percent if share else 0,
             tag=share.tag if share else None,
             replicas=replicas,
             start=present(revision.plan.bounds, revision.life, replicas, self.clock()).start,
-            stats=self.proxy.look(name),
+            stats=self.router.look(name),
             record=revision.records[-1] if revision.records else None,
             statuses=counters.statuses,
             reasons=counters.reasons,

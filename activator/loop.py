@@ -39,6 +39,9 @@ class Traffic(Protocol):
     def look(self, revision: str) -> RevisionStats:
         """Return the state of one revision now."""
 
+    def settled(self, revision: str, then: Callable[[str], None]) -> bool:
+        """Tell whether `look` sees every open request; if not, `then` is called with the revision once it does."""
+
     def update(self, replicas: Replicas) -> None:
         """Take a new capacity snapshot."""
 
@@ -145,11 +148,18 @@ class Loop:
         record = revision.step(seen, self._traffic.look(name), self._clock(), poked=poked)
         if not self.leads():
             record = _only_waking(record, before)
+        if before.desired and not record.outcome.replicas and not self._traffic.settled(name, self._decide_again):
+            return
         if record.outcome.replicas != before.desired:
             if self.on_change is not None:
                 self.on_change(revision, before, record)
             self._scaler.scale(name, record.outcome.replicas)
         self._tell_router(self._scaler.replicas(name))
+
+    def _decide_again(self, name: str) -> None:
+        """Decide for a revision of which all open requests are seen now."""
+        if name in self.revisions:
+            self.step(name)
 
     def _until_next(self, counted: float) -> float:
         period_ends = counted + PERIOD

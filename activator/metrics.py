@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 OLD = ("namespace_name", "service_name", "configuration_name", "revision_name")
 NEW = ("k8s_namespace_name", "kn_service_name", "kn_configuration_name", "kn_revision_name")
 OURS = ("service", "revision")
-NAMESPACE = "local"
 
 GAUGES: tuple[Gauge, ...] = (
     ("desired_pods", "pods_desired", "replicas that the decision wants", lambda v: v.wanted),
@@ -76,7 +75,7 @@ class Metrics:
             yield from _cluster(self._insight.cluster())
 
     def _process(self) -> Iterator[Metric]:
-        insight = self._insight
+        insight, health = self._insight, self._insight.health()
         refused = CounterMetricFamily("activator_refused", "Answers of the edge itself by reason", labels=["reason"])
         for reason, count in sorted(insight.refusals().items()):
             refused.add_metric([reason], count)
@@ -94,12 +93,15 @@ class Metrics:
         for file, not_after in sorted(insight.expiries().items()):
             expiries.add_metric([file], not_after)
         yield expiries
-        yield GaugeMetricFamily("activator_connections", "Client connections", value=insight.connections())
-        yield CounterMetricFamily("activator_defects", "Errors nobody expected", value=insight.defects)
+        yield GaugeMetricFamily("activator_connections", "Client connections", value=health.connections)
+        yield CounterMetricFamily("activator_defects", "Errors nobody expected", value=insight.defects + health.defects)
         yield GaugeMetricFamily(
             "activator_metrics_made_at_seconds", "When these were read (Unix time)", value=time.time()
         )
-        yield CounterMetricFamily("activator_log_lines_dropped", "Nobody read them", value=logs.OUTPUT.dropped)
+        dropped = logs.OUTPUT.dropped + health.dropped
+        yield CounterMetricFamily("activator_log_lines_dropped", "Nobody read them", value=dropped)
+        yield GaugeMetricFamily("activator_workers", "Processes that serve clients", value=health.workers)
+        yield CounterMetricFamily("activator_worker_restarts", "Workers that died or hung", value=health.restarts)
 
 
 def _knative_gauges(views: list[RevisionView]) -> Iterator[Metric]:
@@ -212,7 +214,7 @@ def _cluster(facts: ClusterFacts) -> Iterator[Metric]:
 
 
 def _labels(view: RevisionView) -> list[str]:
-    return [NAMESPACE, view.service, view.service, view.revision]
+    return [view.namespace, view.service, view.service, view.revision]
 
 
 def _add(family: HistogramMetricFamily, labels: Iterable[str], histogram: Histogram, *, unit: float = 1) -> None:

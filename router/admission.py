@@ -1,4 +1,4 @@
-"""From a revision to a connected replica: one queue per revision, and the loop that a held request goes round.
+"""From a revision to a connected replica: the loop that a held request goes round.
 
 A request leaves here with a slot and a connection, or with the error that answers it. A connect that fails has sent
 nothing, so the request goes back to its place in the queue; one whose revision has left the table is resolved again.
@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING
 from router.body import BUFFER
 from router.buffers import Buffers
 from router.errors import EdgeError, Reason, spread
-from router.queue import Queue
-from router.wakes import Wakes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from router.body import Body
     from router.exchange import Exchange
     from router.pool import Pool
-    from router.ports import Clock, Replicas, Waker
+    from router.ports import Clock
+    from router.queue import Queue
+    from router.queues import Queues
     from router.slots import Slots
-    from router.table import EdgeLimits, Revision
+    from router.table import EdgeLimits
     from router.upstream import Upstream
 
 SUSPECT_SECONDS = 0.1
@@ -31,19 +31,16 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 class Admission:
-    """The queues of all revisions. `resolve` chooses an exchange's revision anew."""
+    """Admits exchanges by the queues of their revisions. `resolve` chooses an exchange's revision anew."""
 
-    def __init__(self, pool: Pool, waker: Waker, resolve: Callable[[Exchange], None], clock: Clock) -> None:
-        self.queues: dict[str, Queue] = {}
+    def __init__(self, pool: Pool, queues: Queues, resolve: Callable[[Exchange], None], clock: Clock) -> None:
+        self.queues = queues
         self.buffers = Buffers()
-        self.wakes = Wakes()
         self._pool = pool
-        self._waker = waker
         self._resolve = resolve
         self._clock = clock
         self._tickets = count()
         self._refused = 0
-        self._retired: set[str] = set()
         self._uploads: dict[Exchange, float] = {}  # whose body still comes, with the deadline
 
     async def admit(self, exchange: Exchange) -> Upstream:
@@ -76,35 +73,14 @@ class Admission:
     def limit(self, limits: EdgeLimits) -> None:
         """Take the bounds of the edge as a whole."""
         self.buffers.limit = limits.buffered
-        self.wakes.limit = limits.max_wakes
-
-    def replace(self, revisions: Mapping[str, Revision]) -> None:
-        """Take a new table's revisions; those held for one that is gone are resolved again."""
-        for name, revision in revisions.items():
-            queue = self.queues.setdefault(name, Queue(revision, self._wake, self._clock))
-            queue.revision = revision
-            queue.refresh(self._clock())
-        self._retired = self.queues.keys() - revisions.keys()
-        for name in self._retired:
-            self.queues[name].dissolve()
-
-    def update(self, replicas: Replicas) -> None:
-        """Take a capacity snapshot; one for a revision that has left the table is of no use."""
-        queue = self.queues.get(replicas.revision)
-        if queue is not None:
-            queue.update(replicas, self._clock())
+        self.queues.wakes.limit = limits.max_wakes
 
     def sweep(self, now: float) -> None:
-        """End holds and uploads that are over; forget the queues of revisions that have left the table once nothing
-        runs there."""
-        for queue in self.queues.values():
-            queue.expire(now)
+        """End holds and uploads that are over."""
+        self.queues.sweep(now)
         for exchange, deadline in list(self._uploads.items()):
             if deadline <= now:
                 exchange.fail(_upload_timeout(exchange))
-        for name in [name for name in self._retired if not self.queues[name].in_flight()]:
-            del self.queues[name]
-            self._retired.discard(name)
 
     async def _receive(self, exchange: Exchange, body: Body) -> None:
         """Wait for a body that is still being uploaded; it must not occupy a replica meanwhile."""
@@ -121,7 +97,7 @@ class Admission:
             await exchange.wait()
         finally:
             del self._uploads[exchange]
-        if exchange.revision.name in self._retired or exchange.revision.name not in self.queues:
+        if exchange.revision.name in self.queues.retired or exchange.revision.name not in self.queues:
             self._resolve(exchange)
 
     def _keep(self, exchange: Exchange) -> None:
@@ -140,21 +116,6 @@ class Admission:
                 retry_after=spread(self._refused),
             )
 
-    def _wake(self, name: str) -> None:
-        """Ask for capacity. EdgeError when the service was woken too often."""
-        queue = self.queues[name]
-        if queue.asleep:
-            limits, now = queue.revision.limits, self._clock()
-            wait = self.wakes.ask(queue.revision.service, limits.max_wakes, now)
-            if wait:
-                self._refused += 1
-                raise EdgeError(
-                    Reason.WAKE_LIMITED,
-                    f"{queue.revision.service} is asleep; it, or all services, were woken as often as is allowed.",
-                    retry_after=wait + spread(self._refused, 5.0, 0.0),
-                )
-        self._waker.wake(name)
-
     async def _connect(self, exchange: Exchange, queue: Queue, slots: Slots) -> Upstream | None:
         """Return a connection for a slot that was taken. None when the replica cannot be connected: the slot is given
         back and the replica left alone for a moment."""
@@ -163,7 +124,7 @@ class Admission:
         except (OSError, TimeoutError):
             queue.avoid(slots, SUSPECT_SECONDS)
             queue.release(slots)
-            if exchange.revision.name in self._retired:
+            if exchange.revision.name in self.queues.retired:
                 self._resolve(exchange)
             return None
         except BaseException:

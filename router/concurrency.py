@@ -65,9 +65,19 @@ class Demand:
     def collect(self, now: float) -> tuple[float, int]:
         """Return (average concurrency, arrivals) since the last call, and begin a new period."""
         period = now - self._started
-        area = max(0.0, self._area + period * self.now_open)
-        average = area / period if period > 0 else float(self.now_open)
+        area, arrivals = self.take(now)
+        return (area / period if period > 0 else float(self.now_open)), arrivals
+
+    def take(self, now: float) -> tuple[float, int]:
+        """Return (the integral of concurrency in request-seconds, arrivals) since the last call, and begin a new
+        period."""
+        area = max(0.0, self._area + (now - self._started) * self.now_open)
         arrivals = self.arrivals
         self._area, self.arrivals = 0.0, 0
         self._started = now
-        return average, arrivals
+        return area, arrivals
+
+
+def later(one: float | None, other: float | None) -> float | None:
+    """Return the later of two times; one that is not known does not count."""
+    return max((at for at in (one, other) if at is not None), default=None)

@@ -31,6 +31,7 @@ MAX_PIPELINED = 16
 HEAD_SECONDS = 10.0
 IDLE_SECONDS = 60.0
 PRESSED_IDLE_SECONDS = 2.0
+NEWCOMER_SECONDS = 1.0  # for the first request of a connection to come, while the edge drains
 LINGER_SECONDS = 1.0
 WRITE_BUFFER = 64 << 10
 
@@ -56,6 +57,7 @@ class Connection(asyncio.Protocol):
     """One client's connection."""
 
     __slots__ = (
+        "_asked",
         "_begun",
         "_clogged",
         "_closing",
@@ -94,6 +96,7 @@ class Connection(asyncio.Protocol):
         self._half_closed = False  # the client sends no more
         self._closing = False
         self._in_head = False  # a head has begun
+        self._asked = False  # a request has come
         self._since = edge.clock()  # when that began, or the connection became idle
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -150,6 +153,7 @@ class Connection(asyncio.Protocol):
         """Take a request from the reader: run it now or in its turn."""
         if self._closing:
             return
+        self._asked = True
         if self._origin is not None:
             self._origin.settle(request)
         exchange = Exchange(request, self, self._edge.clock())
@@ -197,9 +201,14 @@ class Connection(asyncio.Protocol):
             if self._unread:
                 self.loop.call_soon(self._read_on)
 
+    @property
+    def expects(self) -> bool:
+        """Whether a request is about to come: it has begun, or is the first one, for which the connection was made."""
+        return self._current is None and not self._closing and (not self._asked or self._reader.mid_request)
+
     def retire(self) -> None:
-        """Close now if nothing runs, else after the present response."""
-        if self._current is None and not self._reader.mid_request:
+        """Close now if nothing runs or is about to come, else after the present response."""
+        if self._current is None and not self.expects:
             self.finish()
         elif self._current is not None and not self._current.responded:
             self._current.keep_alive = False
@@ -212,6 +221,8 @@ class Connection(asyncio.Protocol):
             self._current.fail(
                 EdgeError(Reason.SHUTTING_DOWN, "The edge is shutting down.", retry_after=1.0, sent=sent)
             )
+        else:
+            self.finish()
 
     def check_clocks(self, now: float) -> None:
         """Check what runs here, and what is read and written for it; answer 408 to a head that does not come, close
@@ -234,8 +245,13 @@ class Connection(asyncio.Protocol):
             self._refuse(
                 EdgeError(Reason.REQUEST_TIMEOUT, f"The request's head did not come within {HEAD_SECONDS:g} s.")
             )
-        elif waited > (PRESSED_IDLE_SECONDS if self._edge.door.pressed else IDLE_SECONDS):
+        elif waited > self._longest_idle():
             self.finish()
+
+    def _longest_idle(self) -> float:
+        if self._edge.draining:
+            return NEWCOMER_SECONDS
+        return PRESSED_IDLE_SECONDS if self._edge.door.pressed else IDLE_SECONDS
 
     def look_for_client(self) -> None:
         """Notice a client that has left while nothing is read from it."""
@@ -293,6 +309,8 @@ class Connection(asyncio.Protocol):
         self._current = exchange
         edge.busy.add(self)
         edge.door.idle.pop(self, None)
+        if edge.draining:
+            exchange.keep_alive = False
         exchange.run(edge.serve(exchange))
 
     def done(self, exchange: Exchange, now: float) -> None:

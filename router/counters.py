@@ -13,7 +13,9 @@ from router.concurrency import Demand
 from router.errors import Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping, Sequence
+
+    Buckets = tuple[Sequence[int], float]
 
     from router.ports import Clock
     from router.table import Revision
@@ -37,6 +39,11 @@ class Histogram:
         self.counts[bisect_left(SECONDS, seconds) if seconds > SHORT else 0] += 1
         self.total += seconds
 
+    def add(self, counts: Sequence[int], total: float) -> None:
+        """Add what another histogram has."""
+        self.counts = [mine + other for mine, other in zip(self.counts, counts, strict=True)]
+        self.total += total
+
 
 class RevisionCounters:
     """One revision's demand and totals."""
@@ -51,6 +58,19 @@ class RevisionCounters:
         self.reasons: Counter[str] = Counter()
         self.durations = Histogram()
         self.holds = Histogram()
+
+    def add(self, statuses: Mapping[int, int], reasons: Mapping[str, int], durations: Buckets, holds: Buckets) -> None:
+        """Add the totals of another process."""
+        self.statuses.update(statuses)
+        self.reasons.update(reasons)
+        self.durations.add(*durations)
+        self.holds.add(*holds)
+
+    def take(self) -> tuple[Counter[int], Counter[str], Histogram, Histogram]:
+        """Return the totals (statuses, reasons, durations, holds) and begin again from zero."""
+        taken = self.statuses, self.reasons, self.durations, self.holds
+        self.statuses, self.reasons, self.durations, self.holds = Counter(), Counter(), Histogram(), Histogram()
+        return taken
 
 
 class Counted(Protocol):

@@ -45,7 +45,7 @@ class Guest(Protocol):
 
 class Door:
     """All connections with their sources, and those of them on which no request runs, the longest idle first.
-    `refused` is told of each that is turned away."""
+    `refused` is told of each that is turned away; `places` is how many connections there may be."""
 
     def __init__(self, clock: Clock, refused: Callable[[EdgeError], None]) -> None:
         self.guests: dict[Guest, str] = {}
@@ -57,25 +57,25 @@ class Door:
         self._borne: set[Guest] = set()
         self._refusals = 0
         self._per_source = 0
-        self._places = most_connections()
+        self.places = most_connections()
 
     def limit(self, limits: EdgeLimits) -> None:
         """Take new bounds; who is in stays in."""
         most = most_connections()
-        self._places = min(limits.connections or most, most)
+        self.places = min(limits.connections or most, most)
         self._per_source = limits.connections_per_source
 
     @property
     def pressed(self) -> bool:
         """Whether most places are taken."""
-        return len(self.guests) > PRESSED * self._places
+        return len(self.guests) > PRESSED * self.places
 
     def enter(self, guest: Guest, host: str) -> Reason | None:
         """Let a connection in, or return why it must not."""
         source = source_of(host)
         if self._per_source and self._sources.get(source, 0) >= self._per_source:
             return Reason.TOO_MANY_FROM_SOURCE
-        if len(self.guests) >= self._places and not self._make_room():
+        if len(self.guests) >= self.places and not self._make_room():
             return Reason.TOO_MANY_CONNECTIONS
         self.guests[guest] = source
         self.idle[guest] = None

@@ -129,6 +129,12 @@ class Exchange(Driven):
         body.on_overflow = lambda: self.fail(_too_large(limit))
 
     @property
+    def size(self) -> int:
+        """Bytes of its body that are kept while it waits."""
+        body = self.request.body
+        return body.size if body is not None else 0
+
+    @property
     def outlives_client(self) -> bool:
         """Whether the request was sent whole, to be finished whoever waits for the response."""
         body = self.request.body

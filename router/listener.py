@@ -6,14 +6,15 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from router.arrival import Arrival
-from router.connection import Connection
+from router.connection import NEWCOMER_SECONDS, Connection
 from router.door import Door
 from router.origin import Policy
-from router.servers import Servers
+from router.servers import Servers, bind
 from router.table import EdgeLimits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    import socket
+    from collections.abc import Callable, Coroutine, Sequence
 
     from router.errors import EdgeError
     from router.exchange import Exchange
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 HANDSHAKE_SECONDS = 10.0
 LOOK_SECONDS = 0.5  # between looks for clients that left unseen
+ACCEPTED_SECONDS = 0.05  # within which the loop tells of all clients that the kernel has handed over
 PART_SECONDS = 0.0005  # of a sweep, for which everybody waits
 
 
@@ -61,15 +63,25 @@ class Listener:
 
     async def open(self, host: str, port: int, certificates: Certificates | None = None) -> int:
         """Listen, by TLS if there are certificates, and return the port. OSError when the address is in use."""
+        sockets = bind(host, port)
+        await self.serve_on(sockets, certificates)
+        bound: int = sockets[0].getsockname()[1]
+        return bound
+
+    async def serve_on(self, sockets: Sequence[socket.socket], certificates: Certificates | None = None) -> None:
+        """Accept clients of sockets that listen, by TLS if there are certificates."""
         if certificates is None:
-            return await self.servers.open(lambda: Connection(self), host, port)
-        self.policy.certificates = certificates
-        return await self.servers.open(lambda: Arrival(self, certificates), host, port)
+            await self.servers.open(lambda: Connection(self), sockets)
+        else:
+            self.policy.certificates = certificates
+            await self.servers.open(lambda: Arrival(self, certificates), sockets)
 
     def sweep(self, now: float) -> None:
         """Check the clocks of all connections: a part now, the rest in the next turns of the loop, so that requests go
         in between."""
         self.door.sweep(now)
+        if self.draining:
+            self._sweep_arrivals(now)
         if self._unswept:
             return
         look = now - self._looked >= LOOK_SECONDS
@@ -91,26 +103,37 @@ class Listener:
             self.loop.call_soon(self._sweep_part, now, look)
 
     async def drain(self, seconds: float) -> None:
-        """Accept nothing more, let what runs end within `seconds`, then answer or cut the rest."""
+        """Accept nothing more, let what runs or is about to come end within `seconds`, then answer or cut the rest."""
         self.draining = True
         self.servers.close()
-        for guest in list(self.door.guests):
-            if isinstance(guest, Connection):
-                guest.retire()
-            else:
-                guest.evict()
-        self.check_drained()
+        for connection in self.connections:
+            connection.retire()
         try:
             async with asyncio.timeout(seconds):
+                await asyncio.sleep(ACCEPTED_SECONDS)
+                self.check_drained()
                 await self._all_idle.wait()
         except TimeoutError:
+            for guest in list(self.door.guests):
+                if isinstance(guest, Connection):
+                    guest.give_up()
+                else:
+                    guest.evict()
             for connection in list(self.busy):
                 connection.give_up()
+            self.check_drained()
             await self._all_idle.wait()
-        for connection in list(self.connections):
+        for connection in self.connections:
             connection.finish()
 
     def check_drained(self) -> None:
-        """Take note of it when the last exchange has ended."""
-        if not self.busy:
+        """Take note of it when the last exchange has ended and no client is about to ask for one."""
+        if not self.busy and not any(not isinstance(guest, Connection) or guest.expects for guest in self.door.guests):
             self._all_idle.set()
+
+    def _sweep_arrivals(self, now: float) -> None:
+        """While the edge drains, wait for a client only as long as it may take to agree on TLS and to ask."""
+        for guest in list(self.door.guests):
+            if not isinstance(guest, Connection) and guest.is_idle(now, NEWCOMER_SECONDS):
+                guest.evict()
+        self.check_drained()

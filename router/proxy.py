@@ -9,6 +9,7 @@ import random
 from typing import TYPE_CHECKING
 
 from router.admission import Admission
+from router.concurrency import later
 from router.counters import Counters
 from router.errors import EdgeError, Reason
 from router.exchange import ClientGone
@@ -16,6 +17,8 @@ from router.match import choose, compile_routes, match
 from router.naming import Naming
 from router.pool import Pool
 from router.ports import RevisionStats
+from router.queue import Queue
+from router.queues import Queues
 from router.split import split
 from router.table import Table
 
@@ -25,20 +28,28 @@ if TYPE_CHECKING:
     from router.exchange import Exchange
     from router.match import Models, Route
     from router.ports import Clock, Replicas, Waker
+    from router.queues import MakeQueue
 
 
 class Proxy:
     """Answers exchanges by the replicas of the services in its table.
 
-    `draw` returns a number in [0, 1) for the split. `on_end` is told of every exchange that has ended, `on_defect` of
-    an error that nobody expected.
+    `draw` returns a number in [0, 1) for the split, `make_queue` where those wait who cannot be sent on at once.
+    `on_end` is told of every exchange that has ended, `on_defect` of an error that nobody expected.
     """
 
-    def __init__(self, waker: Waker, clock: Clock, draw: Callable[[], float] = random.random) -> None:
+    def __init__(
+        self,
+        waker: Waker,
+        clock: Clock,
+        draw: Callable[[], float] = random.random,
+        make_queue: MakeQueue = Queue,
+    ) -> None:
         self.pool = Pool(clock)
         self.counters = Counters(clock)
-        self.admission = Admission(self.pool, waker, self.reassign, clock)
-        self.naming = Naming(self.admission.queues, self.admission.buffers)
+        self.queues = Queues(waker, clock, make_queue)
+        self.admission = Admission(self.pool, self.queues, self.reassign, clock)
+        self.naming = Naming(self.queues, self.admission.buffers)
         self.on_end: Callable[[Exchange], None] | None = None
         self.on_defect: Callable[[Exception], None] | None = None
         self._clock = clock
@@ -83,11 +94,11 @@ class Proxy:
         revisions = {share.revision.name: share.revision for service in table.services for share in service.shares}
         self.counters.replace(revisions.values())
         self.admission.limit(table.limits)
-        self.admission.replace(revisions)
+        self.queues.replace(revisions)
 
     def update(self, replicas: Replicas) -> None:
         """Take a new capacity snapshot of one revision."""
-        self.admission.update(replicas)
+        self.queues.take_snapshot(replicas)
 
     def collect(self) -> Mapping[str, RevisionStats]:
         """Return what was counted per revision since the last call."""
@@ -95,13 +106,17 @@ class Proxy:
         return {
             name: self._stats(name, *counters.demand.collect(now))
             for name, counters in self.counters.revisions.items()
-            if name in self.admission.queues  # the counters of one that has left the table stay for longer
+            if name in self.queues  # the counters of one that has left the table stay for longer
         }
 
     def look(self, revision: str) -> RevisionStats:
         """Return the state of `revision` now, without what was counted in the period."""
-        known = revision in self.counters.revisions and revision in self.admission.queues
+        known = revision in self.counters.revisions and revision in self.queues
         return self._stats(revision, 0.0, 0) if known else RevisionStats()
+
+    def settled(self, revision: str, then: Callable[[str], None]) -> bool:  # noqa: ARG002
+        """Tell whether `look` sees every open request: in one process it does. Else `then` would be called later."""
+        return True
 
     def restore(self, revision: str, idle_since: float | None, tagged_since: float | None) -> None:
         """Continue the idle clocks of `revision` from an earlier run, or from another edge (clock seconds, None = never
@@ -109,17 +124,17 @@ class Proxy:
         counters = self.counters.revisions.get(revision)
         if counters is not None and not counters.demand.now_open:
             demand = counters.demand
-            demand.idle_since = _later(demand.idle_since, idle_since)
-            demand.tagged_since = _later(demand.tagged_since, tagged_since)
+            demand.idle_since = later(demand.idle_since, idle_since)
+            demand.tagged_since = later(demand.tagged_since, tagged_since)
 
     def in_flight(self, revision: str) -> Mapping[str, int]:
         """Return the requests running on each replica of `revision`; a replica not named has none."""
-        queue = self.admission.queues.get(revision)
+        queue = self.queues.get(revision)
         return queue.in_flight() if queue is not None else {}
 
     async def drained(self, revision: str, replica: str) -> None:
         """Return once `replica`, which is no endpoint any more, has no request left."""
-        queue = self.admission.queues.get(revision)
+        queue = self.queues.get(revision)
         if queue is not None:
             await queue.drained(replica)
 
@@ -141,7 +156,7 @@ class Proxy:
 
     def _stats(self, name: str, concurrency: float, arrivals: int) -> RevisionStats:
         demand = self.counters.revisions[name].demand
-        queue = self.admission.queues[name]
+        queue = self.queues[name]
         return RevisionStats(
             concurrency=concurrency,
             requests=arrivals,
@@ -163,7 +178,3 @@ class Proxy:
     def _report(self, error: Exception) -> None:
         if self.on_defect is not None:
             self.on_defect(error)
-
-
-def _later(one: float | None, other: float | None) -> float | None:
-    return max((at for at in (one, other) if at is not None), default=None)

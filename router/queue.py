@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from heapq import heapify, heappop, heappush
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from router.balance import pick
 from router.errors import EdgeError, Reason, spread
@@ -17,13 +17,39 @@ from router.ports import Replicas
 from router.slots import Slots
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
-    from router.exchange import Exchange
     from router.ports import Clock, Endpoint
     from router.table import Revision
 
 ASLEEP = frozenset(("asleep", "failing"))
+
+
+class Held(Protocol):
+    """Who can wait: an exchange, or one of another process. `arrived` is in clock seconds."""
+
+    arrived: float
+    failure: Exception | None
+
+    @property
+    def size(self) -> int:
+        """Bytes that are kept for it while it waits."""
+
+    def wait(self) -> Awaitable[None]:
+        """Wait until it is woken or failed."""
+
+    def wake(self) -> None:
+        """End the wait."""
+
+    def fail(self, error: Exception) -> None:
+        """End the wait with an error."""
+
+
+class Ticket(Protocol):
+    """A place in the order of arrival."""
+
+    def __lt__(self, other: Any, /) -> bool:
+        """Tell whether this one goes first."""
 
 
 class Waiter:
@@ -31,11 +57,11 @@ class Waiter:
 
     __slots__ = ("deadline", "exchange", "gone", "size", "slots", "ticket")
 
-    def __init__(self, ticket: int, exchange: Exchange, deadline: float) -> None:
+    def __init__(self, ticket: Ticket, exchange: Held, deadline: float) -> None:
         self.ticket = ticket
         self.exchange = exchange
         self.deadline = deadline
-        self.size = exchange.request.body.size if exchange.request.body is not None else 0
+        self.size = exchange.size
         self.slots: Slots | None = None
         self.gone = False
 
@@ -46,6 +72,8 @@ class Waiter:
 class Queue:
     """Admission to one revision. `held` and `held_bytes` are what waits; times are clock seconds. `wake` asks for
     capacity when there is none at all."""
+
+    slots_type: type[Slots] = Slots
 
     def __init__(self, revision: Revision, wake: Callable[[str], None], clock: Clock) -> None:
         self.revision = revision
@@ -65,7 +93,9 @@ class Queue:
         """Replace the capacity snapshot, send on those who can go, and refuse all when starts keep failing."""
         self.replicas = replicas
         known = self._leaving | self._slots
-        self._slots = {endpoint: known.get(endpoint) or Slots(endpoint, self) for endpoint in replicas.endpoints}
+        self._slots = {
+            endpoint: known.get(endpoint) or self.slots_type(endpoint, self) for endpoint in replicas.endpoints
+        }
         self._leaving = {
             endpoint: slots for endpoint, slots in known.items() if slots.running and endpoint not in self._slots
         }
@@ -96,13 +126,13 @@ class Queue:
         slots.running += 1
         return slots
 
-    def expect(self, exchange: Exchange, now: float) -> None:
+    def expect(self, exchange: Held, now: float) -> None:
         """Make sure that there is room for `exchange` to wait and that a replica is on its way. EdgeError if not."""
         self._check_room(exchange, now)
         if not self._slots:
             self._wake(self.revision.name)
 
-    async def hold(self, exchange: Exchange, ticket: int, now: float) -> Slots | None:
+    async def hold(self, exchange: Held, ticket: Ticket, now: float) -> Slots | None:
         """Wait for a slot; None when the revision has left the table. EdgeError when there is no room to wait, when the
         hold ends or the start fails; whatever ended the exchange otherwise."""
         self.expect(exchange, now)
@@ -211,13 +241,12 @@ class Queue:
             self._waiting = [other for other in self._waiting if not other.gone]
             heapify(self._waiting)
 
-    def _check_room(self, exchange: Exchange, now: float) -> None:
+    def _check_room(self, exchange: Held, now: float) -> None:
         start = self.replicas.start
         limits = self.revision.limits
         if start.phase == "failing" and not self._slots and start.retry_at is not None and now < start.retry_at:
             raise self._start_failed(now)
-        size = exchange.request.body.size if exchange.request.body is not None else 0
-        if self.held >= limits.queue_depth or self.held_bytes + size > limits.queue_bytes:
+        if self.held >= limits.queue_depth or self.held_bytes + exchange.size > limits.queue_bytes:
             raise EdgeError(
                 Reason.QUEUE_FULL,
                 f"{self.held} requests ({self.held_bytes} bytes) wait for {self.revision.name} already.",

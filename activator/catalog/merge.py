@@ -61,7 +61,6 @@ class Deployments:
         """Return what `settings` and all `deployments` (those without our label are left out) amount to."""
         told = _Told()
         ours = {name_of(each): each for each in deployments if is_ours(each)}
-        self._good = {name: member for name, member in self._good.items() if name in ours}
         members = self._candidates(ours, inherited(settings), told)
         self._good, services = _admitted(settings, members, self._good, told)
         merged = settings.model_copy(update={"services": (*settings.services, *services)})

@@ -180,8 +180,6 @@ class Election:
             await self._client.replace(LEASES, self._name, given_up, within=WITHIN)
 
     async def _once(self) -> None:
-        if self._closed:
-            return
         if self.leads() and self._last is not None and await self._write(self._last):
             return
         lease = await self._read()

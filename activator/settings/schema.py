@@ -125,6 +125,8 @@ class Settings(Group):
     """Networks of the proxies in front of the edge, whose forwarding fields are believed."""
     admin: Annotated[Address, Listen()] = Address("127.0.0.1", 9090)
     """Address of the admin API and of metrics."""
+    workers: Annotated[int, Whole(1, 64)] = 1
+    """Processes that serve clients; 1 = the edge itself does, with no other process in between."""
     scaler: Annotated[str, Choice(("process", "memory", "kubernetes"))] = "process"
     """What runs replicas: local processes, nothing but memory (for trials), or the Deployments of a namespace."""
     namespace: Annotated[str | None, Label()] = None

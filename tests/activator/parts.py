@@ -6,6 +6,7 @@ import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+from activator.front import Health
 from activator.insight import Insight
 from activator.loop import Loop
 from activator.scalers.memory import MemoryScaler
@@ -40,7 +41,7 @@ class Parts:
         self.scaler = MemoryScaler(self.proxy, clock=self.clock)
         self.loop = Loop(self.proxy, self.scaler, self.clock)
         self.ledger = Ledger()
-        self.insight = Insight((self.proxy, self.loop, self.scaler, self.ledger), self.clock, lambda: 7)
+        self.insight = Insight((self.proxy, self.loop, self.scaler, self.ledger), self.clock, lambda: Health(7))
         self.scaler.subscribe(lambda replicas: self.insight.cold_starts.see(replicas, self.now))
         self.serving: list[Exchange] = []
         self.configure()

@@ -98,6 +98,9 @@ class FakeTraffic:
     def look(self, revision: str) -> RevisionStats:
         return self._stats(revision, 0.0, 0)
 
+    def settled(self, revision: str, then: Callable[[str], None]) -> bool:
+        return True
+
     def update(self, replicas: Replicas) -> None:
         self.told[replicas.revision] = replicas
         self._dispatch(replicas.revision)

@@ -98,6 +98,14 @@ async def test_one_of_two_edges_leads_and_the_other_takes_over_at_once_when_it_g
         assert server.get("leases", NAME)["spec"]["leaseTransitions"] == 1
 
 
+async def test_one_that_loses_the_lead_takes_over_again_before_it_decides() -> None:
+    async with edges(1) as (_, (edge,)):
+        await until(edge.cluster.leads)
+        assert edge.cluster.election.on_change is not None
+        edge.cluster.election.on_change(False)
+        assert not edge.cluster.leads()
+
+
 async def test_a_mistake_is_one_event_whoever_sees_it_and_that_it_is_gone_another() -> None:
     good = deployment("n-1", "n", hosts="n.example")
     async with edges(2, annotated("m-1", "m", {f"{KNATIVE}minScale": "x"}), good) as (server, both):
@@ -106,6 +114,10 @@ async def test_a_mistake_is_one_event_whoever_sees_it_and_that_it_is_gone_anothe
         assert events(server) == [("m-1", "ConfigurationRefused", message)]
         assert both[0].cluster.facts().problems == {"m-1": 1}
         assert list(both[0].loop.revisions) == ["filed-1", "n-1"]
+        asked = len(server.asked("create", "events"))
+        await both[0].follow()
+        await asyncio.sleep(0.05)
+        assert len(server.asked("create", "events")) == asked
         server.put("deployments", annotated("m-1", "m", {f"{KNATIVE}minScale": "0"}))
         await both[0].cluster.changes.wait()
         await both[0].follow()

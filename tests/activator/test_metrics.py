@@ -52,6 +52,7 @@ OURS_NAMES = """
     activator_config_reload_failures_total activator_config_valid activator_connections activator_defects_total
     activator_certificate_not_after_seconds activator_log_lines_dropped_total
     activator_metrics_made_at_seconds
+    activator_workers activator_worker_restarts_total
 """
 CLUSTER_NAMES = """
     activator_leader activator_deployment_problems activator_api_calls_total activator_events_withheld_total
@@ -92,7 +93,7 @@ async def used(parts: Parts) -> None:
     await parts.ask("nobody.example")
     await parts.ask()
     parts.now += 2.0
-    parts.proxy.admission.queues["m-1"].refuse(lambda: EdgeError(Reason.QUEUE_FULL, "Full."))
+    parts.proxy.queues["m-1"].refuse(lambda: EdgeError(Reason.QUEUE_FULL, "Full."))
     await asyncio.sleep(0.01)
     parts.ledger.add(("m", "m-1"), (1, 1), 2.0, parts.wall())
     parts.insight.expiries = lambda: {"/etc/edge/tls.pem": 1.8e9}
@@ -181,6 +182,13 @@ class TestValues:
         assert value(parts, "activator_config_reload_failures_total") == 2
         assert value(parts, "activator_config_valid") == 0
         assert value(parts, "activator_connections") == 7
+
+
+async def test_knatives_names_have_the_namespace_where_there_is_one(parts: Parts) -> None:
+    await used(parts)
+    assert {sample.labels["namespace_name"] for sample in samples(parts) if sample.name in OLD} == {"local"}
+    parts.insight.namespace = "models"
+    assert {sample.labels["k8s_namespace_name"] for sample in samples(parts) if sample.name in NEW} == {"models"}
 
 
 async def test_on_kubernetes_it_also_tells_of_the_lead_of_deployments_and_of_calls(parts: Parts) -> None:

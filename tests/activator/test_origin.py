@@ -75,6 +75,9 @@ async def test_a_config_map_is_read_through_the_api_and_followed() -> None:
             with pytest.raises(SettingsError, match=f"configmap/{NAME}: has no key {KEY}"):
                 await origin.read()
             assert not origin.changed(), "a mistake is told once"
+            cluster.put("configmaps", config_map(GOOD))
+            await until(origin.changed)
+            await origin.read()
             cluster.remove("configmaps", NAME)
             await until(lambda: origin.object is None)
             assert not origin.changed(), "what was last read stays in force"

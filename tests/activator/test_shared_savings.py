@@ -12,8 +12,8 @@ from structlog.testing import capture_logs
 from activator import logs
 from activator.kube.errors import ApiError, UnreachableError
 from activator.kube.saved import DamagedError
-from activator.shared_savings import SAVE_SECONDS, SharedSavings
-from activator.usage import Ledger
+from activator.shared_savings import KEPT_DAYS, SAVE_SECONDS, SharedSavings
+from activator.usage import DAY, Ledger
 from tests.activator.stage import NAME, bounds, on_stage, plan
 
 if TYPE_CHECKING:
@@ -183,7 +183,59 @@ async def test_one_that_led_before_does_not_count_usage_twice() -> None:
         edge.ledger.add(("m", NAME), (1, 0), 60.0, WALL)
         await edge.savings.save()
         edge.holds = False
-        await asyncio.sleep(5)
+        await asyncio.sleep(SAVE_SECONDS + 1)
         edge.holds = True
         await asyncio.sleep(5)
+        assert shared.reads == 2
         assert edge.ledger.total(NAME).running == 60
+
+
+async def test_one_that_lost_the_lead_for_a_moment_reads_again_what_another_may_have_written() -> None:
+    shared = Map()
+    async with on_stage() as stage, leader(stage, shared) as edge:
+        edge.holds = True
+        await asyncio.sleep(1)
+        edge.savings.let_go()
+        assert not stage.loop.leads()
+        await asyncio.sleep(SAVE_SECONDS + 1)
+        assert (shared.reads, stage.loop.leads()) == (2, True)
+
+
+async def test_what_is_read_too_late_is_not_used() -> None:
+    shared = Map()
+    async with on_stage() as stage:
+        edge = Leader(stage, shared)
+        edge.ledger.add(("m", NAME), (1, 0), 60.0, WALL)
+        await edge.savings._take_over()
+        assert not edge.savings.taken_over
+        assert edge.ledger.total(NAME).running == 60
+
+
+async def test_two_that_save_at_once_do_not_get_in_each_others_way() -> None:
+    shared = Map()
+    writing = 0
+
+    async def write(documents: dict[str, Any]) -> None:
+        nonlocal writing
+        writing += 1
+        assert writing == 1
+        await asyncio.sleep(1)
+        writing -= 1
+
+    shared.write = write  # type: ignore[method-assign]
+    async with on_stage() as stage, leader(stage, shared) as edge:
+        edge.holds = True
+        await asyncio.sleep(SAVE_SECONDS + 0.5)
+        await asyncio.gather(edge.savings.save(), edge.savings.save())
+        assert edge.savings.taken_over
+
+
+async def test_usage_of_long_ago_is_not_kept_for_ever() -> None:
+    shared = Map()
+    async with on_stage() as stage, leader(stage, shared) as edge:
+        edge.holds = True
+        await asyncio.sleep(1)
+        for days in (0, KEPT_DAYS - 1, KEPT_DAYS + 1):
+            edge.ledger.add(("m", NAME), (1, 0), 60.0, WALL - days * DAY)
+        await edge.savings.save()
+        assert len(shared.documents["usage.json"]["rows"]) == 2

@@ -41,6 +41,7 @@ class Daemon:
     """
 
     command: tuple[str, ...] = (ACTIVATOR,)
+    inherited: tuple[int, ...] = ()  # descriptors that it gets
 
     def __init__(self, home: Path) -> None:
         self.home = home
@@ -97,6 +98,7 @@ class Daemon:
                 stderr=output,
                 cwd=self.home,
                 env={**os.environ, **self._environment()},
+                pass_fds=self.inherited,
             )
         self._await_serving()
 
@@ -117,6 +119,10 @@ class Daemon:
     def processes(self) -> list[int]:
         """Return all processes that came from this edge, itself included."""
         return marked(self.mark)
+
+    def workers(self) -> list[int]:
+        """Return its worker processes."""
+        return [pid for pid in self.processes() if b"peers.worker" in _command_line(pid)]
 
     def signal(self, number: int) -> None:
         os.kill(self.pid, number)
@@ -163,3 +169,19 @@ class Daemon:
             time.sleep(0.01)
         self.listen, self.admin = serving[0]["listen"], serving[0]["admin"]
         self.plain = serving[0].get("plain", "")
+
+
+def adopting(descriptor: int) -> tuple[str, ...]:
+    """Return what to put in front of a command that is to get a listening socket by systemd's protocol."""
+    script = (
+        "import os, sys; os.dup2(int(sys.argv[1]), 3)\n"
+        "os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS='1'); os.execvp(sys.argv[2], sys.argv[2:])"
+    )
+    return (sys.executable, "-S", "-E", "-c", script, str(descriptor))
+
+
+def _command_line(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""

@@ -78,6 +78,10 @@ class Namespace:
         await asyncio.to_thread(daemon.start)
         return Edge(daemon, self._session)
 
+    async def readyz(self, edge: Edge) -> int:
+        async with self._session.get(f"http://{edge.daemon.admin}/readyz") as response:
+            return response.status
+
     def replicas(self, name: str) -> int:
         return int(self.cluster.get("deployments", name)["spec"]["replicas"])
 
@@ -146,6 +150,16 @@ async def test_models_come_change_and_go_by_their_label(tmp_path: Path) -> None:
         await eventually(answer, lambda found: found.reason == "unknown_host")
 
 
+async def test_an_edge_of_several_processes_wakes_serves_and_puts_to_sleep(tmp_path: Path) -> None:
+    async with a_namespace(tmp_path) as namespace:
+        namespace.configure(workers=2, autoscaling={**KEYS, "scale-to-zero-grace-period": "300ms"})
+        namespace.model("m", container_concurrency="1")
+        edge = await namespace.edge()
+        assert [answer.status for answer in await edge.requests("m", *["/?delay=0.2"] * 4)] == [200] * 4
+        await until(lambda: namespace.replicas("m") == 0, within=20)
+        assert (await edge.request("m")).status == 200
+
+
 async def test_a_mistake_is_told_and_touches_nothing(tmp_path: Path) -> None:
     async with a_namespace(tmp_path) as namespace:
         namespace.model("m")
@@ -168,6 +182,17 @@ async def test_a_changed_config_map_is_in_force_soon_and_a_bad_one_never(tmp_pat
         namespace.configure(autoscaling={**KEYS, "max-scale": 7})
         await until(lambda: edge.daemon.logs("configuration taken over"))
         assert (await edge.request("m")).status == 200
+
+
+async def test_an_edge_that_starts_without_the_api_server_is_ready_once_it_is_there(tmp_path: Path) -> None:
+    async with a_namespace(tmp_path) as namespace:
+        config = {"listen": "127.0.0.1:0", "admin": "127.0.0.1:0", "scaler": "kubernetes", "services": []}
+        await namespace.cluster.stop()
+        edge = await namespace.edge(environment={VARIABLE: json.dumps(config)})
+        assert (await namespace.readyz(edge), await leads(edge)) == (503, False)
+        await namespace.cluster.start()
+        await eventually(lambda: namespace.readyz(edge), lambda status: status == 200)
+        await eventually(lambda: leads(edge), bool)
 
 
 async def test_a_configuration_can_be_in_the_environment(tmp_path: Path) -> None:
@@ -208,6 +233,19 @@ async def test_a_leader_that_is_asked_to_end_hands_over_at_once(tmp_path: Path) 
         first, second = await namespace.edge(), await namespace.edge()
         await asyncio.to_thread(first.daemon.stop)
         await eventually(lambda: leads(second), bool)
+
+
+async def test_the_idle_clock_goes_on_through_a_restart_of_all_edges(tmp_path: Path) -> None:
+    async with a_namespace(tmp_path) as namespace:
+        namespace.model("m", scale_to_zero_grace_period="14s")
+        edge = await namespace.edge()
+        assert (await edge.request("m")).status == 200
+        ended = asyncio.get_running_loop().time()
+        await asyncio.sleep(5)
+        await asyncio.to_thread(edge.daemon.stop)
+        await asyncio.to_thread(edge.daemon.start)
+        await until(lambda: namespace.replicas("m") == 0, within=25)
+        assert 13 < asyncio.get_running_loop().time() - ended < 19, "5 s and a restart later it would be 20"
 
 
 async def test_all_that_the_role_grants_is_used(tmp_path: Path) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from tests.ledger import ends, monkey, operator, pressure, starts, wire
+from tests.ledger import ends, monkey, operator, pressure, several, starts, wire
 from tests.ledger.fault import FAULTS, Fault
 
-MODULES = (starts, ends, wire, operator, pressure, monkey)
+MODULES = (starts, ends, wire, operator, several, pressure, monkey)
 ALL = dict(sorted(FAULTS.items()))
 __all__ = ["ALL", "Fault"]

@@ -1,4 +1,4 @@
-"""What is done to the edge itself: F30 to F36, F46 and F47."""
+"""What is done to the edge as a whole: F30, F32 to F36, F46 and F47."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from aiohttp import ClientSession, TCPConnector
 from activator.settings.load import load
 from tests.activator.scalers.processes import all_gone
 from tests.journeys.edge import Edge
-from tests.ledger.fault import fault, skip
+from tests.ledger.fault import fault
 from tests.ledger.rows import p99
 
 if TYPE_CHECKING:
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from tests.ledger.stage import Stage
 
 VISIBLE_SECONDS = 0.2
-WORKERS = "there is one process, `workers` does not exist yet"
-skip("F28", "SIGKILL of one of two workers", WORKERS)
-skip("F29", "SIGSTOP of one of two workers", WORKERS)
 
 
 @fault("F30", "the edge is killed, and started again on the same port", 4)
@@ -49,10 +46,9 @@ async def killed(stage: Stage) -> None:
     stage.waive("I7")
 
 
-@fault("F31", "SIGTERM under load, with held requests, and a start on the same port", 8, quick=2)
+@fault("F31-alone", "SIGTERM under load, with held requests, and a start on the same port", 8)
 async def restarted(stage: Stage) -> None:
-    """Rolling restarts need two processes behind one socket. With one, new connections are refused meanwhile; what was
-    accepted is answered."""
+    """With one process, new connections are refused meanwhile; what was accepted is answered."""
     cold = stage.model("cold", (0, 1), {"START_SECONDS": "0.5"})
     await stage.start(stage.model("warm", (2, 2)), cold)
     changes = {"listen": stage.daemon.listen, "admin": stage.daemon.admin}

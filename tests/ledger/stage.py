@@ -84,6 +84,11 @@ class Stage:
         assert self._session is not None
         return Edge(self.daemon, self._session)
 
+    def edge_of(self, daemon: Daemon) -> Edge:
+        """Return another edge than the stage's own."""
+        assert self._session is not None
+        return Edge(daemon, self._session)
+
     @property
     def address(self) -> tuple[str, int]:
         host, _, port = self.daemon.listen.rpartition(":")

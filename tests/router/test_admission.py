@@ -131,7 +131,7 @@ async def test_what_runs_on_a_revision_that_left_the_table_goes_on(staged: Stage
     caller.finish()
     await stage.later(1)
     assert (caller.state, stage.running("a-1")) == ("done", {})
-    assert "a-1" not in stage.admission.queues
+    assert "a-1" not in stage.queues
 
 
 async def test_an_upload_during_which_its_revision_left_the_table_goes_to_the_new_one(staged: Staged) -> None:

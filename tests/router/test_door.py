@@ -128,7 +128,7 @@ def test_places_are_fewer_than_half_of_the_descriptors() -> None:
     assert most_connections(limit(16)) == 1
     assert most_connections(limit(-1)) == 1 << 20
     stage = Stage(connections=1 << 30)
-    assert stage.door._places == most_connections()
+    assert stage.door.places == most_connections()
 
 
 class Leaving(Transport):

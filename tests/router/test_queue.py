@@ -202,7 +202,7 @@ async def test_failing_starts_do_not_touch_those_who_wait_for_a_replica_that_is_
     stage = staged(container_concurrency=1)
     stage.grow(1)
     first, second = await stage.arrived(2)
-    stage.admission.update(stage.admission.queues["a-1"].replicas)
+    stage.queues.take_snapshot(stage.queues["a-1"].replicas)
     first.finish()
     await stage.turn()
     assert second.state == "running"
@@ -227,7 +227,7 @@ async def test_a_replica_is_drained_when_its_last_request_has_ended(staged: Stag
     stage.grow(1)
     first, second = await stage.arrived(2)
     stage.grow(0)
-    drained = asyncio.get_running_loop().create_task(stage.admission.queues["a-1"].drained("r1"))
+    drained = asyncio.get_running_loop().create_task(stage.queues["a-1"].drained("r1"))
     first.finish()
     await stage.turn()
     assert not drained.done()

@@ -9,6 +9,7 @@ from router.admission import Admission
 from router.body import Body
 from router.errors import EdgeError
 from router.exchange import ClientGone, Exchange
+from router.queues import Queues
 from router.table import Limits, Revision
 from tests.router.fakes import Client, Connections, Wakes, replicas, request
 
@@ -75,7 +76,8 @@ class Stage:
         self.clock = asyncio.get_running_loop().time
         self.connections = Connections(self.clock)
         self.wakes = Wakes()
-        self.admission = Admission(self.connections, self.wakes, self._resolve, self.clock)
+        self.queues = Queues(self.wakes, self.clock)
+        self.admission = Admission(self.connections, self.queues, self._resolve, self.clock)
         self.callers: list[Caller] = []
         self.dispatched: list[str] = []
         self.revision = Revision("a-1", "a")
@@ -92,11 +94,11 @@ class Stage:
 
     def grow(self, count: int, of: str = "a-1") -> None:
         """Tell that exactly `count` replicas are ready."""
-        self.admission.update(replicas(count, of))
+        self.queues.take_snapshot(replicas(count, of))
 
     def start(self, phase: str, **facts: object) -> None:
         """Tell what the start does, while there is no replica."""
-        self.admission.update(replicas(0, "a-1", phase, **facts))
+        self.queues.take_snapshot(replicas(0, "a-1", phase, **facts))
 
     def arrive(self, *fields: str, body: int | None = None, uploading: bool = False) -> Caller:
         """Begin a request, with `body` bytes of body already here or with one still to come."""
@@ -136,24 +138,24 @@ class Stage:
             caller.leave()
         await self.later(0)
         assert {caller.state for caller in self.callers} <= {"done", "gone", "refused"}
-        for queue in self.admission.queues.values():
+        for queue in self.queues.values():
             assert (queue.held, queue.held_bytes, queue.in_flight()) == (0, 0, {})
 
     @property
     def held(self) -> int:
-        return self.admission.queues[self.revision.name].held
+        return self.queues[self.revision.name].held
 
     @property
     def held_bytes(self) -> int:
-        return self.admission.queues[self.revision.name].held_bytes
+        return self.queues[self.revision.name].held_bytes
 
     def running(self, of: str = "a-1") -> Mapping[str, int]:
-        queue = self.admission.queues.get(of)
+        queue = self.queues.get(of)
         return queue.in_flight() if queue is not None else {}
 
     def _replace(self, revision: Revision) -> None:
         self.revision = revision
-        self.admission.replace({revision.name: revision})
+        self.queues.replace({revision.name: revision})
 
     def _resolve(self, exchange: Exchange) -> None:
         if self.vanished is not None:

@@ -13,6 +13,7 @@ from activator.catalog.annotations import BY_NAME, KNATIVE, LABEL, OWN
 from activator.catalog.file import build
 from activator.catalog.merge import Deployments, Merged
 from tests.activator.catalog.deployed import SETTINGS, annotated, deployment
+from tests.activator.settings.files import loaded, written
 
 if TYPE_CHECKING:
     from activator.settings.schema import Service
@@ -201,6 +202,16 @@ def test_a_changed_file_is_heard_by_deployments_that_did_not_change() -> None:
         update={"autoscaling": SETTINGS.autoscaling.model_copy(update={"max_scale": 5})},
     )
     assert build(source.merge(changed, objects).settings).plans["m-1"].bounds.max_scale == 5
+
+
+def test_a_changed_file_may_put_a_deployment_in_the_wrong_and_it_stays_as_it_was() -> None:
+    source, objects = Deployments(), [annotated("m-1", "m", {f"{KNATIVE}min-scale": "3"})]
+    assert not source.merge(SETTINGS, objects).problems
+    limits = loaded(written({"autoscaling": {"max-scale": 2}, "services": []}))
+    limited = SETTINGS.model_copy(update={"autoscaling": limits.autoscaling})
+    found = source.merge(limited, objects)
+    assert found.refused == {"m-1"}
+    assert services(found)["m"].revisions[0].autoscaling.min_scale == 3
 
 
 LETTERS = st.text("aZ0-_/.,:% \0\n\u0663\u00e9", max_size=8)

@@ -169,6 +169,17 @@ async def test_one_that_released_while_it_renewed_does_not_come_back() -> None:
 
 
 @pytest.mark.looptime
+async def test_one_that_is_released_while_it_waits_to_renew_does_not_come_back() -> None:
+    async with edges("a") as (api, (a,)):
+        await seconds(11)
+        api.delay = 3
+        await a.election.release()
+        api.delay = 0
+        await seconds(30)
+        assert (api.holder, a.leads, a.task.done()) == ("", False, True)
+
+
+@pytest.mark.looptime
 async def test_who_does_not_lead_has_nothing_to_release() -> None:
     async with edges("a", "b") as (api, (_, b)):
         await seconds(5)
@@ -280,6 +291,38 @@ def test_an_empty_or_odd_lease_is_free(spec: dict[str, Any] | None) -> None:
     lease = {"metadata": {"resourceVersion": "1"}, "spec": spec}
     assert candidate.look(lease, 0.0)
     assert candidate.claim(lease, "models", "x", 1e9)["spec"]["holderIdentity"] == "a"
+
+
+def held(holder: str, version: str = "1") -> Lease:
+    spec = {"holderIdentity": holder, "leaseDurationSeconds": 15}
+    return {"metadata": {"resourceVersion": version}, "spec": spec}
+
+
+def leader(now: float) -> Candidate:
+    candidate = Candidate("a")
+    candidate.look(None, now)
+    candidate.wrote(held("a"), now, now)
+    assert candidate.leads(now)
+    return candidate
+
+
+def test_the_deadline_counts_from_before_the_renewal_was_sent() -> None:
+    candidate = Candidate("a")
+    candidate.wrote(held("a"), sent=100.0, now=109.0)
+    assert candidate.leads(100.0 + RENEW_DEADLINE - 0.1)
+    assert not candidate.leads(100.0 + RENEW_DEADLINE)
+
+
+def test_one_that_reads_that_another_holds_the_lease_leads_no_more() -> None:
+    candidate = leader(100.0)
+    assert not candidate.look(held("b", "2"), 101.0)
+    assert not candidate.leads(101.0)
+
+
+def test_one_that_finds_no_lease_leads_no_more_until_it_has_a_new_one() -> None:
+    candidate = leader(100.0)
+    assert candidate.look(None, 101.0)
+    assert not candidate.leads(101.0)
 
 
 @settings(max_examples=300, deadline=None)

@@ -206,8 +206,11 @@ async def test_on_shutdown_what_runs_is_finished(edge: Edge) -> None:
         await go.wait()
         await talk.send(HELLO)
 
+    await edge.serving(HELLO)
+    idle = await edge.client(GET.format(0))
+    await idle.response()
     await edge.serving(script)
-    idle, running = await edge.client(), await edge.client(GET.format(1))
+    running = await edge.client(GET.format(1))
     await edge.until(lambda: edge.running == 1)
     draining = asyncio.get_running_loop().create_task(edge.listener.drain(PATIENCE))
     assert await idle.ended()
@@ -218,6 +221,39 @@ async def test_on_shutdown_what_runs_is_finished(edge: Edge) -> None:
     await draining
     with pytest.raises(ConnectionError):
         await edge.client()
+
+
+async def test_on_shutdown_one_who_has_just_connected_is_answered(edge: Edge) -> None:
+    await edge.serving(HELLO)
+    newcomer = await edge.client()
+    draining = asyncio.get_running_loop().create_task(edge.listener.drain(PATIENCE))
+    await asyncio.sleep(0.1)
+    assert not draining.done()
+    await newcomer.send(GET.format(1))
+    response = await newcomer.response()
+    assert (response.body, response.get("Connection")) == (b"hello", "close")
+    await draining
+
+
+async def test_on_shutdown_one_who_says_nothing_is_not_waited_for(edge: Edge) -> None:
+    silent = await edge.client()
+    draining = asyncio.get_running_loop().create_task(edge.listener.drain(PATIENCE))
+    await asyncio.sleep(0)
+    edge.later(1.1)
+    assert await silent.ended()
+    edge.later(0.1)
+    await draining
+
+
+async def test_on_shutdown_a_head_that_has_begun_is_waited_for(edge: Edge) -> None:
+    await edge.serving(HELLO)
+    slow = await edge.client(GET.format(1)[:20])
+    await edge.until(lambda: any(guest.expects for guest in edge.listener.connections))
+    draining = asyncio.get_running_loop().create_task(edge.listener.drain(PATIENCE))
+    await asyncio.sleep(0.1)
+    await slow.send(GET.format(1)[20:])
+    assert (await slow.response()).status == 200
+    await draining
 
 
 async def test_on_shutdown_those_who_wait_are_told(edge: Edge) -> None:

@@ -207,12 +207,16 @@ async def test_a_handshake_that_has_had_its_time_makes_room_for_others(edge: Edg
     assert await mute.ended()
 
 
-async def test_on_shutdown_nobody_waits_for_a_handshake(edge: Edge) -> None:
+async def test_on_shutdown_nobody_waits_long_for_a_handshake(edge: Edge) -> None:
     await edge.speak_tls("a")
     mute = await edge.client()
     await edge.until(lambda: len(edge.listener.door.guests) == 1)
-    await edge.listener.drain(5)
+    drained = asyncio.ensure_future(edge.listener.drain(5))
+    await asyncio.sleep(0)
+    edge.later(HASTE_SECONDS + 0.1)
     assert await mute.ended()
+    edge.later(0.1)
+    await drained
 
 
 async def test_a_handshake_that_does_not_come_is_given_up(edge: Edge) -> None:

@@ -1,0 +1,158 @@
+"""What all claimers have agreed to: the capacity each has been told, and what each has confirmed.
+
+Two things need everyone's word. A replica may end when every claimer has confirmed a snapshot without it and has
+nothing left there. And the last replica of a revision may only go when nobody begins requests unseen: so claimers are
+told to choose nothing themselves (a *strict* snapshot), and when all have confirmed that, the owner sees everything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from activator.peers import messages as m
+from router.ports import Replicas
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable
+
+    from activator.peers.account import Account
+
+
+class Departure:
+    """A replica that left with the snapshot `version`; `pending` are those who have not told that it is drained."""
+
+    def __init__(self, version: int, pending: Iterable[Account]) -> None:
+        self.version = version
+        self.pending = set(pending)
+        self.over = asyncio.Event()
+        self.check()
+
+    def check(self) -> None:
+        """Take note of it when the last has told."""
+        if not self.pending:
+            self.over.set()
+
+
+class Terms:
+    """What is agreed about one revision. `strict_until` is None while claimers may choose themselves; `pending` are
+    those who have not confirmed that they do not; `then` is who wants to know when they all have."""
+
+    def __init__(self, revision: str) -> None:
+        self.replicas = Replicas(revision)
+        self.version = 0
+        self.strict_until: float | None = None
+        self.strict_version = 0
+        self.pending: set[Account] = set()
+        self.then: Callable[[str], None] | None = None
+        self.departures: dict[str, Departure] = {}
+
+    def snapshot(self) -> m.Snapshot:
+        """Return what a claimer is told."""
+        replicas = self.replicas
+        return m.Snapshot(
+            self.version, replicas.revision, replicas.endpoints, replicas.start, self.strict_until is None
+        )
+
+
+class Agreement:
+    """The terms of all revisions."""
+
+    def __init__(self) -> None:
+        self._terms: dict[str, Terms] = {}
+
+    def is_strict(self, revision: str) -> bool:
+        """Tell whether claimers were told to choose nothing themselves."""
+        terms = self._terms.get(revision)
+        return terms is not None and terms.strict_until is not None
+
+    def announce(self, replicas: Replicas, accounts: Collection[Account]) -> None:
+        """Tell all claimers the capacity of a revision, if it is another than before."""
+        terms = self._terms.setdefault(replicas.revision, Terms(replicas.revision))
+        if replicas == terms.replicas:
+            return
+        names = {endpoint.replica for endpoint in replicas.endpoints}
+        gone = {endpoint.replica for endpoint in terms.replicas.endpoints} - names
+        terms.replicas = replicas
+        self._send(terms, accounts)
+        for name in names & terms.departures.keys():
+            terms.departures.pop(name).over.set()
+        terms.departures.update({name: Departure(terms.version, accounts) for name in gone})
+
+    def restrict(self, revision: str, until: float, accounts: Collection[Account]) -> Terms:
+        """Have every request of a revision be a claim, at least until that time."""
+        terms = self._terms.setdefault(revision, Terms(revision))
+        was_free, terms.strict_until = terms.strict_until is None, until
+        if was_free:
+            terms.pending = set(accounts)
+            self._send(terms, accounts)
+            terms.strict_version = terms.version
+        return terms
+
+    def ask(self, revision: str, until: float, accounts: Collection[Account], then: Callable[[str], None]) -> bool:
+        """Tell whether all have confirmed that every request of a revision is a claim; if not, `then` is called with
+        the revision once they have."""
+        terms = self.restrict(revision, until, accounts)
+        terms.then = then if terms.pending else None
+        return not terms.pending
+
+    def sweep(self, now: float, accounts: Collection[Account]) -> None:
+        """Let claimers choose again where that was restricted for long enough."""
+        for terms in self._terms.values():
+            if terms.strict_until is not None and terms.strict_until <= now and not terms.pending:
+                terms.strict_until = None
+                self._send(terms, accounts)
+
+    def keep(self, revisions: Collection[str]) -> None:
+        """Forget the terms of all other revisions of which no replica is awaited."""
+        for name in self._terms.keys() - set(revisions):
+            if all(departure.over.is_set() for departure in self._terms[name].departures.values()):
+                del self._terms[name]
+
+    def tell(self, revision: str, account: Account) -> None:
+        """Tell a new claimer the capacity of a revision."""
+        terms = self._terms.get(revision)
+        if terms is not None:
+            account.line.send(terms.snapshot())
+
+    def applied(self, account: Account, revision: str, version: int) -> None:
+        """Take note that a claimer has confirmed a snapshot."""
+        terms = self._terms.get(revision)
+        if terms is not None and version >= terms.strict_version:
+            self._confirm(terms, account)
+
+    def has_drained(self, account: Account, revision: str, replica: str, version: int) -> None:
+        """Take note that a replica, or any if it is "", runs nothing of a claimer any more."""
+        terms = self._terms.get(revision)
+        for name, departure in terms.departures.items() if terms is not None else ():
+            if replica in {name, ""} and version >= departure.version:
+                departure.pending.discard(account)
+                departure.check()
+
+    async def drained(self, revision: str, replica: str) -> None:
+        """Return when a replica that has left runs nothing of anyone any more."""
+        terms = self._terms.get(revision)
+        departure = terms.departures.get(replica) if terms is not None else None
+        if terms is not None and departure is not None:
+            await departure.over.wait()
+            terms.departures.pop(replica, None)
+
+    def leave(self, account: Account) -> None:
+        """Wait for a claimer no more."""
+        for terms in list(self._terms.values()):
+            for departure in terms.departures.values():
+                departure.pending.discard(account)
+                departure.check()
+            self._confirm(terms, account)
+
+    def _confirm(self, terms: Terms, account: Account) -> None:
+        terms.pending.discard(account)
+        if terms.then is not None and not terms.pending:
+            then, terms.then = terms.then, None
+            then(terms.replicas.revision)
+
+    def _send(self, terms: Terms, accounts: Iterable[Account]) -> None:
+        terms.version += 1
+        snapshot = terms.snapshot()
+        for account in accounts:
+            account.line.send(snapshot)

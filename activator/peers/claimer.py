@@ -1,0 +1,235 @@
+"""The side of those who have clients: queues whose waiters wait at the owner.
+
+A request of an unlimited revision is sent on at once, by the last snapshot. Any other is a claim, which waits in the
+owner's queue. A slot that comes back stays here for a moment as a *spare* one while nobody waits, so that the next
+request needs no claim; a strict snapshot calls such slots back, and those that are not used go back by themselves.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+from weakref import WeakValueDictionary
+
+from activator.peers import messages as m
+from router.errors import EdgeError, Reason
+from router.ports import Replicas
+from router.queue import Queue
+from router.slots import Slots
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from router.ports import Clock, Endpoint
+    from router.queue import Held, Ticket
+    from router.slots import Lender
+    from router.table import Revision
+
+
+class Lent(Slots):
+    """The slots of a replica, of which the owner has granted so many. `unused` is how many of those were spare all the
+    time since the last sweep."""
+
+    __slots__ = ("granted", "unused")
+
+    def __init__(self, endpoint: Endpoint, lender: Lender) -> None:
+        super().__init__(endpoint, lender)
+        self.granted = 0
+        self.unused = 0
+
+    @property
+    def spare(self) -> int:
+        """Slots that were granted, and in which nothing runs."""
+        return max(0, self.granted - self.running)
+
+
+class Waiting:
+    """A claim that is with the owner; `slots` is what it was granted."""
+
+    __slots__ = ("exchange", "queue", "slots")
+
+    def __init__(self, queue: ClaimQueue, exchange: Held) -> None:
+        self.queue = queue
+        self.exchange = exchange
+        self.slots: Lent | None = None
+
+
+class Claimer:
+    """The claims of all revisions. `send` takes what is to be told the owner; `report` tells it what was counted of a
+    revision."""
+
+    def __init__(self, send: Callable[[m.ToOwner], None], clock: Clock) -> None:
+        self.send = send
+        self.report: Callable[[str], None] = lambda _: None
+        self.waiting: dict[int, Waiting] = {}
+        self.orphaned = False
+        self._clock = clock
+        self._queues: WeakValueDictionary[str, ClaimQueue] = WeakValueDictionary()
+
+    def make_queue(self, revision: Revision, wake: Callable[[str], None], clock: Clock) -> Queue:  # noqa: ARG002
+        """Return the queue of a revision. The owner does the waking."""
+        queue = self._queues[revision.name] = ClaimQueue(revision, self, clock)
+        return queue
+
+    def wake(self, revision: str) -> None:
+        """Say that a request comes for a revision without a replica."""
+        self.send(m.Poke(revision))
+
+    def hear(self, message: m.ToClaimer) -> None:
+        """Take an answer to a claim, or a snapshot; other messages are not for this."""
+        match message:
+            case m.Grant():
+                self._grant(message)
+            case m.Refuse():
+                error = EdgeError(
+                    Reason(message.reason), message.message, retry_after=message.retry_after, detail=message.detail
+                )
+                if (waiting := self.waiting.pop(message.claim, None)) is not None:
+                    waiting.exchange.fail(error)
+            case m.Move():
+                if (waiting := self.waiting.pop(message.claim, None)) is not None:
+                    waiting.exchange.wake()
+            case m.Snapshot():
+                self._apply(message)
+
+    def lose_owner(self) -> None:
+        """Answer all claims, and those to come: the owner is gone."""
+        self.orphaned = True
+        for claim in list(self.waiting):
+            self.waiting.pop(claim).exchange.fail(gone())
+
+    def sweep(self) -> None:
+        """Give back the slots that nobody needed for a while."""
+        for queue in list(self._queues.values()):
+            queue.give_back_unused()
+
+    def _grant(self, message: m.Grant) -> None:
+        """Hand a slot to who claimed it, or back if nobody waits any more."""
+        waiting = self.waiting.pop(message.claim, None)
+        slots = waiting.queue.granted(message.replica) if waiting is not None else None
+        if slots is None:
+            self.send(m.Release(message.revision, message.replica))
+        if waiting is not None:
+            waiting.slots = slots
+            waiting.exchange.wake()
+
+    def _apply(self, snapshot: m.Snapshot) -> None:
+        """Take a snapshot; before a strict one is confirmed, what runs is told."""
+        queue = self._queues.get(snapshot.revision)
+        if queue is None:
+            self.send(m.Drained(snapshot.version, snapshot.revision, ""))
+        else:
+            queue.apply(snapshot, self._clock())
+        if not snapshot.free:
+            self.report(snapshot.revision)
+        self.send(m.Applied(snapshot.version, snapshot.revision))
+
+
+class ClaimQueue(Queue):
+    """Admission to one revision by the owner's leave; `held` counts those whose claims are with the owner. With `free`
+    it may choose for itself, as far as a Snapshot says."""
+
+    slots_type = Lent
+
+    def __init__(self, revision: Revision, claimer: Claimer, clock: Clock) -> None:
+        super().__init__(revision, claimer.wake, clock)
+        self.free = False
+        self._claimer = claimer
+        self._departed: dict[str, int] = {}  # replicas that still run something, and the snapshot without them
+
+    def apply(self, snapshot: m.Snapshot, now: float) -> None:
+        """Take a snapshot, and tell which of the replicas that it misses run nothing here."""
+        before = self._all()
+        self.free = snapshot.free
+        self.update(Replicas(snapshot.revision, snapshot.endpoints, snapshot.start), now)
+        here = {endpoint.replica for endpoint in snapshot.endpoints}
+        for slots in before:
+            replica = slots.endpoint.replica
+            if not self.free or replica not in here:
+                self._give_back(slots, slots.spare)
+            if replica in here:
+                self._departed.pop(replica, None)
+            elif slots.running:
+                self._departed[replica] = snapshot.version
+            else:
+                self._claimer.send(m.Drained(snapshot.version, snapshot.revision, replica))
+
+    def take(self) -> Slots | None:
+        """Return a slot for a newcomer: of a replica of its own choice if there is no limit, else a spare one."""
+        if self.held:
+            return None
+        if not self.revision.limits.container_concurrency:
+            return super().take() if self.free else None
+        for slots in cast("list[Lent]", self._usable):
+            if slots.granted > slots.running:
+                slots.running += 1
+                slots.unused = min(slots.unused, slots.granted - slots.running)
+                return slots
+        return None
+
+    async def hold(self, exchange: Held, ticket: Ticket, now: float) -> Slots | None:  # noqa: ARG002
+        """Wait for the owner's answer; see Queue."""
+        if self._claimer.orphaned:
+            raise gone()
+        claim = cast("int", ticket)
+        waiting = self._claimer.waiting[claim] = Waiting(self, exchange)
+        self._claimer.send(m.Claim(claim, self.revision.name, exchange.arrived, exchange.size))
+        self.held += 1
+        try:
+            await exchange.wait()
+        except BaseException:
+            if waiting.slots is not None:
+                self.release(waiting.slots)
+            elif self._claimer.waiting.pop(claim, None) is not None:
+                self._claimer.send(m.Withdraw(claim))
+            raise
+        finally:
+            self.held -= 1
+        return waiting.slots
+
+    def granted(self, replica: str) -> Lent | None:
+        """Return the slots of a replica after taking one that the owner has granted; None when it is unknown."""
+        slots = next((each for each in self._all() if each.endpoint.replica == replica), None)
+        if slots is not None:
+            slots.granted += 1
+            slots.running += 1
+        return slots
+
+    def release(self, slots: Slots) -> None:
+        """Give a slot back, or keep it for the next request."""
+        super().release(slots)
+        lent = cast("Lent", slots)
+        if lent.granted > lent.running and not self._keeps(lent):
+            self._give_back(lent, lent.spare)
+        if not lent.running and self._departed:
+            version = self._departed.pop(lent.endpoint.replica, None)
+            if version is not None:
+                self._claimer.send(m.Drained(version, self.revision.name, lent.endpoint.replica))
+
+    def avoid(self, slots: Slots, seconds: float) -> None:
+        """Send nothing to a replica for a moment, here or elsewhere."""
+        super().avoid(slots, seconds)
+        self._claimer.send(m.Avoid(self.revision.name, slots.endpoint.replica, seconds))
+
+    def give_back_unused(self) -> None:
+        """Give back the slots that nobody needed since the last call."""
+        for slots in self._all():
+            if slots.granted:
+                self._give_back(slots, min(slots.unused, slots.spare))
+                slots.unused = slots.spare
+
+    def _keeps(self, slots: Lent) -> bool:
+        limited, leaves = self.revision.limits.container_concurrency, slots.endpoint not in self._slots
+        return self.free and bool(limited) and not (self.held or leaves or slots.suspect_until)
+
+    def _give_back(self, slots: Lent, count: int) -> None:
+        if count:
+            slots.granted -= count
+            self._claimer.send(m.Release(self.revision.name, slots.endpoint.replica, count))
+
+    def _all(self) -> list[Lent]:
+        return cast("list[Lent]", [*self._slots.values(), *self._leaving.values()])
+
+
+def gone() -> EdgeError:
+    """Return what a request is told that would have to wait for an owner that is gone."""
+    return EdgeError(Reason.SHUTTING_DOWN, "The edge has lost its main process, and is going.", retry_after=1.0)

@@ -1,0 +1,188 @@
+"""What the owner of admission and those who claim from it tell each other: version 1, documented in docs/peers.md.
+
+Each side has one role. The *owner* has the queues of its revisions, and tells capacity. A *claimer* has clients; it
+asks for slots, and tells what it counted. Neither knows how messages travel: they are plain values, in order, in frames
+of those of one loop turn. Times are seconds on the owner's clock, which all processes of one machine share; a transport
+between machines has to translate them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Struct
+
+from activator.terms import Terms  # noqa: TC001 - the decoder reads the annotations
+from router.ports import Endpoint, StartStatus  # noqa: TC001
+
+VERSION = 1
+
+
+class Message(Struct, array_like=True, gc=False):
+    """An element of a frame: an array that begins with its class's tag."""
+
+
+class Hello(Message, tag=0):
+    """Claimer: the first message. `number` is what the owner calls it by."""
+
+    version: int
+    number: int
+    pid: int
+
+
+class Configure(Message, tag=1):
+    """Owner: serve by these terms from now on; answered by Configured."""
+
+    version: int
+    terms: Terms
+
+
+class Configured(Message, tag=2):
+    """Claimer: the terms are in force; or `problem` says why the former ones still are."""
+
+    version: int
+    problem: str = ""
+
+
+class Snapshot(Message, tag=3):
+    """Owner: a revision's capacity, which replaces the former. `free` = the claimer may choose replicas of an unlimited
+    revision itself, and keep slots for its next requests; else each request is a claim. Answered by Applied."""
+
+    version: int
+    revision: str
+    endpoints: tuple[Endpoint, ...]
+    start: StartStatus
+    free: bool
+
+
+class Applied(Message, tag=4):
+    """Claimer: the snapshot is in force. What runs by its own choice was told before this in a Count."""
+
+    version: int
+    revision: str
+
+
+class Drained(Message, tag=5):
+    """Claimer: a replica that was missing in the snapshot `version`, or any such if it is "", runs nothing of this
+    claimer any more."""
+
+    version: int
+    revision: str
+    replica: str
+
+
+class Poke(Message, tag=6):
+    """Claimer: a request's body is coming for a revision without a replica; one should be started."""
+
+    revision: str
+
+
+class Claim(Message, tag=7):
+    """Claimer: a request waits for a slot. `claim` is unique within the claimer; `arrived` sets its place in the queue,
+    also when it comes back because the replica it was granted could not be connected. `size` is bytes of its body."""
+
+    claim: int
+    revision: str
+    arrived: float
+    size: int
+
+
+class Grant(Message, tag=8):
+    """Owner: the claim has a slot on `replica`, which stays taken until it is released."""
+
+    claim: int
+    revision: str
+    replica: str
+
+
+class Refuse(Message, tag=9):
+    """Owner: the claim gets this error (see router.errors)."""
+
+    claim: int
+    reason: str
+    message: str
+    retry_after: float | None
+    detail: dict[str, Any]
+
+
+class Move(Message, tag=10):
+    """Owner: the claim's revision has left the table; its request is to be resolved again."""
+
+    claim: int
+
+
+class Withdraw(Message, tag=11):
+    """Claimer: nobody waits for the claim any more. If it crosses the Grant, the slot is released instead."""
+
+    claim: int
+
+
+class Release(Message, tag=12):
+    """Claimer: so many slots on a replica are free again."""
+
+    revision: str
+    replica: str
+    slots: int = 1
+
+
+class Avoid(Message, tag=13):
+    """Claimer: a replica could not be connected, or broke; send nothing there for so many seconds."""
+
+    revision: str
+    replica: str
+    seconds: float
+
+
+class Count(Message, tag=14):
+    """Claimer: a revision's traffic since the last Count, until `at`, and its state then (see router.ports).
+
+    `area` is request-seconds, `requests` arrivals. The rest is added to totals: ended requests by status and by reason,
+    and two histograms (counts per bucket, sum of seconds).
+    """
+
+    revision: str
+    at: float
+    area: float
+    requests: int
+    open: int
+    idle_since: float | None
+    tagged_open: int
+    tagged_since: float | None
+    busy: dict[str, int]
+    statuses: dict[int, int]
+    reasons: dict[str, int]
+    durations: tuple[list[int], float]
+    holds: tuple[list[int], float]
+
+
+class Beat(Message, tag=15):
+    """Claimer: it lives, a few times a second. `connections` are its clients, `places` how many it can take; the rest
+    is added to totals."""
+
+    connections: int
+    places: int
+    refusals: dict[str, int]
+    defects: int
+    dropped: int
+
+
+class Neighbours(Message, tag=16):
+    """Owner: the fewest connections that another claimer has, and whether one of them can take more; None = there is
+    no other."""
+
+    fewest: int | None
+    room: bool
+
+
+class Renew(Message, tag=17):
+    """Owner: read the files of certificates again; the terms stay."""
+
+
+class Drain(Message, tag=18):
+    """Owner: accept nothing more, end what runs within so many seconds, then leave."""
+
+    seconds: float
+
+
+ToOwner = Hello | Configured | Applied | Drained | Poke | Claim | Withdraw | Release | Avoid | Count | Beat
+ToClaimer = Configure | Snapshot | Grant | Refuse | Move | Neighbours | Renew | Drain

@@ -1,0 +1,181 @@
+"""The owner of admission: it has the queues of all revisions, and stands for all claimers together towards the loop and
+the scaler.
+
+A claim of another process waits in the same queue as any request would, with the same limits, order and errors. What a
+claimer was granted is on its account; when it is lost, all of it comes back at once.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from activator.peers import messages as m
+from activator.peers.account import Account, Claim
+from activator.peers.agreement import Agreement
+from activator.peers.tally import Tally
+from router.concurrency import later
+from router.counters import Counters
+from router.errors import EdgeError
+from router.ports import RevisionStats
+from router.queues import Queues
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from router.ports import Clock, Replicas, Waker
+    from router.table import Table
+
+STRICT_SECONDS = 1.0
+
+
+class Owner:
+    """Admission for claimers, each known by its account. `dropped` and `defects` are what they told of those."""
+
+    def __init__(self, waker: Waker, clock: Clock) -> None:
+        self.queues = Queues(waker, clock)
+        self.counters = Counters(clock)
+        self.accounts: list[Account] = []
+        self.dropped = 0
+        self.defects = 0
+        self._clock = clock
+        self._tallies: dict[str, Tally] = {}
+        self._agreement = Agreement()
+
+    # towards the loop and the scaler: what one process would be
+
+    def replace_table(self, table: Table) -> None:
+        """Serve by a new table from now on. Claimers must have been told it before."""
+        revisions = {share.revision.name: share.revision for service in table.services for share in service.shares}
+        self.counters.replace(revisions.values())
+        self.queues.wakes.limit = table.limits.max_wakes
+        now = self._clock()
+        known, self._tallies = self._tallies, {}
+        for name in self.counters.revisions.keys() | {name for name, tally in known.items() if tally.open}:
+            self._tallies[name] = known.get(name) or Tally(now)
+        self.queues.replace(revisions)
+
+    def update(self, replicas: Replicas) -> None:
+        """Take a new capacity snapshot of one revision: tell all claimers, then send on those who wait."""
+        if replicas.revision not in self.queues:
+            return
+        self._agreement.announce(replicas, self.accounts)
+        self.queues.take_snapshot(replicas)
+
+    def collect(self) -> Mapping[str, RevisionStats]:
+        """Return what was counted per revision since the last call."""
+        now = self._clock()
+        return {
+            name: self._stats(name, *tally.collect(now)) for name, tally in self._tallies.items() if name in self.queues
+        }
+
+    def look(self, revision: str) -> RevisionStats:
+        """Return the state of `revision` now, without what was counted in the period."""
+        known = revision in self._tallies and revision in self.queues
+        return self._stats(revision, 0.0, 0) if known else RevisionStats()
+
+    def settled(self, revision: str, then: Callable[[str], None]) -> bool:
+        """Tell whether `look` sees every open request. If not, all claimers are asked to begin none on their own, and
+        `then` is called with the revision when they have agreed."""
+        return self._agreement.ask(revision, self._clock() + STRICT_SECONDS, self.accounts, then)
+
+    def restore(self, revision: str, idle_since: float | None, tagged_since: float | None) -> None:
+        """Continue the idle clocks of `revision` from an earlier run, or from another edge (clock seconds, None = never
+        had a request). Where requests came here, too, the last one counts."""
+        tally = self._tallies.get(revision)
+        if tally is not None and not tally.open:
+            tally.idle_since = later(tally.idle_since, idle_since)
+            tally.tagged_since = later(tally.tagged_since, tagged_since)
+
+    def in_flight(self, revision: str) -> Mapping[str, int]:
+        """Return the requests running on each replica of `revision`; a replica not named has none."""
+        return self.look(revision).busy
+
+    async def drained(self, revision: str, replica: str) -> None:
+        """Return once `replica`, which is no endpoint any more, has no request left in any process."""
+        await self._agreement.drained(revision, replica)
+
+    def sweep(self) -> None:
+        """Check all clocks; to be called a few times a second."""
+        now = self._clock()
+        self.queues.sweep(now)
+        for name, queue in self.queues.items():
+            if queue.held and queue.revision.limits.container_concurrency:
+                self._agreement.restrict(name, now + STRICT_SECONDS, self.accounts)
+        self._agreement.keep(self.queues.keys())
+        self._agreement.sweep(now, self.accounts)
+
+    # towards claimers
+
+    def join(self, account: Account) -> None:
+        """Take a new claimer, which has been told the terms: tell it all capacity."""
+        self.accounts.append(account)
+        for name in self.queues:
+            self._agreement.tell(name, account)
+
+    def leave(self, account: Account) -> None:
+        """Forget a claimer that was lost: what it held is free again, what it waited for is given up."""
+        if account not in self.accounts:
+            return
+        self.accounts.remove(account)
+        now = self._clock()
+        for tally in self._tallies.values():
+            tally.lose(account, now)
+        account.give_up()
+        self._agreement.leave(account)
+
+    def hear(self, account: Account, message: m.ToOwner) -> None:
+        """Take a message of a claimer."""
+        match message:
+            case m.Claim():
+                self._claim(account, message)
+            case m.Release():
+                account.release(message.revision, message.replica, message.slots)
+            case m.Withdraw():
+                account.withdraw(message.claim)
+            case m.Count():
+                self._count(account, message)
+            case m.Beat():
+                self.counters.refusals.update(message.refusals)
+                self.dropped += message.dropped
+                self.defects += message.defects
+            case m.Applied():
+                self._agreement.applied(account, message.revision, message.version)
+            case m.Drained():
+                self._agreement.has_drained(account, message.revision, message.replica, message.version)
+            case m.Avoid():
+                account.avoid(message.revision, message.replica, message.seconds)
+            case m.Poke():
+                with suppress(EdgeError, KeyError):
+                    self.queues.wake(message.revision)
+
+    def _claim(self, account: Account, message: m.Claim) -> None:
+        queue = self.queues.get(message.revision)
+        if queue is None or message.revision in self.queues.retired:
+            account.line.send(m.Move(message.claim))
+            return
+        slots = queue.take()
+        if slots is not None:
+            account.grant(message, slots)
+            return
+        if queue.revision.limits.container_concurrency:
+            self._agreement.restrict(message.revision, self._clock() + STRICT_SECONDS, self.accounts)
+        claim = Claim(message, account)
+        claim.run(claim.hold(queue, self._clock()))
+
+    def _count(self, account: Account, count: m.Count) -> None:
+        tally = self._tallies.get(count.revision)
+        if tally is None:
+            return
+        tally.add(account, count)
+        counters = self.counters.revisions.get(count.revision)
+        if counters is not None:
+            counters.add(count.statuses, count.reasons, count.durations, count.holds)
+
+    def _stats(self, name: str, concurrency: float, requests: int) -> RevisionStats:
+        queue, tally = self.queues[name], self._tallies[name]
+        granted = Counter(queue.in_flight()) if self._agreement.is_strict(name) else Counter[str]()
+        stats = tally.stats(concurrency, requests, queue.held, queue.held + granted.total())
+        return replace(stats, busy=Counter(stats.busy) | granted) if granted else stats

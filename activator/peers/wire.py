@@ -1,0 +1,93 @@
+"""How messages travel between two processes of one machine: frames over a stream, one for all messages of a loop turn.
+
+A frame is its length (4 bytes, big endian) and a MessagePack array of messages. A side that breaks these rules, or
+speaks another version, is cut off.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from typing import TYPE_CHECKING, Generic, TypeVar, cast
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from activator.peers.messages import Message
+
+    Hear = Callable[["Wire[Heard]", list["Heard"]], None]
+
+Heard = TypeVar("Heard")
+LENGTH = struct.Struct(">I")
+LARGEST = 64 << 20  # bytes of one frame
+
+
+class Wire(asyncio.Protocol, Generic[Heard]):
+    """One side's end. `hear` is called with each frame's messages, `lost` once when the other side is gone."""
+
+    def __init__(self, decoder: msgspec.msgpack.Decoder[list[Heard]], hear: Hear[Heard], lost: Callable[[], None]):
+        self._decode = decoder.decode
+        self._encode = msgspec.msgpack.Encoder().encode
+        self._hear = hear
+        self._lost = lost
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._unsent: list[Message] = []
+        self._read = b""
+
+    def send(self, message: Message) -> None:
+        """Send a message at the end of this loop turn, or to nobody if the other side is gone."""
+        if not self._unsent:
+            self._loop.call_soon(self.flush)
+        self._unsent.append(message)
+
+    def flush(self) -> None:
+        """Send now what was to be sent at the end of the turn."""
+        if not self._unsent or self._transport is None:
+            return
+        frame = self._encode(self._unsent)
+        self._unsent.clear()
+        if not self._transport.is_closing():
+            self._transport.write(LENGTH.pack(len(frame)) + frame)
+
+    def close(self) -> None:
+        """Send what is unsent, and close."""
+        self.flush()
+        if self._transport is not None:
+            self._transport.close()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the stream."""
+        self._transport = cast("asyncio.Transport", transport)
+        self.flush()
+
+    def data_received(self, data: bytes) -> None:
+        """Take what came, and hand on the frames that are whole."""
+        read = self._read + data if self._read else data
+        at, end = 0, len(read)
+        while end - at >= LENGTH.size:
+            (size,) = LENGTH.unpack_from(read, at)
+            if size > LARGEST:
+                self._cut()
+                return
+            if end - at - LENGTH.size < size:
+                break
+            at += LENGTH.size
+            try:
+                messages = self._decode(memoryview(read)[at : at + size])
+            except msgspec.MsgspecError:
+                self._cut()
+                return
+            at += size
+            self._hear(self, messages)
+        self._read = read[at:]
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+        """Tell that the other side is gone."""
+        self._lost()
+
+    def _cut(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()

@@ -1,0 +1,77 @@
+"""The queues of all revisions in the table, and how often their services may be woken."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from router.errors import EdgeError, Reason, spread
+from router.queue import Queue
+from router.wakes import Wakes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from router.ports import Clock, Replicas, Waker
+    from router.table import Revision
+
+
+class MakeQueue(Protocol):
+    """Makes the queue of a revision: `Queue`, or one whose waiters wait elsewhere."""
+
+    def __call__(self, revision: Revision, wake: Callable[[str], None], clock: Clock) -> Queue:
+        """Return a queue that asks `wake` for capacity when there is none at all."""
+
+
+class Queues(dict[str, Queue]):
+    """Queues by revision. `retired` are those of revisions that have left the table; they stay while something runs
+    there."""
+
+    def __init__(self, waker: Waker, clock: Clock, make_queue: MakeQueue = Queue) -> None:
+        super().__init__()
+        self.wakes = Wakes()
+        self.retired: set[str] = set()
+        self._waker = waker
+        self._clock = clock
+        self._make_queue = make_queue
+        self._refused = 0
+
+    def replace(self, revisions: Mapping[str, Revision]) -> None:
+        """Take a new table's revisions; those held for one that is gone are resolved again."""
+        for name, revision in revisions.items():
+            queue = self.get(name)
+            if queue is None:
+                queue = self[name] = self._make_queue(revision, self.wake, self._clock)
+            queue.revision = revision
+            queue.refresh(self._clock())
+        self.retired = self.keys() - revisions.keys()
+        for name in self.retired:
+            self[name].dissolve()
+
+    def take_snapshot(self, replicas: Replicas) -> None:
+        """Take a capacity snapshot; one for a revision that has left the table is of no use."""
+        queue = self.get(replicas.revision)
+        if queue is not None:
+            queue.update(replicas, self._clock())
+
+    def sweep(self, now: float) -> None:
+        """End holds that are over; forget the queues of revisions that have left the table once nothing runs there."""
+        for queue in self.values():
+            queue.expire(now)
+        for name in [name for name in self.retired if not self[name].in_flight()]:
+            del self[name]
+            self.retired.discard(name)
+
+    def wake(self, name: str) -> None:
+        """Ask for capacity. EdgeError when the service was woken too often."""
+        queue = self[name]
+        if queue.asleep:
+            limits, now = queue.revision.limits, self._clock()
+            wait = self.wakes.ask(queue.revision.service, limits.max_wakes, now)
+            if wait:
+                self._refused += 1
+                raise EdgeError(
+                    Reason.WAKE_LIMITED,
+                    f"{queue.revision.service} is asleep; it, or all services, were woken as often as is allowed.",
+                    retry_after=wait + spread(self._refused, 5.0, 0.0),
+                )
+        self._waker.wake(name)

@@ -1,0 +1,174 @@
+"""Admission over several claimers under every history that Hypothesis can think of, in virtual time.
+
+A history is a list of turns, and a turn a list of events between which no message arrives and the loop does not run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+import looptime
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.activator.peers.stage import NAME, Caller, Stage
+
+REPLICAS = 3
+MOST_NODES = 4
+number = st.integers(0, 11)
+calm = st.tuples(st.sampled_from(["arrive", "arrive", "leave", "finish", "finish", "grow", "shrink", "beat"]), number)
+stormy = st.one_of(calm, st.tuples(st.sampled_from(["kill", "join", "refuse", "mend", "ask", "deliver"]), number))
+Events = list[list[tuple[str, int]]]
+
+
+@dataclass
+class History:
+    """Lets a history happen, and checks after each event and each turn what must always hold."""
+
+    limit: int
+    count: int = 0
+    beats: float = 0.0
+    waited: set[str] = field(default_factory=set)
+    stage: Stage = field(init=False)
+
+    async def run(self, turns: Events) -> None:
+        self.stage = Stage(2, container_concurrency=self.limit, queue_depth=1000)
+        try:
+            for events in turns:
+                for name, argument in events:
+                    getattr(self, name)(argument)
+                    self.check_limit()
+                await self.settle()
+            await self.end()
+        finally:
+            await self.stage.clear()
+
+    def arrive(self, argument: int) -> None:
+        self.stage.arrive(argument, body=argument * 10)
+
+    def leave(self, argument: int) -> None:
+        for caller in self.pick(argument, "waiting", "running"):
+            caller.leave()
+
+    def finish(self, argument: int) -> None:
+        for caller in self.pick(argument, "running"):
+            caller.finish()
+
+    def grow(self, _: int) -> None:
+        self.resize(min(self.count + 1, REPLICAS))
+
+    def shrink(self, _: int) -> None:
+        self.resize(max(self.count - 1, 0))
+
+    def beat(self, _: int) -> None:
+        self.beats = 0.3
+
+    def kill(self, argument: int) -> None:
+        if len(self.stage.living) > 1:
+            self.stage.living[argument % len(self.stage.living)].kill()
+
+    def join(self, _: int) -> None:
+        if len(self.stage.living) < MOST_NODES:
+            self.stage.join()
+
+    def deliver(self, argument: int) -> None:
+        node = self.stage.living[argument % len(self.stage.living)]
+        (node.there if argument % 2 else node.back).deliver()
+
+    def ask(self, _: int) -> None:
+        """Ask whether everything is seen, and check it at the moment at which that is told."""
+        if self.stage.owner.settled(NAME, self.check_seen):
+            self.check_seen(NAME)
+
+    def refuse(self, argument: int) -> None:
+        for node in self.stage.nodes:
+            node.connections.refused.add(f"r{argument % REPLICAS + 1}")
+
+    def mend(self, _: int) -> None:
+        for node in self.stage.nodes:
+            node.connections.refused.clear()
+
+    def resize(self, count: int) -> None:
+        self.count = count
+        self.stage.grow(count)
+
+    def pick(self, argument: int, *states: str) -> list[Caller]:
+        found = [caller for caller in self.stage.present if caller.state in states]
+        return [found[argument % len(found)]] if found else []
+
+    def check_limit(self) -> None:
+        running = self.stage.running()
+        assert all(0 < count <= self.limit or not self.limit for count in running.values()), running
+
+    def check_seen(self, name: str) -> None:
+        if self.stage.running():
+            assert self.stage.owner.look(name).open
+
+    async def settle(self) -> None:
+        await self.stage.turn()
+        self.check_limit()
+        if self.beats:
+            await self.stage.later(self.beats)
+            self.beats = 0.0
+        if not any(node.connections.refused for node in self.stage.living):
+            await self.stage.later(0.15)  # suspicions end
+            await self.stage.later(0.01)  # and what came of it is told
+            self.check_settled()
+
+    def check_settled(self) -> None:
+        """Check that nobody waits while there is a free slot, and that the owner's numbers are what they stand for."""
+        self.check_limit()
+        waiting = [caller for caller in self.stage.present if caller.state == "waiting"]
+        self.waited.update(caller.name for caller in waiting)
+        running, owner = self.stage.running(), self.stage.owner
+        stats = owner.look(NAME)
+        assert stats.held == len(waiting)
+        assert stats.open == len(waiting) + running.total()
+        assert stats.busy == running
+        if self.limit:
+            taken = owner.queues[NAME].in_flight()
+            assert all(taken.get(replica, 0) >= count for replica, count in running.items())
+            assert all(count <= self.limit for count in taken.values())
+        if waiting:
+            ready = [running.get(f"r{number + 1}", 0) for number in range(self.count)]
+            assert all(self.limit and count == self.limit for count in ready), (waiting, running)
+
+    async def end(self) -> None:
+        """Let all end, and check that nothing is left, and that the next one is served."""
+        self.mend(0)
+        self.resize(REPLICAS)
+        for _ in range(len(self.stage.callers) + 1):
+            await self.stage.later(0.2)
+            for caller in self.stage.present:
+                if caller.state == "running":
+                    caller.finish()
+        assert {caller.state for caller in self.stage.present} <= {"done", "gone"}
+        (last,) = await self.stage.arrived(0)
+        assert last.state == "running"
+        last.finish()
+        await self.stage.turn()
+
+
+def happen(history: History, turns: Events) -> History:
+    with asyncio.Runner(loop_factory=looptime.new_event_loop) as runner:
+        runner.run(history.run(turns))
+    return history
+
+
+@settings(max_examples=150, deadline=None)
+@given(limit=st.integers(1, 4), turns=st.lists(st.lists(calm, max_size=6), max_size=12))
+def test_in_calm_weather_those_who_wait_are_served_in_the_order_of_arrival_wherever_they_are(
+    limit: int, turns: Events
+) -> None:
+    history = happen(History(limit), turns)
+    order = [int(name[1:]) for name in history.stage.granted if name in history.waited]
+    assert order == sorted(order)
+
+
+@settings(max_examples=200, deadline=None)
+@given(limit=st.integers(0, 3), turns=st.lists(st.lists(stormy, max_size=6), max_size=12))
+def test_whatever_happens_limits_hold_over_all_nobody_is_forgotten_and_nothing_is_lost(
+    limit: int, turns: Events
+) -> None:
+    happen(History(limit), turns)

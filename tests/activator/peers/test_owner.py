@@ -1,0 +1,359 @@
+"""One owner and its claimers, in virtual time: what one process would do, done by several."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from router.errors import Reason
+from router.table import Limits, Revision
+from tests.activator.peers.stage import NAME, Caller, Stage
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    Staged = Callable[..., Stage]
+
+pytestmark = pytest.mark.looptime
+
+
+@pytest.fixture
+async def staged() -> AsyncIterator[Staged]:
+    stages: list[Stage] = []
+
+    def make(nodes: int = 2, **limits: object) -> Stage:
+        stages.append(Stage(nodes, **limits))
+        return stages[-1]
+
+    yield make
+    for stage in stages:
+        await stage.clear()
+
+
+def states(callers: list[Caller]) -> list[str]:
+    return [caller.state for caller in callers]
+
+
+async def warm(stage: Stage, count: int = 1) -> Stage:
+    stage.grow(count)
+    await stage.turn()
+    return stage
+
+
+async def test_a_warm_request_without_a_limit_asks_nobody(staged: Staged) -> None:
+    stage = await warm(staged())
+    (caller,) = await stage.arrived(0)
+    caller.finish()
+    await stage.turn()
+    assert caller.state == "done"
+    assert set(stage.nodes[0].there.sent) == {"Applied"}
+
+
+async def test_a_request_that_finds_no_replica_wakes_one_and_is_held(staged: Staged) -> None:
+    stage = staged()
+    (caller,) = await stage.arrived(1)
+    assert (caller.state, stage.wakes) == ("waiting", [NAME])
+    assert stage.owner.look(NAME).held == 1
+    await warm(stage)
+    assert caller.state == "running"
+
+
+async def test_those_who_wait_at_several_are_sent_on_in_the_order_of_arrival(staged: Staged) -> None:
+    stage = staged(3, container_concurrency=1)
+    callers = await stage.arrived(2, 0, 1, 2, 1)
+    await warm(stage)
+    for caller in callers:
+        assert caller.state == "running", (callers, stage.granted)
+        caller.finish()
+        await stage.turn()
+    assert stage.granted == ["c1", "c2", "c3", "c4", "c5"]
+
+
+async def test_one_who_arrived_earlier_goes_first_though_its_claim_comes_later(staged: Staged) -> None:
+    stage = staged(2, container_concurrency=1)
+    early, late = stage.arrive(0), stage.arrive(1)
+    stage.nodes[1].there.deliver()
+    await stage.turn()
+    await warm(stage)
+    assert states([early, late]) == ["running", "waiting"]
+
+
+async def test_the_limit_of_a_replica_holds_over_all(staged: Staged) -> None:
+    stage = await warm(staged(2, container_concurrency=2), 2)
+    callers = await stage.arrived(0, 1, 0, 1, 0, 1)
+    assert sorted(stage.running().values()) == [2, 2]
+    assert states(callers).count("waiting") == 2
+
+
+async def test_the_queue_is_as_long_as_it_may_be_over_all(staged: Staged) -> None:
+    stage = staged(2, queue_depth=3)
+    callers = await stage.arrived(0, 1, 0, 1)
+    assert states(callers) == ["waiting"] * 3 + ["refused"]
+    refused = callers[3].error
+    assert refused is not None
+    assert refused.reason is Reason.QUEUE_FULL
+    assert refused.retry_after is not None
+    assert refused.detail["start"] == {"phase": "asleep", "message": "", "attempts": 0}
+
+
+async def test_bytes_that_wait_are_counted_over_all(staged: Staged) -> None:
+    stage = staged(2, queue_bytes=100)
+    callers = [stage.arrive(0, body=60), stage.arrive(1, body=60)]
+    await stage.turn()
+    assert states(callers) == ["waiting", "refused"]
+
+
+async def test_a_hold_that_ends_is_told(staged: Staged) -> None:
+    stage = staged(2, hold=5.0)
+    (caller,) = await stage.arrived(1)
+    await stage.later(5.1)
+    assert caller.error is not None
+    assert caller.error.reason is Reason.HOLD_TIMEOUT
+
+
+async def test_a_start_that_fails_is_told_to_all_who_wait(staged: Staged) -> None:
+    stage = staged()
+    callers = await stage.arrived(0, 1)
+    stage.grow(0, "failing", message="no such file", retry_at=stage.clock() + 9)
+    await stage.turn()
+    assert [caller.error.reason for caller in callers if caller.error] == [Reason.START_FAILED] * 2
+
+
+async def test_a_slot_that_was_used_serves_the_next_request_without_a_claim(staged: Staged) -> None:
+    stage = await warm(staged(2, container_concurrency=1))
+    for _ in range(5):
+        (caller,) = await stage.arrived(0)
+        caller.finish()
+        await stage.turn()
+    assert stage.nodes[0].there.sent["Claim"] == 1
+    assert stage.nodes[0].there.sent["Release"] == 0
+
+
+async def test_a_slot_that_nobody_uses_goes_back(staged: Staged) -> None:
+    stage = await warm(staged(2, container_concurrency=1))
+    (caller,) = await stage.arrived(0)
+    caller.finish()
+    for _ in range(2):
+        await stage.later(0.25)
+    assert stage.owner.queues[NAME].in_flight() == {}
+
+
+async def test_a_spare_slot_is_called_back_for_who_waits_elsewhere(staged: Staged) -> None:
+    stage = await warm(staged(2, container_concurrency=1))
+    (first,) = await stage.arrived(0)
+    first.finish()
+    await stage.turn()
+    (second,) = await stage.arrived(1)
+    assert second.state == "running"
+
+
+async def test_while_someone_waits_no_slot_is_kept_spare(staged: Staged) -> None:
+    stage = await warm(staged(2, container_concurrency=1))
+    first, waiting = await stage.arrived(0, 1)
+    assert states([first, waiting]) == ["running", "waiting"]
+    first.finish()
+    again = stage.arrive(0)
+    await stage.turn()
+    assert states([waiting, again]) == ["running", "waiting"]
+
+
+async def test_a_client_that_leaves_as_it_is_granted_a_slot_loses_none(staged: Staged) -> None:
+    stage = staged(2, container_concurrency=1)
+    leaver, next_one = await stage.arrived(0, 1)
+    stage.grow(1)
+    leaver.leave()
+    await stage.turn()
+    assert states([leaver, next_one]) == ["gone", "running"]
+
+
+async def test_a_replica_that_cannot_be_connected_puts_its_request_back_in_its_place(staged: Staged) -> None:
+    stage = staged(2, container_concurrency=1)
+    stage.nodes[0].connections.refused.add("r1")
+    first, second = await stage.arrived(0, 1)
+    await warm(stage)
+    assert states([first, second]) == ["waiting", "waiting"]
+    stage.nodes[0].connections.refused.clear()
+    await stage.later(0.2)
+    assert states([first, second]) == ["running", "waiting"]
+
+
+async def test_what_a_lost_claimer_held_comes_back_at_once(staged: Staged) -> None:
+    stage = await warm(staged(2, container_concurrency=1), 1)
+    await stage.arrived(0)
+    waiting, other = await stage.arrived(0, 1)
+    stage.nodes[0].kill()
+    await stage.turn()
+    assert other.state == "running"
+    stats = stage.owner.look(NAME)
+    assert (stats.held, stats.busy) == (0, {"r1": 1})
+    assert waiting in stage.callers
+
+
+async def test_what_a_lost_claimer_counted_vanishes_with_it(staged: Staged) -> None:
+    stage = await warm(staged())
+    await stage.arrived(0, 0, 1)
+    await stage.later(0.25)
+    assert stage.owner.look(NAME).open == 3
+    stage.nodes[0].kill()
+    assert stage.owner.look(NAME).open == 1
+    stage.nodes[1].kill()
+    stats = stage.owner.look(NAME)
+    assert (stats.open, stats.idle_since) == (0, stage.clock())
+
+
+async def test_one_that_comes_later_knows_the_replicas(staged: Staged) -> None:
+    stage = await warm(staged(1))
+    stage.join()
+    await stage.turn()
+    (caller,) = await stage.arrived(1)
+    assert caller.state == "running"
+
+
+async def test_those_held_for_a_revision_that_has_left_are_resolved_again(staged: Staged) -> None:
+    stage = staged()
+    (caller,) = await stage.arrived(1)
+    stage.take(Revision("a-2", "a", Limits()))
+    await stage.turn()
+    assert stage.owner.look("a-2").held == 1
+    await warm(stage)
+    assert caller.state == "running"
+
+
+class TestAgreement:
+    async def test_a_replica_has_drained_when_it_runs_nothing_anywhere(self, staged: Staged) -> None:
+        stage = await warm(staged())
+        here, there = await stage.arrived(0, 1)
+        stage.grow(0)
+        drained = asyncio.ensure_future(stage.owner.drained(NAME, "r1"))
+        await stage.turn()
+        here.finish()
+        await stage.turn()
+        assert not drained.done()
+        there.finish()
+        await stage.turn()
+        assert drained.done()
+
+    async def test_an_idle_replica_has_drained_when_all_know_that_it_goes(self, staged: Staged) -> None:
+        stage = await warm(staged())
+        stage.grow(0)
+        drained = asyncio.ensure_future(stage.owner.drained(NAME, "r1"))
+        await asyncio.sleep(0)
+        stage.nodes[0].back.deliver()
+        stage.nodes[0].there.deliver()
+        await asyncio.sleep(0)
+        assert not drained.done()
+        late = stage.arrive(1)  # it does not know yet, and may use the replica
+        await stage.spin()
+        assert late.state == "running"
+        await stage.turn()
+        assert not drained.done()
+        late.finish()
+        await stage.turn()
+        assert drained.done()
+
+    async def test_a_lost_claimer_does_not_hold_up_a_replica_that_goes(self, staged: Staged) -> None:
+        stage = await warm(staged())
+        await stage.arrived(0)
+        stage.grow(0)
+        drained = asyncio.ensure_future(stage.owner.drained(NAME, "r1"))
+        await stage.turn()
+        stage.nodes[0].kill()
+        await asyncio.sleep(0)
+        assert drained.done()
+
+    async def test_a_replica_that_is_taken_back_is_used_again(self, staged: Staged) -> None:
+        stage = await warm(staged())
+        (caller,) = await stage.arrived(0)
+        stage.grow(0)
+        await stage.turn()
+        stage.grow(1)
+        await stage.turn()
+        (other,) = await stage.arrived(1)
+        caller.finish()
+        stage.grow(0)
+        drained = asyncio.ensure_future(stage.owner.drained(NAME, "r1"))
+        await stage.turn()
+        assert not drained.done()
+        other.finish()
+        await stage.turn()
+        assert drained.done()
+
+    async def test_it_is_settled_only_when_all_have_confirmed(self, staged: Staged) -> None:
+        stage = await warm(staged())
+        told: list[str] = []
+        assert not stage.owner.settled(NAME, told.append)
+        stage.nodes[0].back.deliver()
+        stage.nodes[0].there.deliver()
+        assert told == []
+        await stage.turn()
+        assert told == [NAME]
+        assert stage.owner.settled(NAME, told.append)
+
+    async def test_a_request_that_was_begun_unseen_is_seen_once_it_is_settled(self, staged: Staged) -> None:
+        stage = await warm(staged())
+        seen: list[int] = []
+        stage.owner.settled(NAME, lambda name: seen.append(stage.owner.look(name).open))
+        unseen = stage.arrive(1)
+        await stage.spin()
+        assert unseen.state == "running"
+        await stage.turn()
+        assert seen == [1]
+
+    async def test_what_begins_after_it_is_settled_is_seen_at_once(self, staged: Staged) -> None:
+        stage = await warm(staged())
+        stage.owner.settled(NAME, lambda _: None)
+        await stage.turn()
+        (caller,) = await stage.arrived(0)
+        assert caller.state == "running"
+        assert stage.owner.look(NAME).open == 1
+        assert stage.owner.look(NAME).busy == {"r1": 1}
+
+    async def test_after_a_moment_claimers_choose_for_themselves_again(self, staged: Staged) -> None:
+        stage = await warm(staged())
+        stage.owner.settled(NAME, lambda _: None)
+        await stage.turn()
+        await stage.later(1.1)
+        claims = stage.nodes[0].there.sent["Claim"]
+        (caller,) = await stage.arrived(0)
+        assert (caller.state, stage.nodes[0].there.sent["Claim"]) == ("running", claims)
+
+    async def test_one_that_is_lost_need_not_confirm(self, staged: Staged) -> None:
+        stage = await warm(staged())
+        told: list[str] = []
+        stage.owner.settled(NAME, told.append)
+        stage.nodes[1].back.deliver()
+        stage.nodes[1].there.deliver()
+        stage.nodes[0].kill()
+        assert told == [NAME]
+
+
+class TestCounts:
+    async def test_totals_of_all_are_added(self, staged: Staged) -> None:
+        stage = await warm(staged())
+        for caller in await stage.arrived(0, 1, 1):
+            caller.finish()
+        await stage.later(0.25)
+        counters = stage.owner.counters.revisions[NAME]
+        assert counters.statuses == {200: 3}
+        assert sum(counters.durations.counts) == sum(counters.holds.counts) == 3
+
+    async def test_the_concurrency_is_the_sum(self, staged: Staged) -> None:
+        stage = await warm(staged())
+        stage.owner.collect()
+        await stage.arrived(0, 1, 1)
+        for _ in range(4):
+            await stage.later(0.25)
+        stats = stage.owner.collect()[NAME]
+        assert stats.concurrency == pytest.approx(3)
+        assert (stats.requests, stats.open) == (3, 3)
+
+    async def test_idle_clocks_of_an_earlier_run_go_on(self, staged: Staged) -> None:
+        stage = await warm(staged())
+        stage.owner.restore(NAME, 900.0, None)
+        assert stage.owner.look(NAME).idle_since == 900.0
+        for caller in await stage.arrived(0):
+            caller.finish()
+        await stage.later(0.25)
+        assert stage.owner.look(NAME).idle_since == pytest.approx(stage.clock() - 0.25)
