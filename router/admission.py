@@ -97,7 +97,7 @@ class Admission:
             await exchange.wait()
         finally:
             del self._uploads[exchange]
-        if exchange.revision.name in self.queues.retired or exchange.revision.name not in self.queues:
+        if self.queues.is_left(exchange.revision.name):
             self._resolve(exchange)
 
     def _keep(self, exchange: Exchange) -> None:
