@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from activator.kube.resources import name_of
 from activator.scalers.base import Listener, ReplicaSet, ReplicaSpec
 from activator.scalers.kubernetes.api import ClientApi
-from activator.scalers.kubernetes.inventory import Inventory
+from activator.scalers.kubernetes.bookkeeper import Bookkeeper
 from activator.scalers.kubernetes.workload import Around, Workload
 from activator.scalers.probe import probe
 
@@ -49,7 +49,7 @@ class KubernetesScaler:
         self._around = Around(*place, routing, api, tasks, clock, self._publish, self._leads, self._hinder, ask)
         self._listeners: list[Listener] = []
         self._closed = False
-        self._inventory = Inventory(views, self.workloads)
+        self._bookkeeper = Bookkeeper(views, self.workloads)
         self._deployments.subscribe(self._saw_deployment)
         self._pods.subscribe(self._saw_pod)
 
@@ -72,7 +72,7 @@ class KubernetesScaler:
                 elif self._deployments.synced:
                     workload.saw_deployment(None, ())
 
-        self._inventory.look()
+        self._bookkeeper.look()
 
     def replicas(self, revision: str) -> ReplicaSet:
         """Return the present snapshot of `revision` (an empty one when it is unknown)."""
@@ -99,7 +99,7 @@ class KubernetesScaler:
     async def close(self, *, drain: float) -> None:  # noqa: ARG002 - nothing is ended, so nothing is drained
         """Let go of all Deployments: they stay as they are."""
         self.declare({})
-        self._inventory.close()
+        self._bookkeeper.close()
 
     def _saw_deployment(self, old: Object | None, new: Object | None) -> None:
         item = new if new is not None else old
@@ -118,7 +118,7 @@ class KubernetesScaler:
             self.on_hindrance(revision, sentence)
 
     def _publish(self, snapshot: ReplicaSet) -> None:
-        self._inventory.look()
+        self._bookkeeper.look()
         for listener in self._listeners:
             if self.replicas(snapshot.revision) is not snapshot and snapshot.revision in self.workloads:
                 return  # a listener called for more, and has already told everyone a newer one

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from activator.scalers.base import ReplicaSet
 from activator.scalers.choose import victims
 from activator.scalers.kubernetes.api import count_of
-from activator.scalers.kubernetes.costs import Costs
+from activator.scalers.kubernetes.costs import CHEAPEST, Costs
 from activator.scalers.kubernetes.crew import Crew, Help
 from activator.scalers.kubernetes.order import may_go
 from activator.scalers.kubernetes.vacancies import Vacancies
@@ -129,6 +129,8 @@ class Workload:
         now = self._around.clock()
         again = self._crew.refresh(now)
         members = self._crew.all()
+        for member in members:
+            member.marked = not self._around.leads() and CHEAPEST <= member.pod.cost < 0
         if self._passive():
             self._take_back(members, len(members))
         else:
@@ -195,7 +197,7 @@ class Workload:
             self._again.cancel()
         members = self._crew.all()
         waits = [PAST] if any(member.committed for member in members) else []
-        if self.costs.refused and any(member.chosen for member in members):
+        if any(member.marked or (self.costs.refused and member.chosen) for member in members):
             waits.append(AGAIN)
         if again is not None:
             waits.append(max(0.0, again - self._around.clock()))
