@@ -41,4 +41,4 @@ def remedy(manager: str, name: str, namespace: str) -> str:
     for beginning, text in REMEDIES.items():
         if manager.lower().startswith(beginning):
             return text.format(name=name, namespace=namespace)
-    return f"keep {manager or 'it'} from setting spec.replicas of {name}"
+    return f"a writer that is not known here: keep {manager or 'it'} from setting spec.replicas of {name}"

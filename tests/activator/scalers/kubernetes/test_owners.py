@@ -32,7 +32,7 @@ def test_the_owners_of_replicas_are_those_who_set_them() -> None:
         ("helm", "leave `replicas` out of the chart"),
         ("kserve-controller", "autoscalerClass: external"),
         ("kubectl-client-side-apply", "leave `replicas` out of the manifest"),
-        ("somebody", "keep somebody from setting spec.replicas of m"),
+        ("somebody", "a writer that is not known here: keep somebody from setting spec.replicas of m"),
         ("", "keep it from setting"),
     ],
 )
