@@ -188,7 +188,8 @@ async def test_what_keeps_replicas_from_being_scaled_is_one_event_on_their_deplo
         for _ in range(3):
             edge.cluster.hindered("m-1", "keda also writes the replicas")
         edge.cluster.hindered("filed-1", "no Deployment to tell it to")
-        await until(lambda: edge.cluster.recorder.written == 1)
+        await until(lambda: events(server))
+        await asyncio.sleep(0.2)
         assert events(server) == [("m-1", "ScalingHindered", "keda also writes the replicas")]
 
 
