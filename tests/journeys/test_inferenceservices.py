@@ -16,6 +16,8 @@ from typer.testing import CliRunner
 
 from activator.cli import app
 from tests.journeys.services import MODELS, configuration
+from tests.journeys.test_kubernetes import on_stage
+from tests.models.cluster import NAMESPACE
 
 if TYPE_CHECKING:
     from tests.journeys.conftest import Serve
@@ -144,3 +146,35 @@ async def test_aitextgen_starts_three_replicas_keeps_them_and_scales_above(start
 async def _more_than_three(edge: Edge) -> bool | None:
     phases = [each["phase"] for each in (await edge.look("aitextgen"))["replicas"]]
     return phases.count("ready") > 3 or None
+
+
+def deployments(name: str, port: int, file: Path) -> list[Any]:
+    """Return the Deployments that are rendered of an example whose container listens at a port."""
+    data = yaml.safe_load((EXAMPLES / f"{name}.yaml").read_text())
+    [container] = data["spec"]["predictor"]["containers"]
+    container["ports"] = [{"containerPort": port}]
+    file.write_text(yaml.safe_dump(data))
+    result = CliRunner().invoke(app, ["render", str(file), "--namespace", NAMESPACE])
+    assert result.exit_code == 0, result.output
+    return [each for each in yaml.safe_load_all(result.stdout) if each["kind"] == "Deployment"]
+
+
+async def test_what_is_rendered_for_a_cluster_is_served_there(tmp_path: Path) -> None:
+    async with on_stage(tmp_path) as stage:
+        [made] = deployments("sentiment", stage.pods.port, tmp_path / "sentiment.yaml")
+        name = made["metadata"]["name"]
+        made["spec"]["replicas"] = 1  # as the API server has it where there is none
+        made["spec"]["template"]["metadata"]["labels"]["app"] = name  # by which the stand-in knows its pods
+        stage.cluster.put("deployments", made)
+        await stage.edge.eventually(lambda: _known(stage.edge, "sentiment"))
+        await stage.zero(name)
+        hosts = [f"{each}.{NAMESPACE}" for each in ("sentiment", "sentiment-predictor-default")]
+        for host in (*hosts, f"sentiment.{NAMESPACE}.svc.cluster.local"):
+            answer = await stage.edge.request(host, "/v1/models/sentiment:predict", "POST", data=b"{}")
+            assert (answer.status, answer.headers["Pod"].startswith(name)) == (200, True)
+        await stage.zero(name)
+
+
+async def _known(edge: Edge, service: str) -> bool | None:
+    services = (await edge.admin("/v1/services"))["services"]
+    return service in {each["name"] for each in services} or None

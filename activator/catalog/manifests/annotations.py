@@ -52,7 +52,20 @@ PROMETHEUS = "serving.kserve.io/enable-prometheus-scraping"
 READONLY = "storage.kserve.io/readonly"
 GPU_TYPES = "serving.kserve.io/gpu-resource-types"
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
-CLOSED = (OWN, KNATIVE, "serving.kserve.io/", "serving.kubeflow.org/", "serving.knative.dev/", "internal.serving.")
+CLOSED = (
+    OWN,
+    KNATIVE,
+    "serving.kserve.io/",
+    "serving.kubeflow.org/",
+    "serving.knative.dev/",
+    "internal.serving.",
+    "storage.kserve.io/",
+    "networking.kserve.io/",
+    "networking.knative.dev/",
+    "features.knative.dev/",
+    "queue.sidecar.serving.knative.dev/",
+    "client.knative.dev/",
+)
 
 _ELSEWHERE = (
     ("serving.kserve.io/metrics", "there are no CPU and memory metrics here"),

@@ -268,7 +268,7 @@ def _select_accelerator(
 
 def _carried(annotations: Mapping[str, Any], port: int) -> dict[str, str]:
     """Return the annotations that are for the pods: those that mean nothing here."""
-    carried = {key: value for key, value in annotations.items() if not key.startswith((*CLOSED, "storage.kserve.io/"))}
+    carried = {key: value for key, value in annotations.items() if not key.startswith(CLOSED)}
     if annotations.get(PROMETHEUS) == "true":
         carried = {"prometheus.io/scrape": "true", "prometheus.io/port": str(port), **carried}
     return carried

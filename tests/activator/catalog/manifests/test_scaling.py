@@ -152,6 +152,14 @@ def test_a_value_out_of_its_bounds_is_refused(data: Any, expected: str) -> None:
     assert expected in told
 
 
+@pytest.mark.parametrize("prefix", ["networking.knative.dev", "features.knative.dev", "storage.kserve.io"])
+def test_an_unknown_annotation_of_knative_or_kserve_is_not_passed_on_in_silence(prefix: str) -> None:
+    data = knative(annotations={f"{prefix}/novel": "x", "example.com/novel": "y"})
+    [told] = warnings(data)
+    assert f"{prefix}/novel (m): unknown field, it has no effect" in told
+    assert only(data).template["annotations"] == {"example.com/novel": "y"}
+
+
 def test_a_misspelt_annotation_is_told_with_the_one_that_was_meant() -> None:
     [told] = warnings(knative(annotations={A + "max-scales": "2"}))
     assert "unknown field, it has no effect (did you mean autoscaling.knative.dev/max-scale?)" in told
