@@ -1,0 +1,203 @@
+"""Several edges that share admission, in virtual time: everything is real but the connections to replicas, and the ways
+between the edges, which deliver when a test says so."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from activator.peers.pacts import ToPeer
+from activator.peers.tenure import Tenure
+from router.admission import Admission
+from router.body import Body
+from router.counters import Counters
+from router.exchange import Exchange
+from router.queues import Queues
+from router.table import Limits, Revision
+from tests.activator.peers.stage import TURNS, Caller, Way
+from tests.router.fakes import Client, Connections, Wakes, replicas, request
+
+if TYPE_CHECKING:
+    from router.ports import Clock
+
+NAME = "a-1"
+_decode = msgspec.msgpack.Decoder(ToPeer).decode
+
+
+class Node:
+    """One edge. Once it is `dead` nothing of it counts any more."""
+
+    def __init__(self, stage: Edges, name: str) -> None:
+        self.stage = stage
+        self.name = name
+        self.dead = False
+        self.ways: dict[str, Way] = {}  # to each peer
+        self.callers: list[Caller] = []
+        self.wakes = Wakes()
+        self.counters = Counters(stage.clock)
+        self.connections = Connections(stage.clock)
+        self.tenure = Tenure(name, stage.clock)
+        self.queues = self.tenure.queues = Queues(self.wakes, stage.clock, self.tenure.make_queue)
+        self.admission = Admission(self.connections, self.queues, stage.resolve, stage.clock)
+
+    def configure(self) -> None:
+        revision = self.stage.revision
+        self.counters.replace([revision])
+        self.queues.replace({revision.name: revision})
+        self.tenure.table_replaced()
+        self.queues.take_snapshot(self.stage.capacity)
+
+    def hear(self, peer: str, data: bytes) -> None:
+        self.tenure.hear(peer, _decode(data))
+
+    @property
+    def owns(self) -> bool:
+        return self.tenure.views.owner(NAME) == self.name
+
+
+class Edges:
+    """Admission to revision `a-1` for the clients of several edges."""
+
+    def __init__(self, count: int = 2, **limits: object) -> None:
+        time = asyncio.get_running_loop().time
+        self.clock: Clock = lambda: 1000.0 + time()
+        self.revision = Revision(NAME, "a", Limits(**limits))  # type: ignore[arg-type]
+        self.capacity = replicas(0)
+        self.nodes: list[Node] = []
+        self.callers: list[Caller] = []
+        for _ in range(count):
+            self.join()
+
+    @property
+    def living(self) -> list[Node]:
+        return [node for node in self.nodes if not node.dead]
+
+    @property
+    def owner(self) -> Node:
+        (owner,) = [node for node in self.living if node.owns]
+        return owner
+
+    @property
+    def others(self) -> list[Node]:
+        return [node for node in self.living if not node.owns]
+
+    def join(self) -> Node:
+        """Let another edge come, and be connected with all others."""
+        node = Node(self, f"e{len(self.nodes)}")
+        node.configure()
+        others = self.living
+        self.nodes.append(node)
+        for other in others:
+            self.connect(node, other)
+        return node
+
+    def connect(self, one: Node, other: Node) -> None:
+        for here, there in ((one, other), (other, one)):
+            here.ways[there.name] = Way(lambda data, here=here, there=there: there.hear(here.name, data))
+        for here, there in ((one, other), (other, one)):
+            here.tenure.join(there.name, here.ways[there.name])
+
+    def disconnect(self, one: Node, other: Node) -> None:
+        """Have the connection between two be cut; neither knows whether the other one lives."""
+        for here, there in ((one, other), (other, one)):
+            if there.name in here.ways:
+                here.ways.pop(there.name).cut()
+        for here, there in ((one, other), (other, one)):
+            here.tenure.lose(there.name)
+
+    def kill(self, node: Node, noticed_by: Node | None = None) -> None:
+        """End an edge; all others, or only that one for now, notice."""
+        node.dead = True
+        for way in node.ways.values():
+            way.cut()
+        for other in self.living if noticed_by is None else [noticed_by]:
+            self.notice(other, node)
+
+    def notice(self, node: Node, dead: Node) -> None:
+        if dead.name in node.ways:
+            node.ways.pop(dead.name).cut()
+            node.tenure.forget(dead.name)
+
+    def take(self, **limits: object) -> None:
+        """Serve by other limits from now on."""
+        self.revision = Revision(NAME, "a", Limits(**limits))  # type: ignore[arg-type]
+        for node in self.living:
+            node.configure()
+
+    def resolve(self, exchange: Exchange) -> None:
+        exchange.revision = self.revision
+
+    def grow(self, count: int) -> None:
+        """Tell all edges that exactly `count` replicas are ready."""
+        self.capacity = replicas(count)
+        for node in self.living:
+            node.queues.take_snapshot(self.capacity)
+
+    def arrive(self, node: Node, body: int = 0) -> Caller:
+        """Begin a request at an edge."""
+        made = request("POST / HTTP/1.1", *((f"Content-Length: {body}",) if body else ()))
+        made.body = None
+        if body:
+            made.body = Body(Client())
+            made.body.feed(b"x" * body)
+            made.body.finish()
+        later = 1e-9 * len(self.callers)  # no two arrive at the very same time
+        exchange = Exchange(made, Client(), self.clock() + later)
+        exchange.revision = self.revision
+        caller = Caller(f"c{len(self.callers) + 1}", node, exchange)  # type: ignore[arg-type]
+        self.callers.append(caller)
+        node.callers.append(caller)
+        exchange.run(caller.run())
+        return caller
+
+    async def spin(self) -> None:
+        """Let everything happen that needs no message."""
+        for _ in range(TURNS):
+            await asyncio.sleep(0)
+
+    async def turn(self) -> None:
+        """Let everything happen that can happen without time passing."""
+        calm = 0
+        while calm < 2:
+            await self.spin()
+            ways = [way for node in self.living for way in list(node.ways.values())]
+            calm = 0 if any([way.deliver() for way in ways]) else calm + 1
+
+    async def arrived(self, *nodes: Node) -> list[Caller]:
+        """Begin a request at each of these edges, and let them come as far as they can."""
+        callers = [self.arrive(node) for node in nodes]
+        await self.turn()
+        return callers
+
+    async def later(self, seconds: float) -> None:
+        """Let time pass, and have all clocks be checked."""
+        await asyncio.sleep(seconds)
+        for node in self.living:
+            node.admission.sweep(self.clock())
+        await self.turn()
+
+    @property
+    def present(self) -> list[Caller]:
+        """Those at edges that live."""
+        return [caller for caller in self.callers if not caller.node.dead]
+
+    def running(self) -> Counter[str]:
+        """Return what really runs on each replica."""
+        return Counter(caller.replica for caller in self.present if caller.state == "running")
+
+    async def clear(self) -> None:
+        """Let everyone leave, and check that nothing is left of them."""
+        for caller in self.callers:
+            caller.leave()
+        for _ in range(4):
+            await self.later(0.3)
+        assert {caller.state for caller in self.present} <= {"done", "gone", "refused"}
+        for node in self.living:
+            queue = node.queues[NAME]
+            assert (queue.held, queue.held_bytes, queue.in_flight()) == (0, 0, {}), node.name
+            assert all(slots.running == 0 for slots in (*queue.parts()[1].values(), *queue.parts()[2].values()))
+            for ledger in node.tenure.ledgers.values():
+                assert (ledger.waiting, ledger.parked, +ledger.lent) == ({}, {}, Counter())
