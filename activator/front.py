@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from activator.serving import Serving
 from router.proxy import Proxy
+from router.queue import Queue
 from router.servers import bind
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from activator.terms import Terms
     from router.counters import Counters
     from router.ports import Clock, Replicas, RevisionStats, Waker
+    from router.queues import MakeQueue
 
 
 class Health(NamedTuple):
@@ -96,8 +98,10 @@ class Front(Protocol):
 class Alone:
     """One process, in which nothing is asked of another."""
 
-    def __init__(self, waker: Waker, clock: Clock, log: FilteringBoundLogger) -> None:
-        self.router = Proxy(waker, clock)
+    def __init__(
+        self, waker: Waker, clock: Clock, log: FilteringBoundLogger, make_queue: MakeQueue = Queue
+    ) -> None:
+        self.router = Proxy(waker, clock, make_queue=make_queue)
         self._serving = Serving(self.router, clock, log)
         self.take = self._serving.take
         self.renew = self._serving.tls.renew

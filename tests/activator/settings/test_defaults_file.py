@@ -9,6 +9,7 @@ import pytest
 
 from activator.settings.autoscaling import Autoscaling, AutoscalingOverrides
 from activator.settings.load import load
+from activator.settings.peering import Peers
 from activator.settings.rules import Rule
 from activator.settings.running import EdgeLimits, Process, Requests
 from activator.settings.schema import Revision, Service, Settings, Traffic
@@ -29,6 +30,7 @@ TOP: list[tuple[Location, type[Group]]] = [
     (("requests",), Requests),
     (("process",), Process),
     (("limits",), EdgeLimits),
+    (("peers",), Peers),
 ]
 EXAMPLE: list[tuple[Location, type[Group]]] = [
     (("services", 0), Service),
@@ -36,7 +38,7 @@ EXAMPLE: list[tuple[Location, type[Group]]] = [
     (("services", 0, "traffic", 0), Traffic),
 ]
 LAYERS = {"autoscaling", "requests", "process"}
-GROUPS = {*LAYERS, "limits", "services"}
+GROUPS = {*LAYERS, "limits", "peers", "services"}
 
 
 def example() -> str:
