@@ -19,7 +19,9 @@ from activator.insight import Insight
 from activator.journal import Journal
 from activator.loop import Loop
 from activator.metering import Metering
+from activator.kube.edges import EdgePods
 from activator.peers.crew import Crew
+from activator.peers.league import League, self_of
 from activator.savings import Savings
 from activator.scalers.kubernetes.scaler import KubernetesScaler
 from activator.scalers.memory import MemoryScaler
@@ -49,7 +51,7 @@ if TYPE_CHECKING:
 SWEEP_SECONDS = 0.25
 WATCH_SECONDS = 0.05
 SYNC_SECONDS = 10.0
-FIXED = ("listen", "listen_plain", "admin", "workers", "scaler", "namespace", "state_dir", "log_dir")
+FIXED = ("listen", "listen_plain", "admin", "workers", "peers", "scaler", "namespace", "state_dir", "log_dir")
 
 
 class Edge:
@@ -69,9 +71,7 @@ class Edge:
         self._reloading = asyncio.Lock()
         self._reload_waits = False
         clock = time.monotonic
-        self._front: Front = (
-            Crew(settings.workers, self, clock, self._log) if settings.workers > 1 else Alone(self, clock, self._log)
-        )
+        self._front = self._new_front(settings, clock)
         router = self._front.router
         self._scaler = self._new_scaler(router, clock)
         self._loop = Loop(router, self._scaler, clock)
@@ -89,11 +89,20 @@ class Edge:
         if views is not None and isinstance(self._scaler, KubernetesScaler):
             self._cluster = Cluster(views.client, views.deployments, (self._loop, self._ledger), self._log)
             self._loop.leads = self._scaler.leads = self._cluster.leads
+            if isinstance(self._front, League):
+                self._front.router.elected = self._cluster.leads
+                self._loop.leads = self._scaler.leads = self._front.router.leads
+                self._insight.peers = self._front.tenure.facts
             self._insight.cluster, self._insight.namespace = self._cluster.facts, views.client.namespace
 
     def wake(self, revision: str) -> None:
         """Pass the router's call for capacity on to the loop."""
         self._loop.wake(revision)
+
+    def _new_front(self, settings: Settings, clock: Clock) -> Front:
+        if settings.peers.listen is not None:
+            return League(self_of(settings, clock), self, self._tasks, self._log)
+        return Crew(settings.workers, self, clock, self._log) if settings.workers > 1 else Alone(self, clock, self._log)
 
     def _new_scaler(self, router: Router, clock: Clock) -> ProcessScaler | MemoryScaler | KubernetesScaler:
         if self._views is not None:
@@ -162,6 +171,8 @@ class Edge:
         self._origin.follow(self._tasks)
         self._apply(settings, await self._catalog_of(settings))
         listen, plain, admin = settings.listen, settings.listen_plain, settings.admin
+        if self._views is not None and isinstance(self._front, League) and not settings.peers.addresses:
+            EdgePods(self._views.pods, self._front.port, self._front.list)
         ports = await self._front.open(settings)
         more = {} if plain is None else {"plain": f"{plain.host}:{ports['listen-plain']}"}
         admin_port = await _open(self._admin.open, admin, "admin")

@@ -36,6 +36,17 @@ class Health(NamedTuple):
     restarts: int = 0
 
 
+class PeerFacts(NamedTuple):
+    """What one of several edges can tell: peers that are connected, and lost; whether all see the same; how often a
+    revision got another owner; and who owns each limited revision, by address."""
+
+    live: int
+    lost: int
+    agreed: bool
+    moves: int
+    owners: Mapping[str, str]
+
+
 class Router(Protocol):
     """The router, as the rest of the edge sees it: see `router.proxy.Proxy`."""
 

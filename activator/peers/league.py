@@ -3,6 +3,7 @@ limited revisions (tenure), and counts and decides with the others (council)."""
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from activator.front import Alone, Health
@@ -10,6 +11,8 @@ from activator.peers.council import Council
 from activator.peers.link import Link, Self
 from activator.peers.links import Links
 from activator.peers.tenure import Tenure
+from activator.settings.peering import read_secret
+from activator.settings.places import Address
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -19,7 +22,7 @@ if TYPE_CHECKING:
     from activator.peers.pacts import ToPeer
     from activator.settings.schema import Settings
     from activator.terms import Terms
-    from router.ports import Waker
+    from router.ports import Clock, Waker
     from router.tasks import Tasks
 
 
@@ -28,12 +31,14 @@ class League:
 
     def __init__(self, me: Self, waker: Waker, tasks: Tasks, log: FilteringBoundLogger) -> None:
         self.tenure = Tenure(me.name, me.clock)
+        self.port = int(me.name.rpartition(":")[2])
         self._clock = me.clock
         self._alone = Alone(self, me.clock, log, self.tenure.make_queue)
         self.tenure.queues = self._alone.router.queues
         self.router = Council(self._alone.router, self.tenure, waker.wake, me.clock)
         self.links = Links(me, self, tasks, log)
         self.renew = self._alone.renew
+        self.expiries = self._alone.expiries
         self.close = self._alone.close
 
     def wake(self, revision: str) -> None:
@@ -106,3 +111,13 @@ class League:
         self.tenure.hear(peer, message)
         if peer in self.tenure.ledgers:
             self.router.hear(peer, self.tenure.ledgers[peer], message)
+
+
+def self_of(settings: Settings, clock: Clock) -> Self:
+    """Return what this edge is to others. OSError when the file of the secret cannot be read."""
+    peers = settings.peers
+    listen, file = peers.listen, peers.secret_file
+    if listen is None or file is None:
+        raise ValueError("an edge without peers.listen and peers.secret-file has no peers")
+    name = peers.advertise or Address(os.environ.get("POD_IP") or listen.host, listen.port)
+    return Self(str(name), read_secret(file), clock)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from itertools import count
 from typing import TYPE_CHECKING
 
+from activator.front import PeerFacts
 from activator.peers import messages as m
 from activator.peers.claimer import Claimer
 from activator.peers.ledger import Ledger
@@ -76,6 +77,13 @@ class Tenure:
         """Begin nothing of these revisions, whoever owns them."""
         self._strict = strict
         self._gate()
+
+    def facts(self) -> PeerFacts:
+        """Return what metrics tell."""
+        views = self.views
+        limited = [name for name, queue in self.queues.items() if queue.revision.limits.container_concurrency]
+        owners = {name: views.owner(name) for name in limited}
+        return PeerFacts(len(views.members) - 1, len(views.lost), views.agreed, self.moves, owners)
 
     # towards peers
 

@@ -1,0 +1,183 @@
+"""Several edges in front of the same replicas: limits hold over all of them, and one that dies takes nothing with it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+from collections import Counter
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import ClientSession, TCPConnector
+
+from tests.activator.kube.talk import until
+from tests.activator.peers.ports import free_ports
+from tests.journeys.edge import Edge
+from tests.journeys.services import configuration
+from tests.journeys.test_kubernetes import KEYS, ClusterDaemon
+from tests.models.cluster import Cluster
+from tests.models.kubelet import deployment
+from tests.models.pods import PodServers
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+IDLE_SECONDS = 0.05
+TAKEOVER = 20.0
+
+
+class Stage:
+    """Edges with a static list of peers, a stand-in cluster, and a client."""
+
+    def __init__(self, edges: list[Edge], cluster: Cluster, pods: PodServers) -> None:
+        self.edges = edges
+        self.cluster = cluster
+        self.pods = pods
+
+    def replicas(self, name: str = "m") -> int:
+        return int(self.cluster.get("deployments", name)["spec"]["replicas"])
+
+    async def warm(self, count: int, name: str = "m") -> None:
+        """Have so many replicas, known to all edges."""
+        self.cluster.scale(name, count)
+        for edge in self.edges:
+            await eventually(edge, lambda found: found == count, "activator_replicas", revision=name, state="ready")
+
+    async def joined(self) -> None:
+        """Wait until all edges see all others."""
+        for edge in self.edges:
+            others = len(self.edges) - 1
+            await eventually(edge, lambda found, others=others: found == others, "activator_peers", state="live")
+            await eventually(edge, lambda found: found == 1, "activator_peers_agree")
+
+    async def leader(self, *edges: Edge) -> Edge:
+        async with asyncio.timeout(TAKEOVER):
+            while True:
+                for edge in edges or self.edges:
+                    if await edge.metric("activator_leader") == 1:
+                        return edge
+                await asyncio.sleep(0.1)
+
+    def running(self) -> dict[str, int]:
+        """Return the most requests that each pod had at any time."""
+        now = asyncio.get_running_loop().time()
+        most: Counter[str] = Counter()
+        for pod in {each.pod for each in self.pods.served}:
+            spans = [(each.at, each.until or now) for each in self.pods.served if each.pod == pod]
+            events = sorted([(at, 1) for at, _ in spans] + [(end, -1) for _, end in spans])
+            running = 0
+            for _, step in events:
+                running += step
+                most[pod] = max(most[pod], running)
+        return most
+
+    def gaps(self) -> list[float]:
+        """Return for how long pods had nothing to do between two requests, the longest first."""
+        found = []
+        for pod in {each.pod for each in self.pods.served}:
+            spans = sorted((each.at, each.until or each.at) for each in self.pods.served if each.pod == pod)
+            found += [later[0] - sooner[1] for sooner, later in zip(spans, spans[1:], strict=False)]
+        return sorted(found, reverse=True)
+
+
+async def eventually(edge: Edge, holds: Any, metric: str, **labels: str) -> None:
+    async with asyncio.timeout(10):
+        while not holds(await edge.metric(metric, **labels)):
+            await asyncio.sleep(0.05)
+
+
+@asynccontextmanager
+async def on_stage(home: Path, edges: int = 2, names: tuple[str, ...] = ("m",), **keys: Any) -> AsyncIterator[Stage]:
+    cluster = Cluster()
+    await cluster.start()
+    pods = PodServers(cluster)
+    described = []
+    for name in names:
+        item = deployment(name)
+        container = item["spec"]["template"]["spec"]["containers"][0]
+        container["ports"] = [{"containerPort": pods.port}]
+        container["readinessProbe"]["httpGet"]["port"] = pods.port
+        cluster.put("deployments", item)
+        described.append({"name": name, "hosts": [f"{name}.localhost"], "revisions": [{"name": name}]})
+    addresses = [f"127.0.0.1:{port}" for port in free_ports(edges)]
+    daemons = []
+    for number, address in enumerate(addresses):
+        daemon = ClusterDaemon(home / f"edge-{number}", cluster.url) if (home / f"edge-{number}").mkdir() is None else None
+        assert daemon is not None
+        secret = daemon.home / "secret"
+        secret.write_text("a secret of the edges\n")
+        config = configuration(scaler="kubernetes", services=described, process={}, **keys)
+        config["autoscaling"] = {**KEYS, "scale-to-zero-grace-period": "30m", **keys.get("autoscaling", {})}
+        config["services"] = described
+        config["peers"] = {"listen": address, "addresses": addresses, "secret-file": str(secret)}
+        daemon.write(config)
+        daemons.append(daemon)
+    async with ClientSession(connector=TCPConnector(limit=0)) as session:
+        try:
+            await asyncio.gather(*(asyncio.to_thread(daemon.start) for daemon in daemons))
+            stage = Stage([Edge(daemon, session) for daemon in daemons], cluster, pods)
+            await stage.joined()
+            yield stage
+        finally:
+            await asyncio.gather(*(asyncio.to_thread(daemon.stop) for daemon in daemons))
+            await pods.stop()
+            await cluster.stop()
+
+
+ONE = {"container-concurrency": 1}
+FIXED = {"min-scale": 4, "max-scale": 4}
+
+
+async def test_two_edges_never_send_a_replica_more_than_it_may_have_and_leave_none_idle(tmp_path: Path) -> None:
+    async with on_stage(tmp_path, requests=ONE, autoscaling=FIXED) as stage:
+        await stage.warm(4)
+        answers = await asyncio.gather(
+            *(stage.edges[number % 2].request("m", "/?delay=0.1") for number in range(80)),
+        )
+        assert {answer.status for answer in answers} == {200}
+        assert stage.running() == {pod["metadata"]["name"]: 1 for pod in stage.pods.pods("m")}
+        assert stage.gaps()[0] < IDLE_SECONDS, stage.gaps()[:5]
+
+
+async def test_an_edge_that_is_killed_takes_only_its_own_connections_with_it(tmp_path: Path) -> None:
+    async with on_stage(tmp_path, 3, requests=ONE, autoscaling=FIXED) as stage:
+        await stage.warm(4)
+        for _ in range(2):
+            dead, *others = stage.edges
+            dying = [asyncio.create_task(dead.request("m", "/?delay=0.3")) for _ in range(6)]
+            living = [asyncio.create_task(others[n % len(others)].request("m", "/?delay=0.1")) for n in range(30)]
+            await until(lambda: len(stage.pods.served) >= 4)
+            dead.daemon.signal(signal.SIGKILL)
+            answers = await asyncio.gather(*living)
+            await asyncio.gather(*dying, return_exceptions=True)
+            assert {answer.status for answer in answers} == {200}
+            stage.edges = others
+        assert stage.replicas() == 4
+
+
+async def test_the_last_replica_goes_only_when_no_edge_has_a_request(tmp_path: Path) -> None:
+    async with on_stage(tmp_path, autoscaling={"scale-to-zero-grace-period": "300ms"}) as stage:
+        leader = await stage.leader()
+        (follower,) = [edge for edge in stage.edges if edge is not leader]
+        answer = await follower.request("m", "/?stream=8")
+        assert (answer.status, answer.cut, stage.pods.cut) == (200, False, [])
+        await until(lambda: stage.replicas() == 0)
+        assert (await follower.request("m")).status == 200
+
+
+async def test_a_killed_leader_is_followed_and_nothing_scales_down(tmp_path: Path) -> None:
+    async with on_stage(tmp_path, requests=ONE, autoscaling={"scale-to-zero-grace-period": "30m"}) as stage:
+        leader = await stage.leader()
+        (other,) = [edge for edge in stage.edges if edge is not leader]
+        running = asyncio.create_task(other.request("m", "/?delay=3"))
+        await until(lambda: stage.pods.served)
+        scale = stage.replicas()
+        leader.daemon.signal(signal.SIGKILL)
+        answers = await asyncio.gather(*(other.request("m", "/?delay=0.05") for _ in range(5)))
+        assert {answer.status for answer in (*answers, await running)} == {200}
+        assert await stage.leader(other) is other
+        assert stage.replicas() >= scale
+        writes = [write.body["spec"]["replicas"] for write in stage.cluster.asked("patch", "deployments/scale")]
+        assert writes == sorted(writes), json.dumps(writes)
