@@ -17,9 +17,9 @@ from activator.cluster import Cluster
 from activator.front import Alone, Front
 from activator.insight import Insight
 from activator.journal import Journal
+from activator.kube.edges import EdgePods
 from activator.loop import Loop
 from activator.metering import Metering
-from activator.kube.edges import EdgePods
 from activator.peers.crew import Crew
 from activator.peers.league import League, self_of
 from activator.savings import Savings

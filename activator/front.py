@@ -109,9 +109,7 @@ class Front(Protocol):
 class Alone:
     """One process, in which nothing is asked of another."""
 
-    def __init__(
-        self, waker: Waker, clock: Clock, log: FilteringBoundLogger, make_queue: MakeQueue = Queue
-    ) -> None:
+    def __init__(self, waker: Waker, clock: Clock, log: FilteringBoundLogger, make_queue: MakeQueue = Queue) -> None:
         self.router = Proxy(waker, clock, make_queue=make_queue)
         self._serving = Serving(self.router, clock, log)
         self.take = self._serving.take

@@ -54,7 +54,8 @@ class EdgePods:
 
 
 def _carries(pod: Object, labels: Mapping[str, str]) -> bool:
-    return labels.items() <= pod["metadata"].get("labels", {}).items()
+    carried: Mapping[str, str] = pod["metadata"].get("labels", {})
+    return labels.items() <= carried.items()
 
 
 def _lives(pod: Object) -> bool:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class Line(Protocol):
     """The way to a claimer."""
 
-    def send(self, message: m.ToClaimer) -> None:
+    def send(self, message: m.Message) -> None:
         """Send a message in the order of sending."""
 
 

@@ -8,11 +8,14 @@ error is less than half the time both ways. The fastest of the last pulses count
 from __future__ import annotations
 
 from collections import deque
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
 from activator.peers import messages as m
-from activator.peers.pacts import Pulse, ToPeer
+
+if TYPE_CHECKING:
+    from activator.peers.pacts import Pulse, ToPeer
 
 KEPT = 16
 

@@ -1,4 +1,4 @@
-"""What several edges count together, and what they agree to: the router of all edges, as the loop and the scaler see it.
+"""What several edges count together, and what they agree to: the router of all, as the loop and the scaler see it.
 
 One edge leads (a Lease says which). The others tell it what they counted, every second and at once when a request needs
 a replica, and do what it says of capacity: they begin nothing on replicas that it is about to end, and tell when those

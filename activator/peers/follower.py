@@ -34,7 +34,7 @@ class Orders:
 
 
 class Follower:
-    """This edge's part of what the council agrees to. `leader` is the link to who leads, None while nobody else does;
+    """An edge's part of what the council agrees to. `leader` is the link to who leads, None while nobody else does;
     `replicas` is the capacity as this edge sees it."""
 
     def __init__(self, proxy: Proxy, tenure: Tenure, clock: Clock) -> None:

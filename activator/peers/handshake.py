@@ -1,8 +1,8 @@
 """How two edges make sure of each other: each proves that it has the secret, by a keyed hash over nonces of both.
 
 A shared secret and not certificates: all edges are pods of one Deployment and equal, the secret is one Secret that
-`kubectl create` makes, and nothing has to be issued or renewed. It authenticates; it does not encrypt. What edges say is
-counts and names, no requests; where the network itself is not trusted, let a NetworkPolicy or the mesh protect it.
+`kubectl create` makes, and nothing has to be issued or renewed. It authenticates; it does not encrypt. What edges say
+is counts and names, no requests; where the network itself is not trusted, let a NetworkPolicy or a mesh protect it.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import msgspec
 
 from activator.peers import handshake
+from activator.peers import messages as m
 from activator.peers.clocks import Offset
 from activator.peers.pacts import NONCE_BYTES, VERSION, Challenge, Greet, Proof, Pulse, ToPeer
 from activator.peers.wire import LARGEST, Wire
@@ -23,7 +24,7 @@ SILENCE_SECONDS = 1.5
 
 
 class Self(NamedTuple):
-    """This edge, as its links need it. `name` is the address at which others reach it."""
+    """An edge, as its own links need it. `name` is the address at which others reach it."""
 
     name: str
     secret: bytes
@@ -44,7 +45,8 @@ class Hears(Protocol):
 
 
 class Link:
-    """A connection to `peer`, which we dial if it is named, else one that is `accepted` and has yet to say who it is."""
+    """A connection to `peer`: to `dial`, if that is named, else one that was accepted and has yet to say who it is.
+    `leads` is what the peer last said of itself, `problem` why it was cut off."""
 
     def __init__(self, me: Self, hears: Hears, dial: str = "") -> None:
         self.peer = dial
@@ -67,7 +69,7 @@ class Link:
         if self._dials:
             self.wire.send(self._greet)
 
-    def send(self, message: ToPeer) -> None:
+    def send(self, message: m.Message) -> None:
         """Send a message in the order of sending."""
         self.wire.send(message)
 

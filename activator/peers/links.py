@@ -1,7 +1,7 @@
 """The links to all other edges: dials, accepts, notices who is silent, and finds out who is really gone.
 
-Of two edges the one with the lower name dials. A peer with which there is no connection is *lost* until something shows
-that it is gone: its address refuses connections, it said farewell, or whoever lists the edges does not list it any more.
+Of two edges the one with the lower name dials. A peer with which there is no connection is *lost* until something
+shows that it is gone: its address refuses connections, it said farewell, or who lists the edges lists it no more.
 """
 
 from __future__ import annotations

@@ -40,8 +40,8 @@ class Proof(m.Message, tag=42):
 
 
 class Pulse(m.Message, tag=43):
-    """It lives, a few times a second; and whether it is the leader. `heard` is the `at` of the other's last pulse, which
-    came `after` seconds before this was sent (None = none came yet)."""
+    """It lives, a few times a second; and whether it is the leader. `heard` is the `at` of the other's last pulse,
+    which came `after` seconds before this was sent (None = none came yet)."""
 
     at: float
     heard: float | None
@@ -50,9 +50,10 @@ class Pulse(m.Message, tag=43):
 
 
 class View(m.Message, tag=44):
-    """Which edges it has connections with, itself included, and which it has `lost` without knowing that they are gone.
-    It begins nothing of limited revisions before all it is connected with see the same. `epoch` counts its views, `seen` is the epoch of the other's view that it has heard. `running` is what
-    it has running in slots that the other one owns if this view holds; it replaces all that was granted before."""
+    """Which edges it has connections with, itself included, and which it has `lost` without knowing that they are
+    gone. It begins nothing of limited revisions before all it is connected with see the same. `epoch` counts its views,
+    `seen` is the epoch of the other's view that it has heard. `running` is what it has running in slots that the other
+    one owns if this view holds; it replaces all that was granted before."""
 
     epoch: int
     members: frozenset[str]

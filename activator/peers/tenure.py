@@ -20,7 +20,6 @@ from activator.peers.views import Announced, Views
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Protocol
 
     from activator.peers.account import Line
     from activator.peers.pacts import ToPeer
@@ -28,12 +27,6 @@ if TYPE_CHECKING:
     from router.queue import Queue
     from router.queues import Queues
     from router.table import Revision
-
-    class PeerLine(Line, Protocol):
-        """The way to a peer."""
-
-        def send(self, message: ToPeer) -> None:  # type: ignore[override]
-            """Send a message in the order of sending."""
 
 
 class Tenure:
@@ -87,7 +80,7 @@ class Tenure:
 
     # towards peers
 
-    def join(self, peer: str, line: PeerLine) -> None:
+    def join(self, peer: str, line: Line) -> None:
         """Take an edge with which there is a connection now."""
         former = self.ledgers.get(peer)
         self.ledgers[peer] = ledger = Ledger(line, next(self._numbers), self.queues)
@@ -118,7 +111,7 @@ class Tenure:
     def _enlist(self, peer: str) -> None:
         self._claimers[peer] = Claimer(lambda message: self._send(peer, message), self._clock)
 
-    def hear(self, peer: str, message: ToPeer) -> None:  # noqa: C901, PLR0912 - one line a message
+    def hear(self, peer: str, message: ToPeer) -> None:  # noqa: C901 - one line a message
         """Take a message of a peer, in its order."""
         ledger = self.ledgers[peer]
         match message:
@@ -175,7 +168,9 @@ class Tenure:
     def _announce(self) -> None:
         """Tell all peers our view, and each what runs here in slots that it owns now."""
         for peer in self.views.members - {self.views.me}:
-            mine = [queue for queue in self.queues.values() if isinstance(queue, PeerQueue) and self._is_at(queue, peer)]
+            mine = [
+                queue for queue in self.queues.values() if isinstance(queue, PeerQueue) and self._is_at(queue, peer)
+            ]
             running = [(each.revision.name, *pair) for each in mine for pair in each.running().items()]
             seen = self.views.epoch_of(peer)
             view = View(self.views.epoch, self.views.members, self.views.lost, seen, running)

@@ -6,8 +6,8 @@ was: it may be alive where we cannot see it, and grant. What it owns is held, wh
 
 Edges may learn of a loss at different moments, and two that saw different edges could both take themselves for the
 owner. So an edge acts by its view only while every edge in it has said that it sees the same, and that it has heard of
-this very view (its epoch). Of two connected edges that act, both act by the same view: the one that moved on had to stop
-first, to let the other one hear of it.
+this very view (its epoch). Of two connected edges that act, both act by the same view: the one that moved on had to
+stop first, to let the other one hear of it.
 """
 
 from __future__ import annotations
@@ -71,9 +71,7 @@ class Views:
     @property
     def agreed(self) -> bool:
         """Whether this edge may act by its view."""
-        return all(
-            self.agrees(peer) and self._announced[peer].seen == self.epoch for peer in self.members - {self.me}
-        )
+        return all(self.agrees(peer) and self._announced[peer].seen == self.epoch for peer in self.members - {self.me})
 
     def owner(self, revision: str) -> str:
         """Return the owner of a revision by the present view; it may be one that is lost."""

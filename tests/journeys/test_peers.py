@@ -1,4 +1,4 @@
-"""Several edges in front of the same replicas: limits hold over all of them, and one that dies takes nothing with it."""
+"""Several edges in front of the same replicas: limits hold over all, and one that dies takes nothing else with it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import signal
 from collections import Counter
 from contextlib import asynccontextmanager
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import ClientSession, TCPConnector
@@ -78,13 +79,13 @@ class Stage:
         found = []
         for pod in {each.pod for each in self.pods.served}:
             spans = sorted((each.at, each.until or each.at) for each in self.pods.served if each.pod == pod)
-            found += [later[0] - sooner[1] for sooner, later in zip(spans, spans[1:], strict=False)]
+            found += [later[0] - sooner[1] for sooner, later in pairwise(spans)]
         return sorted(found, reverse=True)
 
 
 async def eventually(edge: Edge, holds: Any, metric: str, **labels: str) -> None:
     async with asyncio.timeout(10):
-        while not holds(await edge.metric(metric, **labels)):
+        while not holds(await edge.metric(metric, **labels)):  # noqa: ASYNC110 - the edge sends no event
             await asyncio.sleep(0.05)
 
 
@@ -104,8 +105,8 @@ async def on_stage(home: Path, edges: int = 2, names: tuple[str, ...] = ("m",), 
     addresses = [f"127.0.0.1:{port}" for port in free_ports(edges)]
     daemons = []
     for number, address in enumerate(addresses):
-        daemon = ClusterDaemon(home / f"edge-{number}", cluster.url) if (home / f"edge-{number}").mkdir() is None else None
-        assert daemon is not None
+        (home / f"edge-{number}").mkdir()
+        daemon = ClusterDaemon(home / f"edge-{number}", cluster.url)
         secret = daemon.home / "secret"
         secret.write_text("a secret of the edges\n")
         config = configuration(scaler="kubernetes", services=described, process={}, **keys)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -96,7 +97,7 @@ class Edges:
 
     def connect(self, one: Node, other: Node) -> None:
         for here, there in ((one, other), (other, one)):
-            here.ways[there.name] = Way(lambda data, here=here, there=there: there.hear(here.name, data))
+            here.ways[there.name] = Way(partial(there.hear, here.name))
         for here, there in ((one, other), (other, one)):
             here.tenure.join(there.name, here.ways[there.name])
 
@@ -164,7 +165,8 @@ class Edges:
         while calm < 2:
             await self.spin()
             ways = [way for node in self.living for way in list(node.ways.values())]
-            calm = 0 if any([way.deliver() for way in ways]) else calm + 1
+            moved = [way.deliver() for way in ways]
+            calm = 0 if any(moved) else calm + 1
 
     async def arrived(self, *nodes: Node) -> list[Caller]:
         """Begin a request at each of these edges, and let them come as far as they can."""

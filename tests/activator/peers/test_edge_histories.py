@@ -8,18 +8,23 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import looptime
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.activator.peers.edges import NAME, Edges, Node
-from tests.activator.peers.stage import Caller
+
+if TYPE_CHECKING:
+    from tests.activator.peers.stage import Caller
 
 REPLICAS = 3
 MOST_NODES = 4
 number = st.integers(0, 11)
-calm = st.tuples(st.sampled_from(["arrive", "arrive", "leave", "finish", "finish", "grow", "shrink", "deliver"]), number)
+calm = st.tuples(
+    st.sampled_from(["arrive", "arrive", "leave", "finish", "finish", "grow", "shrink", "deliver"]), number
+)
 stormy = st.one_of(
     calm, st.tuples(st.sampled_from(["kill", "notice", "join", "part", "meet", "refuse", "mend", "reload"]), number)
 )

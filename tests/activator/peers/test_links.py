@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -44,12 +44,15 @@ class Edge:
         self.events: list[tuple[str, str]] = []
         self.messages: list[ToPeer] = []
         self.failures: list[BaseException] = []
-        self.clock = lambda: time.monotonic() + ahead
+        self._ahead = ahead
         self.tasks = Tasks(lambda _, error: self.failures.append(error))
         self.log = Log()
         self.links = Links(Self(name, secret, self.clock), self, self.tasks, self.log)  # type: ignore[arg-type]
         self.beats = True
         self.leads = False
+
+    def clock(self) -> float:
+        return time.monotonic() + self._ahead
 
     async def start(self) -> None:
         host, _, port = self.name.rpartition(":")
@@ -82,14 +85,16 @@ class Edge:
 
     async def until(self, *events: tuple[str, str]) -> None:
         async with asyncio.timeout(5):
-            while self.events[: len(events)] != list(events):
+            while self.events[: len(events)] != list(events):  # noqa: ASYNC110 - the simplest
                 await asyncio.sleep(0.01)
 
 
 @asynccontextmanager
 async def edges(*secrets: bytes, ahead: float = 0.0) -> AsyncIterator[list[Edge]]:
     names = sorted(f"127.0.0.1:{port}" for port in free_ports(len(secrets)))
-    made = [Edge(name, secret, ahead * number) for number, (name, secret) in enumerate(zip(names, secrets, strict=True))]
+    made = [
+        Edge(name, secret, ahead * number) for number, (name, secret) in enumerate(zip(names, secrets, strict=True))
+    ]
     for edge in made:
         await edge.start()
     for edge in made:
@@ -117,7 +122,7 @@ async def test_edges_join_and_hear_each_other() -> None:
             await one.until(("lost", other.name), ("joined", other.name))
             one.links.live[other.name].send(m.Poke("a"))
             async with asyncio.timeout(5):
-                while m.Poke("a") not in other.messages:
+                while m.Poke("a") not in other.messages:  # noqa: ASYNC110 - the simplest
                     await asyncio.sleep(0.01)
 
 
@@ -148,11 +153,13 @@ async def test_an_edge_that_died_is_gone_when_its_address_refuses() -> None:
     async with edges(SECRET, SECRET) as (one, other):
         with reported(one, other):
             await other.until(("lost", one.name), ("joined", one.name))
-            other.links._server.close()  # type: ignore[union-attr]  # noqa: SLF001 - as the kernel does for the dead
+            other.links._server.close()  # type: ignore[union-attr]  # as the kernel does for the dead
             await asyncio.sleep(0.1)
             other.links.list([])
             other.links.live[one.name].wire.abort()
-            await one.until(*[("lost", other.name), ("joined", other.name)], *[("lost", other.name), ("gone", other.name)])
+            await one.until(
+                *[("lost", other.name), ("joined", other.name)], *[("lost", other.name), ("gone", other.name)]
+            )
 
 
 async def test_an_edge_that_falls_silent_is_lost_but_not_gone_and_joins_again() -> None:
@@ -190,18 +197,14 @@ async def test_a_stranger_that_proves_nothing_is_cut_off() -> None:
                 frame = msgspec.msgpack.encode([message])
                 writer.write(LENGTH.pack(len(frame)) + frame)
             async with asyncio.timeout(1):
-                try:
+                with suppress(ConnectionResetError):
                     while await reader.read(4096):
                         pass
-                except ConnectionResetError:
-                    pass
             writer.close()
         reader, writer = await asyncio.open_connection(host, int(port))
         async with asyncio.timeout(3):
-            try:
+            with suppress(ConnectionResetError):
                 assert await reader.read(4096) == b""
-            except ConnectionResetError:
-                pass
         writer.close()
         assert (edge.links.live, edge.messages, edge.events) == ({}, [], [])
 
