@@ -146,6 +146,16 @@ async def test_models_come_change_and_go_by_their_label(tmp_path: Path) -> None:
         await eventually(answer, lambda found: found.reason == "unknown_host")
 
 
+async def test_an_edge_of_several_processes_wakes_serves_and_puts_to_sleep(tmp_path: Path) -> None:
+    async with a_namespace(tmp_path) as namespace:
+        namespace.configure(workers=2, autoscaling={**KEYS, "scale-to-zero-grace-period": "300ms"})
+        namespace.model("m", container_concurrency="1")
+        edge = await namespace.edge()
+        assert [answer.status for answer in await edge.requests("m", *["/?delay=0.2"] * 4)] == [200] * 4
+        await until(lambda: namespace.replicas("m") == 0, within=20)
+        assert (await edge.request("m")).status == 200
+
+
 async def test_a_mistake_is_told_and_touches_nothing(tmp_path: Path) -> None:
     async with a_namespace(tmp_path) as namespace:
         namespace.model("m")
