@@ -10,22 +10,33 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from activator.peers.council import Council
 from activator.peers.pacts import ToPeer
 from activator.peers.tenure import Tenure
 from router.admission import Admission
 from router.body import Body
-from router.counters import Counters
 from router.exchange import Exchange
-from router.queues import Queues
+from router.proxy import Proxy
 from router.table import Limits, Revision
 from tests.activator.peers.stage import TURNS, Caller, Way
 from tests.router.fakes import Client, Connections, Wakes, replicas, request
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from router.ports import Clock
 
 NAME = "a-1"
 _decode = msgspec.msgpack.Decoder(ToPeer).decode
+
+
+class PeerWay(Way):
+    """A way to a peer, with what that says of itself: a Link, as far as the council sees it."""
+
+    def __init__(self, peer: str, hear: Callable[[bytes], None]) -> None:
+        super().__init__(hear)
+        self.peer = peer
+        self.leads = False
 
 
 class Node:
@@ -35,24 +46,52 @@ class Node:
         self.stage = stage
         self.name = name
         self.dead = False
-        self.ways: dict[str, Way] = {}  # to each peer
+        self.ways: dict[str, PeerWay] = {}  # to each peer
         self.callers: list[Caller] = []
         self.wakes = Wakes()
-        self.counters = Counters(stage.clock)
         self.connections = Connections(stage.clock)
         self.tenure = Tenure(name, stage.clock)
-        self.queues = self.tenure.queues = Queues(self.wakes, stage.clock, self.tenure.make_queue)
+        proxy = Proxy(self, stage.clock, make_queue=self.tenure.make_queue)
+        self.queues = self.tenure.queues = proxy.queues
+        self.counters = proxy.counters
         self.admission = Admission(self.connections, self.queues, stage.resolve, stage.clock)
+        self.council = Council(proxy, self.tenure, self.wakes.wake, stage.clock)
 
     def configure(self) -> None:
         revision = self.stage.revision
         self.counters.replace([revision])
         self.queues.replace({revision.name: revision})
         self.tenure.table_replaced()
-        self.queues.take_snapshot(self.stage.capacity)
+        self.council.update(self.stage.capacity)
 
-    def hear(self, peer: str, data: bytes) -> None:
-        self.tenure.hear(peer, _decode(data))
+    def wake(self, revision: str) -> None:
+        self.council.wake(revision)
+
+    def hear(self, peer: str, data: bytes) -> None:  # like League.heard
+        message = _decode(data)
+        self.council.recognise(self.ways[peer])
+        self.tenure.hear(peer, message)
+        if peer in self.tenure.ledgers:
+            self.council.hear(peer, self.tenure.ledgers[peer], message)
+
+    def joined(self, peer: str) -> None:
+        former = self.tenure.ledgers.get(peer)
+        self.tenure.join(peer, self.ways[peer])
+        self.council.joined(former, self.tenure.ledgers[peer], peer)
+
+    def lost(self, peer: str) -> None:
+        self.tenure.lose(peer)
+        self.council.follower.gone(peer)
+
+    def gone(self, peer: str) -> None:
+        former = self.tenure.ledgers.get(peer)
+        self.tenure.forget(peer)
+        self.council.gone(former, peer)
+
+    def sweep(self) -> None:
+        self.admission.sweep(self.stage.clock())
+        self.council.sweep()
+        self.council.follower.sweep()
 
     @property
     def owns(self) -> bool:
@@ -97,9 +136,10 @@ class Edges:
 
     def connect(self, one: Node, other: Node) -> None:
         for here, there in ((one, other), (other, one)):
-            here.ways[there.name] = Way(partial(there.hear, here.name))
+            here.ways[there.name] = PeerWay(there.name, partial(there.hear, here.name))
+            here.ways[there.name].leads = there.council.elected()
         for here, there in ((one, other), (other, one)):
-            here.tenure.join(there.name, here.ways[there.name])
+            here.joined(there.name)
 
     def disconnect(self, one: Node, other: Node) -> None:
         """Have the connection between two be cut; neither knows whether the other one lives."""
@@ -107,7 +147,7 @@ class Edges:
             if there.name in here.ways:
                 here.ways.pop(there.name).cut()
         for here, there in ((one, other), (other, one)):
-            here.tenure.lose(there.name)
+            here.lost(there.name)
 
     def kill(self, node: Node, noticed_by: Node | None = None) -> None:
         """End an edge; all others, or only that one for now, notice."""
@@ -120,7 +160,7 @@ class Edges:
     def notice(self, node: Node, dead: Node) -> None:
         if dead.name in node.ways:
             node.ways.pop(dead.name).cut()
-            node.tenure.forget(dead.name)
+            node.gone(dead.name)
 
     def take(self, **limits: object) -> None:
         """Serve by other limits from now on."""
@@ -135,7 +175,17 @@ class Edges:
         """Tell all edges that exactly `count` replicas are ready."""
         self.capacity = replicas(count)
         for node in self.living:
-            node.queues.take_snapshot(self.capacity)
+            node.council.update(self.capacity)
+
+    def elect(self, leader: Node | None) -> None:
+        """Have this edge lead, and all others hear of it."""
+        for node in self.living:
+            node.council.elected = (lambda: True) if node is leader else (lambda: False)
+        for node in self.living:
+            node.sweep()
+            for peer, way in node.ways.items():
+                way.leads = leader is not None and peer == leader.name
+                node.council.recognise(way)
 
     def arrive(self, node: Node, body: int = 0) -> Caller:
         """Begin a request at an edge."""
@@ -178,7 +228,7 @@ class Edges:
         """Let time pass, and have all clocks be checked."""
         await asyncio.sleep(seconds)
         for node in self.living:
-            node.admission.sweep(self.clock())
+            node.sweep()
         await self.turn()
 
     @property

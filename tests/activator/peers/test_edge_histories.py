@@ -104,7 +104,7 @@ class History:
                 self.stage.connect(one, other)
             elif one.dead != other.dead:
                 living, dead = (one, other) if other.dead else (other, one)
-                living.tenure.forget(dead.name)
+                living.gone(dead.name)
         self.parted.clear()
 
     def refuse(self, argument: int) -> None:

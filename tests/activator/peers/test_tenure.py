@@ -93,7 +93,7 @@ async def test_what_an_edge_had_that_fell_silent_stays_taken_until_it_is_known_t
         assert waiting.state == "waiting"
         one.dead = True
         for other in (stage.owner, two):
-            other.tenure.forget(one.name)
+            other.gone(one.name)
         await stage.turn()
         assert waiting.state == "running"
 
@@ -153,7 +153,7 @@ async def test_who_finds_out_that_an_edge_is_gone_tells_the_others() -> None:
         await stage.turn()
         (held,) = await stage.arrived(one)
         assert held.state == "waiting"
-        two.tenure.forget(dead.name)
+        two.gone(dead.name)
         await stage.turn()
         assert held.state == "running"
 
