@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from activator.peers import messages as m
 from activator.peers.agreement import Agreement
-from activator.peers.follower import Follower
+from activator.peers.follower import Follower, Leader
 from activator.peers.owner import STRICT_SECONDS
 from activator.peers.pacts import Told, ToPeer
 from activator.peers.tally import Tally
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from activator.peers.ledger import Ledger
-    from activator.peers.link import Link
     from activator.peers.tenure import Tenure
     from router.ports import Clock, Replicas, RevisionStats
     from router.proxy import Proxy
@@ -113,7 +112,7 @@ class Council:
 
     # towards peers
 
-    def recognise(self, link: Link) -> None:
+    def recognise(self, link: Leader) -> None:
         """Take note of whether the peer at the other end leads, as it says."""
         leader = self.follower.leader
         if link is leader and not link.leads:

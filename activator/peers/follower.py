@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from activator.peers import messages as m
 from activator.peers.pacts import Told
@@ -11,10 +11,19 @@ from activator.peers.pacts import Told
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from activator.peers.link import Link
     from activator.peers.tenure import Tenure
     from router.ports import Clock, Replicas, RevisionStats
     from router.proxy import Proxy
+
+
+class Leader(Protocol):
+    """The link to a peer that leads, or did."""
+
+    peer: str
+    leads: bool
+
+    def send(self, message: m.Message) -> None:
+        """Send a message in the order of sending."""
 
 
 class Orders:
@@ -38,7 +47,7 @@ class Follower:
     `replicas` is the capacity as this edge sees it."""
 
     def __init__(self, proxy: Proxy, tenure: Tenure, clock: Clock) -> None:
-        self.leader: Link | None = None
+        self.leader: Leader | None = None
         self.replicas: dict[str, Replicas] = {}
         self._proxy = proxy
         self._tenure = tenure
@@ -53,7 +62,7 @@ class Follower:
         self.replicas[replicas.revision] = replicas
         self._apply(replicas.revision)
 
-    def follow(self, leader: Link | None) -> None:
+    def follow(self, leader: Leader | None) -> None:
         """Take note of who leads: tell all to a new leader, and drop the former one's orders."""
         if leader is self.leader:
             return

@@ -126,12 +126,17 @@ class Edges:
 
     def join(self) -> Node:
         """Let another edge come, and be connected with all others."""
-        node = Node(self, f"e{len(self.nodes)}")
-        node.configure()
         others = self.living
-        self.nodes.append(node)
+        node = self.make(f"e{len(self.nodes)}")
         for other in others:
             self.connect(node, other)
+        return node
+
+    def make(self, name: str) -> Node:
+        """Let another edge come, and be connected with none yet."""
+        node = Node(self, name)
+        node.configure()
+        self.nodes.append(node)
         return node
 
     def connect(self, one: Node, other: Node) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from activator.peers.views import owner as owner_of
 from tests.activator.peers.edges import NAME, Edges
 
 if TYPE_CHECKING:
@@ -111,6 +112,24 @@ async def test_nothing_begins_before_all_edges_have_told_what_they_run() -> None
         running.finish()
         await stage.turn()
         assert waiting.state == "running"
+
+
+async def test_a_grant_that_crosses_a_new_view_counts_no_more() -> None:
+    async with edges(2) as stage:
+        owner, (other,) = stage.owner, stage.others
+        caller = stage.arrive(other)
+        other.ways[owner.name].deliver()  # the claim; its grant is under way
+        here = frozenset((owner.name, other.name))
+        names = (f"j{number}" for number in range(100))
+        joiner = stage.make(next(name for name in names if owner_of(NAME, here | {name}) == owner.name))
+        stage.connect(other, joiner)
+        other.ways[owner.name].deliver()  # the view, in which nothing runs
+        owner.ways[other.name].deliver()  # the grant
+        assert caller.state == "waiting"
+        stage.connect(owner, joiner)
+        await stage.turn()
+        (second,) = await stage.arrived(owner)
+        assert states(caller, second) == ["running", "waiting"]
 
 
 async def test_a_request_keeps_its_slot_when_an_edge_joins_that_owns_it_from_then_on() -> None:
