@@ -15,8 +15,6 @@ from activator.peers.pacts import NONCE_BYTES, VERSION
 if TYPE_CHECKING:
     from activator.peers.pacts import Challenge, Greet
 
-LEAST_SECRET = 16
-
 
 def answered(secret: bytes, greet: Greet, name: str, nonce: bytes) -> bytes:
     """Return the proof of who was dialled, by `name` and `nonce`."""

@@ -42,8 +42,6 @@ def check_peers(settings: Settings) -> Iterator[Finding]:
         yield Finding(("peers", "listen"), "needs a port that others know", shown(str(peers.listen)))
     if peers.secret_file is None:
         yield Finding(("peers", "secret-file"), "is required where there are peers")
-    elif problem := _problem_with(peers.secret_file):
-        yield Finding(("peers", "secret-file"), problem, shown(str(peers.secret_file)))
     if settings.workers > 1:
         message = "must be 1 where there are peers: each edge owns what others claim, in one process"
         yield Finding(("workers",), message, shown(settings.workers), needs=(("peers", "listen"),))
@@ -53,13 +51,12 @@ def check_peers(settings: Settings) -> Iterator[Finding]:
 
 
 def read_secret(path: Path) -> bytes:
-    """Return the secret in a file. OSError when it cannot be read."""
-    return path.read_bytes().strip()
-
-
-def _problem_with(path: Path) -> str:
+    """Return the secret in a file. OSError when there is none that is of use. It is read at the start and not with the
+    configuration, which may be checked where the secret is not."""
     try:
-        length = len(read_secret(path))
+        secret = path.read_bytes().strip()
     except OSError as error:
-        return f"cannot be read: {error.strerror or error}"
-    return "" if length >= LEAST_SECRET else f"has {length} bytes, and must have {LEAST_SECRET} or more"
+        raise OSError(f"peers.secret-file: cannot read {path}: {error.strerror or error}") from error
+    if len(secret) < LEAST_SECRET:
+        raise OSError(f"peers.secret-file: {path} has {len(secret)} bytes, and must have {LEAST_SECRET} or more")
+    return secret

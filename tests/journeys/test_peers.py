@@ -8,6 +8,7 @@ import signal
 from collections import Counter
 from contextlib import asynccontextmanager
 from itertools import pairwise
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import ClientSession, TCPConnector
@@ -22,7 +23,7 @@ from tests.models.kubelet import deployment
 from tests.models.pods import PodServers
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Coroutine, Mapping
     from pathlib import Path
 
 IDLE_SECONDS = 0.05
@@ -89,30 +90,98 @@ async def eventually(edge: Edge, holds: Any, metric: str, **labels: str) -> None
             await asyncio.sleep(0.05)
 
 
+class Way:
+    """A network between edges, of which any may be cut off: what is sent to it, or by it, is lost in silence."""
+
+    def __init__(self) -> None:
+        self.cut = False
+        self._servers: list[asyncio.Server] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def lead(self, port: int, to: int) -> None:
+        """Have what connects to `port` be connected with `to`."""
+
+        async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            while self.cut:  # noqa: ASYNC110 - the simplest
+                await asyncio.sleep(0.02)
+            try:
+                there_reader, there_writer = await asyncio.open_connection("127.0.0.1", to)
+            except OSError:
+                writer.transport.abort()
+                return
+            self._spawn(self._carry(reader, there_writer))
+            self._spawn(self._carry(there_reader, writer))
+
+        self._servers.append(await asyncio.start_server(connected, "127.0.0.1", port))
+
+    async def close(self) -> None:
+        self.cut = False
+        for server in self._servers:
+            server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while data := await reader.read(65536):
+                while self.cut:  # noqa: ASYNC110 - the simplest
+                    await asyncio.sleep(0.02)
+                writer.write(data)
+        except OSError:
+            pass
+        finally:
+            writer.close()
+
+    def _spawn(self, coroutine: Coroutine[object, object, None]) -> None:
+        task = asyncio.ensure_future(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+class Pod(ClusterDaemon):
+    """An edge in a pod, as far as its environment tells."""
+
+    variables: Mapping[str, str] = MappingProxyType({})
+
+    def _environment(self) -> dict[str, str]:
+        return {**super()._environment(), **self.variables}
+
+
 @asynccontextmanager
-async def on_stage(home: Path, edges: int = 2, names: tuple[str, ...] = ("m",), **keys: Any) -> AsyncIterator[Stage]:
+async def on_stage(
+    home: Path, edges: int = 2, *, way: Way | None = None, discovered: bool = False, **keys: Any
+) -> AsyncIterator[Stage]:
     cluster = Cluster()
     await cluster.start()
     pods = PodServers(cluster)
-    described = []
-    for name in names:
-        item = deployment(name)
-        container = item["spec"]["template"]["spec"]["containers"][0]
-        container["ports"] = [{"containerPort": pods.port}]
-        container["readinessProbe"]["httpGet"]["port"] = pods.port
-        cluster.put("deployments", item)
-        described.append({"name": name, "hosts": [f"{name}.localhost"], "revisions": [{"name": name}]})
+    item = deployment("m")
+    container = item["spec"]["template"]["spec"]["containers"][0]
+    container["ports"] = [{"containerPort": pods.port}]
+    container["readinessProbe"]["httpGet"]["port"] = pods.port
+    cluster.put("deployments", item)
+    described = [{"name": "m", "hosts": ["m.localhost"], "revisions": [{"name": "m"}]}]
+    (port,) = free_ports(1)
     addresses = [f"127.0.0.1:{port}" for port in free_ports(edges)]
     daemons = []
     for number, address in enumerate(addresses):
         (home / f"edge-{number}").mkdir()
-        daemon = ClusterDaemon(home / f"edge-{number}", cluster.url)
+        daemon = Pod(home / f"edge-{number}", cluster.url)
         secret = daemon.home / "secret"
         secret.write_text("a secret of the edges\n")
         config = configuration(scaler="kubernetes", services=described, process={}, **keys)
         config["autoscaling"] = {**KEYS, "scale-to-zero-grace-period": "30m", **keys.get("autoscaling", {})}
         config["services"] = described
         config["peers"] = {"listen": address, "addresses": addresses, "secret-file": str(secret)}
+        if way is not None:
+            (real,) = free_ports(1)
+            await way.lead(int(address.rpartition(":")[2]), real)
+            config["peers"] |= {"listen": f"127.0.0.1:{real}", "advertise": address}
+        if discovered:
+            host = f"127.0.1.{number + 1}"
+            daemon.variables = {"POD_NAME": f"edge-{number}", "POD_IP": host}
+            config["peers"] = {"listen": f"{host}:{port}", "secret-file": str(secret)}
+            cluster.put("pods", edge_pod(number, host))
         daemon.write(config)
         daemons.append(daemon)
     async with ClientSession(connector=TCPConnector(limit=0)) as session:
@@ -123,8 +192,20 @@ async def on_stage(home: Path, edges: int = 2, names: tuple[str, ...] = ("m",), 
             yield stage
         finally:
             await asyncio.gather(*(asyncio.to_thread(daemon.stop) for daemon in daemons))
+            if way is not None:
+                await way.close()
             await pods.stop()
             await cluster.stop()
+
+
+def edge_pod(number: int, ip: str) -> dict[str, Any]:
+    labels = {"app.kubernetes.io/name": "gpu-activator", "pod-template-hash": f"hash{number}"}
+    return {
+        "kind": "Pod",
+        "metadata": {"name": f"edge-{number}", "labels": labels},
+        "spec": {"containers": [{"name": "edge", "image": "edge"}]},
+        "status": {"phase": "Running", "podIP": ip, "conditions": [{"type": "Ready", "status": "True"}]},
+    }
 
 
 ONE = {"container-concurrency": 1}
@@ -182,3 +263,29 @@ async def test_a_killed_leader_is_followed_and_nothing_scales_down(tmp_path: Pat
         assert stage.replicas() >= scale
         writes = [write.body["spec"]["replicas"] for write in stage.cluster.asked("patch", "deployments/scale")]
         assert writes == sorted(writes), json.dumps(writes)
+
+
+async def test_edges_that_cannot_see_each_other_exceed_no_limit_and_lose_nothing(tmp_path: Path) -> None:
+    way = Way()
+    async with on_stage(tmp_path, way=way, requests=ONE, autoscaling=FIXED) as stage:
+        await stage.warm(4)
+        way.cut = True
+        for edge in stage.edges:
+            await eventually(edge, lambda found: found == 1, "activator_peers", state="lost")
+        requests = [asyncio.create_task(stage.edges[n % 2].request("m", f"/?delay=0.1&id={n}")) for n in range(40)]
+        await until(lambda: len(stage.pods.served) == 20)
+        await asyncio.sleep(0.3)
+        assert len(stage.pods.served) == 20  # who owns the revision serves its own clients, and the other one waits
+        way.cut = False
+        answers = await asyncio.gather(*requests)
+        assert {answer.status for answer in answers} == {200}
+        assert set(stage.running().values()) == {1}
+
+
+async def test_edges_find_each_other_by_the_pods_of_their_deployment(tmp_path: Path) -> None:
+    async with on_stage(tmp_path, discovered=True, requests=ONE) as stage:
+        owners = [await edge.metric("activator_owner", revision="m") for edge in stage.edges]
+        assert owners == [1, 1]
+        answers = await asyncio.gather(*(edge.request("m", "/?delay=0.05") for edge in stage.edges * 5))
+        assert {answer.status for answer in answers} == {200}
+        assert set(stage.running().values()) == {1}
