@@ -72,7 +72,9 @@ class Council:
     def look(self, revision: str) -> RevisionStats:
         """Return the state of `revision` now, without what was counted in the period."""
         stats = self._proxy.look(revision)
-        return self._add(revision, stats, 0.0, 0) if self._leads else stats
+        if self._leads:
+            return self._add(revision, stats, 0.0, 0)
+        return stats if stats.held <= stats.open else replace(stats, held=stats.open)  # others' claims are in our queue
 
     def settled(self, revision: str, then: Callable[[str], None]) -> bool:
         """Tell whether `look` sees every open request. While an edge is lost it does not; else, if it does not, all are

@@ -37,6 +37,7 @@ class League:
         self.tenure.queues = self._alone.router.queues
         self.router = Council(self._alone.router, self.tenure, waker.wake, me.clock)
         self.links = Links(me, self, tasks, log)
+        self.tenure.on_gone = self.links.bury
         self.renew = self._alone.renew
         self.expiries = self._alone.expiries
         self.close = self._alone.close

@@ -82,7 +82,7 @@ class Links:
                 self._lose(name)
             self._follow(name)
         for name in self.unreached - self._listed:
-            self._bury(name)
+            self.bury(name)
 
     def sweep(self, now: float, *, leads: bool) -> None:
         """Check all clocks, and tell the others that we live; to be called a few times a second."""
@@ -126,7 +126,7 @@ class Links:
             return
         if isinstance(message, Farewell):
             del self.live[link.peer]
-            self._bury(link.peer)
+            self.bury(link.peer)
             return
         self._society.heard(link.peer, message)
 
@@ -164,7 +164,7 @@ class Links:
                 pause = FIRST_PAUSE
                 continue
             if await self._is_refused(name) and name not in self.live:
-                self._bury(name)
+                self.bury(name)
             if name not in self.live:
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, LONGEST_PAUSE)
@@ -196,7 +196,8 @@ class Links:
             self.unreached.add(name)
             self._society.lost(name)
 
-    def _bury(self, name: str) -> None:
+    def bury(self, name: str) -> None:
+        """Take note that a peer is gone."""
         self.unreached.discard(name)
         self._society.gone(name)
 

@@ -94,6 +94,13 @@ class PeerQueue(ClaimQueue):
         super().take_over(former)
         self._leaving = {endpoint: slots for endpoint, slots in self._leaving.items() if slots.running}
 
+    async def hold(self, exchange: Held, ticket: Ticket, now: float) -> Slots | None:
+        """Wait for the owner's answer; see Queue. The leader hears at once of a request that needs a replica, and from
+        who counts it."""
+        if self.closed or not self._slots:
+            self._wake(self.revision.name)
+        return await super().hold(exchange, ticket, now)
+
     def granted(self, grant: m.Grant) -> Lent | None:
         """Return the slots of a replica after taking one; the owner may know replicas that we do not know yet."""
         endpoint = grant.endpoint

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 class Tenure:
     """The admission of the edge `me`. `queues` is set once they are made, with `make_queue`. `moves` counts revisions
-    that got another owner."""
+    that got another owner. `on_gone` is told of edges of which a peer has found out that they are gone."""
 
     queues: Queues
 
@@ -39,6 +39,7 @@ class Tenure:
         self.views = Views(me)
         self.ledgers: dict[str, Ledger] = {}
         self.moves = 0
+        self.on_gone: Callable[[str], None] = self.forget
         self._claimers: dict[str, Claimer] = {}
         self._strict: frozenset[str] = frozenset()
         self._agreed = True
@@ -140,7 +141,7 @@ class Tenure:
         gone = self.views.heard(peer, Announced(view.members, view.lost, view.epoch, view.seen))
         ledger.line.send(Seen(view.epoch))
         for name in gone:
-            self.forget(name)
+            self.on_gone(name)
         self._check()
         if self._agreed:
             self._claim_again(peer)

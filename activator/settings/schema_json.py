@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from activator.settings import preset
 from activator.settings.autoscaling import Autoscaling, AutoscalingOverrides
+from activator.settings.peering import Peers
 from activator.settings.rules import Rule
 from activator.settings.running import EdgeLimits, Process, Requests
 from activator.settings.schema import Revision, Service, Settings, Tls, Traffic
@@ -22,6 +23,7 @@ GROUPS: tuple[type[Group], ...] = (
     Requests,
     Process,
     EdgeLimits,
+    Peers,
     Tls,
     Traffic,
     Revision,
