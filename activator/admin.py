@@ -13,22 +13,30 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from activator.metrics import Metrics
+from activator.rollout_view import events, view
+from activator.rollouts import Rollouts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from activator.insight import Insight, RevisionView
     from activator.revision import Record
+    from activator.rollouts import Told
 
+MOVES = {"promote": Rollouts.promote, "rollback": Rollouts.roll_back, "restart": Rollouts.restart}
 SCRAPE_SHARE = 0.1  # of the time, at most, goes into metrics
 
 
 class Admin:
-    """Serves what `insight` tells. `wall` is the Unix time."""
+    """Serves what `insight` tells, and moves the traffic of canaries; a move is answered when it is `kept`. `wall` is
+    the Unix time."""
 
-    def __init__(self, insight: Insight, wall: Callable[[], float]) -> None:
+    def __init__(
+        self, insight: Insight, wall: Callable[[], float], kept: Callable[[], Awaitable[None]] | None = None
+    ) -> None:
         self._insight = insight
         self._wall = wall
+        self._kept = kept
         self._registry = CollectorRegistry()
         self._registry.register(Metrics(insight))
         self._page = b""
@@ -47,6 +55,7 @@ class Admin:
                 web.get("/v1/services/{name}", self._service),
                 web.get("/v1/services/{name}/decisions", self._decisions),
                 web.get("/v1/usage", self._usage),
+                *(web.post(f"/v1/services/{{name}}/{move}", self._move) for move in MOVES),
             ]
         )
         self._runner = web.AppRunner(app, access_log=None)
@@ -92,7 +101,24 @@ class Admin:
         limit = _limit(request)
         records = self._insight.records(name)[-limit:] if limit else []
         decisions = [self._decision(revision, record) for revision, record in records]
-        return web.json_response({"service": name, "decisions": decisions})
+        moves = [self._moved(told) for told in events(self._insight.rollouts, name)][-limit:] if limit else []
+        return web.json_response({"service": name, "decisions": decisions, "rollout": moves})
+
+    async def _move(self, request: web.Request) -> web.Response:
+        """Move the traffic of a canary. A form in a page that somebody visits cannot send JSON unasked."""
+        name, rollouts = self._known(request), self._insight.rollouts
+        if request.content_type != "application/json":
+            raise web.HTTPUnsupportedMediaType(text="Send this request with Content-Type: application/json.")
+        if name not in rollouts.canaries:
+            raise web.HTTPConflict(text=f"{name} has no canary. Name one in its configuration: canary.revision.")
+        if not rollouts.leads():
+            raise web.HTTPConflict(
+                text="Another edge leads, and moves the traffic. Ask that one: see activator_leader."
+            )
+        why = MOVES[request.path.rpartition("/")[2]](rollouts, name)
+        if self._kept is not None:
+            await self._kept()
+        return web.json_response({"service": name, "why": why, "canary": view(self._insight, name)})
 
     async def _usage(self, _: web.Request) -> web.Response:
         return web.json_response({"usage": self._insight.usage()})
@@ -109,8 +135,8 @@ class Admin:
         services = [service for service in self._insight.services if service.name == name]
         hosts = [host for service in services for host in service.hosts]
         models = [model for service in services for model in service.models]
-        revisions = [self._revision(view) for view in views]
-        return {"name": name, "hosts": hosts, "models": models, "revisions": revisions}
+        told = {"name": name, "hosts": hosts, "models": models, "revisions": [self._revision(each) for each in views]}
+        return {**told, "canary": view(self._insight, name)}
 
     def _revision(self, view: RevisionView) -> dict[str, Any]:
         outcome = view.record.outcome if view.record else None
@@ -172,6 +198,10 @@ class Admin:
             "idle_since": self._time(record.outcome.idle_since),
             "zero_at": self._time(record.outcome.zero_at),
         }
+
+    def _moved(self, told: Told) -> dict[str, Any]:
+        kind, why, numbers = told.event
+        return {"at": self._time(told.at), "revision": told.revision, "kind": kind, "why": why, "numbers": numbers}
 
     def _time(self, at: float | None) -> str | None:
         if at is None:

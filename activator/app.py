@@ -22,6 +22,7 @@ from activator.loop import Loop
 from activator.metering import Metering
 from activator.peers.crew import Crew
 from activator.peers.league import League, self_of
+from activator.rollouts import Rollouts
 from activator.savings import Savings
 from activator.scalers.kubernetes.scaler import KubernetesScaler
 from activator.scalers.memory import MemoryScaler
@@ -31,6 +32,7 @@ from activator.settings.tls_checks import files_of, warnings
 from activator.terms import terms_of
 from activator.usage import Ledger
 from activator.watched import Watched
+from router.table import Table
 from router.tasks import Tasks
 from router.tls import CertificateError
 from router.tuning import tune
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     from activator.kube.views import Views
     from activator.origin import Origin
     from activator.revision import Record, Revision
+    from activator.rollouts import Told
     from activator.scalers.base import ReplicaSet
     from activator.settings.places import Address
     from activator.settings.schema import Settings
@@ -75,24 +78,29 @@ class Edge:
         router = self._front.router
         self._scaler = self._new_scaler(router, clock)
         self._loop = Loop(router, self._scaler, clock)
+        self._table = Table()  # in force
         self._ledger = Ledger()
-        self._savings = Savings(settings.state_dir, (self._loop, self._ledger), time.time, self._log)
-        self._insight = Insight((router, self._loop, self._scaler, self._ledger), clock, self._front.health)
+        self._rollouts = Rollouts((router, self._loop, self._scaler), self._publish, clock)
+        parts = (self._loop, self._ledger, self._rollouts)
+        self._savings = Savings(settings.state_dir, parts, time.time, self._log)
+        seen = (router, self._loop, self._scaler, self._ledger, self._rollouts)
+        self._insight = Insight(seen, clock, self._front.health)
         self._insight.expiries = self._front.expiries
-        self._admin = Admin(self._insight, time.time)
+        self._admin = Admin(self._insight, time.time, self._keep_rollouts)
         self._journal = Journal(self._log)
         self._loop.on_change = self._changed
+        self._rollouts.on_event = self._moved
         self._metering = Metering(self._ledger, router.in_flight)
         self._loop.on_period = self._period
         self._scaler.subscribe(self._saw)
         self._cluster: Cluster | None = None
         if views is not None and isinstance(self._scaler, KubernetesScaler):
-            self._cluster = Cluster(views.client, views.deployments, (self._loop, self._ledger), self._log)
-            self._loop.leads = self._scaler.leads = self._cluster.leads
+            self._cluster = Cluster(views.client, views.deployments, parts, self._log)
+            leads = self._cluster.leads
             if isinstance(self._front, League):
-                self._front.router.elected = self._cluster.leads
-                self._loop.leads = self._scaler.leads = self._front.router.leads
+                self._front.router.elected, leads = leads, self._front.router.leads
                 self._insight.peers = self._front.tenure.facts
+            self._loop.leads = self._scaler.leads = self._rollouts.leads = leads
             self._insight.cluster, self._insight.namespace = self._cluster.facts, views.client.namespace
 
     def wake(self, revision: str) -> None:
@@ -168,6 +176,9 @@ class Edge:
                 self._log.warning("serving without the Kubernetes API", problem=self._views.trouble)
         if self._cluster is None:
             self._savings.restore_usage()
+            self._savings.restore_rollouts()
+        else:
+            await self._cluster.savings.follow()
         self._origin.follow(self._tasks)
         self._apply(settings, await self._catalog_of(settings))
         listen, plain, admin = settings.listen, settings.listen_plain, settings.admin
@@ -225,7 +236,14 @@ class Edge:
             self._log.warning("configuration", warning=warning)
 
     def _serve(self, settings: Settings, catalog: Catalog) -> None:
-        self._front.take(terms_of(settings, catalog.table))
+        self._front.take(terms_of(settings, self._table))  # may be refused; then all stays
+        for problem in self._rollouts.configure(catalog):
+            self._log.warning("saved state not used", problem=problem)
+
+    def _publish(self, catalog: Catalog) -> None:
+        """Serve by a catalog in which rollouts have their say."""
+        self._table = catalog.table
+        self._front.lead(catalog.table)
         self._insight.services = catalog.table.services
         self._metering.declare({name: plan.service for name, plan in catalog.plans.items()})
         self._loop.configure(catalog.plans)
@@ -251,13 +269,21 @@ class Edge:
             self._insight.ready = not self._stopping.is_set()
 
     def _period(self, seconds: float) -> None:
-        if self._loop.leads():  # the ledger of several edges is the leader's
+        if self._loop.leads():  # the ledger and the rollouts of several edges are the leader's
+            self._rollouts.look(seconds)
             self._metering.period(seconds, time.time())
 
     def _changed(self, revision: Revision, before: ReplicaSet, record: Record) -> None:
         self._journal.changed(revision, before, record)
         if self._cluster is not None:
             self._cluster.changed(revision, before, record)
+
+    def _moved(self, told: Told) -> None:
+        self._journal.moved(told)
+        self._tasks.spawn(self._keep_rollouts(), "state")
+
+    async def _keep_rollouts(self) -> None:
+        await (self._savings.save_rollouts() if self._cluster is None else self._cluster.savings.save())
 
     def _saw(self, replicas: ReplicaSet) -> None:
         self._insight.cold_starts.see(replicas, time.monotonic())

@@ -1,4 +1,4 @@
-"""The command `activator`: serve, check, schema and decide work alone; status, explain and usage ask a running edge.
+"""The command `activator`: serve, check, schema and decide work alone; all others ask a running edge.
 
 A command imports what it needs when it runs: the whole edge takes most of a second, which nobody who asks for the
 status should wait for.
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from activator import client
+from activator import client, manifest_commands
 
 if TYPE_CHECKING:
     from activator.kube.client import Client
@@ -38,6 +38,7 @@ ConfigOption = Annotated[
     typer.Option("--config", "-c", help="The configuration file, or configmap/NAME.", show_default=str(DEFAULT_CONFIG)),
 ]
 AdminOption = Annotated[str, typer.Option("--admin", help="Address of the edge's admin listener.")]
+ServiceArgument = Annotated[str, typer.Argument(help="The service's name.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -111,15 +112,20 @@ def restore(config: ConfigOption = None) -> None:
 
 
 @app.command()
-def check(file: Annotated[Path, typer.Argument(help="The configuration file.")]) -> None:
-    """Check a configuration file; print every problem and exit 2 if there is one."""
+def check(file: Annotated[Path, typer.Argument(help="The configuration file, or manifests of models.")]) -> None:
+    """Check a configuration file or manifests; print every problem and exit 2 if there is one."""
     from activator.settings.tls_checks import warnings
 
+    if manifest_commands.checked(file):
+        return
     settings = _load(file)
     revisions = sum(len(service.revisions) for service in settings.services)
     for warning in warnings(settings, time.time()):
         typer.echo(f"{file}: warning: {warning}", err=True)
     typer.echo(f"{file}: good ({len(settings.services)} services, {revisions} revisions)")
+
+
+app.command()(manifest_commands.render)
 
 
 @app.command()
@@ -155,7 +161,7 @@ def status(admin: AdminOption = client.DEFAULT, as_json: JsonOption = False) -> 
 
 @app.command()
 def explain(
-    service: Annotated[str, typer.Argument(help="The service's name.")],
+    service: ServiceArgument,
     last: Annotated[int, typer.Option(help="How many decisions to show.", min=1, max=1000)] = 10,
     admin: AdminOption = client.DEFAULT,
     as_json: JsonOption = False,
@@ -163,6 +169,24 @@ def explain(
     """Tell why a service has the replicas it has."""
     data = _ask(admin, f"/v1/services/{client.quoted(service)}/decisions?limit={last}", "decisions")
     _show(data, client.decisions_text, as_json=as_json)
+
+
+@app.command()
+def promote(service: ServiceArgument, admin: AdminOption = client.DEFAULT, as_json: JsonOption = False) -> None:
+    """Give a service's canary all traffic of the stable revision."""
+    _move(service, "promote", admin, as_json=as_json)
+
+
+@app.command()
+def rollback(service: ServiceArgument, admin: AdminOption = client.DEFAULT, as_json: JsonOption = False) -> None:
+    """Give the stable revision all traffic of a service's canary."""
+    _move(service, "rollback", admin, as_json=as_json)
+
+
+@app.command()
+def restart(service: ServiceArgument, admin: AdminOption = client.DEFAULT, as_json: JsonOption = False) -> None:
+    """Begin a canary's rollout anew, after a rollback or a promotion."""
+    _move(service, "restart", admin, as_json=as_json)
 
 
 @app.command()
@@ -204,12 +228,18 @@ def _refused(error: SettingsError) -> typer.Exit:
     return typer.Exit(BAD_INPUT)
 
 
-def _ask(admin: str, path: str, key: str) -> dict[str, Any]:
+def _ask(admin: str, path: str, key: str, ask: Any = client.get) -> dict[str, Any]:
     try:
-        return client.get(admin, path, key)
+        data: dict[str, Any] = ask(admin, path, key)
+        return data
     except client.AdminError as error:
         typer.echo(f"activator: {error}", err=True)
         raise typer.Exit(1) from None
+
+
+def _move(service: str, move: str, admin: str, *, as_json: bool) -> None:
+    path = f"/v1/services/{client.quoted(service)}/{move}"
+    _show(_ask(admin, path, "canary", client.post), client.moved_text, as_json=as_json)
 
 
 def _show(data: Any, render: Any, *, as_json: bool) -> None:

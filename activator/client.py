@@ -9,7 +9,7 @@ from http.client import HTTPException
 from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import quote
-from urllib.request import ProxyHandler, build_opener
+from urllib.request import ProxyHandler, Request, build_opener
 
 from rich.console import Console
 from rich.table import Table
@@ -26,9 +26,20 @@ class AdminError(Exception):
 
 def get(admin: str, path: str, key: str) -> dict[str, Any]:
     """Return the JSON object with `key` that the edge's admin listener gives for `path`. No proxy is asked."""
+    return _ask(admin, path, key, None)
+
+
+def post(admin: str, path: str, key: str) -> dict[str, Any]:
+    """Have the edge's admin listener do what `path` says; otherwise as `get`."""
+    return _ask(admin, path, key, b"{}")
+
+
+def _ask(admin: str, path: str, key: str, body: bytes | None) -> dict[str, Any]:
     address = admin if "://" in admin else f"http://{admin}"
+    kind = {"Content-Type": "application/json"} if body else {}
     try:
-        with build_opener(ProxyHandler({})).open(f"{address}{path}", timeout=TIMEOUT) as response:
+        request = Request(f"{address}{path}", body, kind)  # noqa: S310 - its user says where the edge is
+        with build_opener(ProxyHandler({})).open(request, timeout=TIMEOUT) as response:
             data = json.load(response)
     except HTTPError as error:
         raise AdminError(_told(admin, error)) from error
@@ -52,20 +63,29 @@ def status_table(data: dict[str, Any]) -> None:
     for service in data["services"]:
         for revision in service["revisions"]:
             ready = sum(replica["phase"] == "ready" for replica in revision["replicas"])
-            share = f"{revision['percent']} %" + (f" ({revision['tag']})" if revision["tag"] else "")
+            share = f"{revision['percent']} %" + _notes(service, revision)
             cells = (service["name"], revision["name"], share, revision["phase"], f"{ready}/{revision['desired']}")
             table.add_row(*cells, str(revision["held"]), str(revision["open"]), _clock(revision["zero_at"]))
     _print(table)
 
 
 def decisions_text(data: dict[str, Any]) -> None:
-    """Print decisions, oldest first, a sentence each."""
+    """Print decisions and what happened to a canary, oldest first, a sentence each."""
     console = Console(highlight=False, soft_wrap=True)
-    if not data["decisions"]:
+    told = sorted((*data["decisions"], *data.get("rollout", ())), key=lambda each: str(each["at"]))
+    if not told:
         console.print("Nothing was decided yet.")
-    for each in data["decisions"]:
-        poked = " (at once)" if each["poked"] else ""
-        console.print(f"{_clock(each['at'])}  {each['revision']}  -> {each['replicas']}{poked}  {each['why']}")
+    for each in told:
+        replicas = f"-> {each['replicas']}" if "replicas" in each else f"canary {each['kind']}"
+        poked = " (at once)" if each.get("poked") else ""
+        console.print(f"{_clock(each['at'])}  {each['revision']}  {replicas}{poked}  {each['why']}")
+
+
+def moved_text(data: dict[str, Any]) -> None:
+    """Print what was done to a canary, and how the traffic is split now."""
+    canary = data["canary"]
+    split = f"{canary['revision']} has {canary['percent']} %, {canary['stable']} {canary['stable_percent']} %"
+    Console(highlight=False, soft_wrap=True).print(f"{data['why']} Now {split}.")
 
 
 def usage_table(data: dict[str, Any]) -> None:
@@ -84,6 +104,19 @@ def usage_csv(data: dict[str, Any]) -> None:
     writer = csv.DictWriter(sys.stdout, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(data["usage"])
+
+
+def _notes(service: dict[str, Any], revision: dict[str, Any]) -> str:
+    """Return what is to be said of a revision's share: its tag, and how far it is as a canary."""
+    notes = [revision["tag"]] if revision["tag"] else []
+    canary = service.get("canary")
+    if canary and canary["revision"] == revision["name"]:
+        steps = canary["steps"]
+        step = f" {canary['step'] + 1}/{len(steps)}" if canary["phase"] == "running" and len(steps) > 1 else ""
+        notes.append(f"canary {canary['phase']}{step}")
+        if canary["falls_back"] and revision["phase"] != "ready" and canary["percent"]:
+            notes.append("cold")
+    return f" ({', '.join(notes)})" if notes else ""
 
 
 def _table(columns: tuple[str, ...], right: set[str]) -> Table:

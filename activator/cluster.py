@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from activator.kube.store import Store
     from activator.loop import Loop
     from activator.revision import Record, Revision
+    from activator.rollouts import Rollouts
     from activator.scalers.base import ReplicaSet
     from activator.settings.problems import Problem
     from activator.settings.schema import Settings
@@ -45,7 +46,7 @@ class Cluster:
     """Follows `deployments`, and stands for election, through `client`; `parts` are what a leader knows."""
 
     def __init__(
-        self, client: Client, deployments: Store, parts: tuple[Loop, Ledger], log: FilteringBoundLogger
+        self, client: Client, deployments: Store, parts: tuple[Loop, Ledger, Rollouts], log: FilteringBoundLogger
     ) -> None:
         instance = os.environ.get("POD_NAME") or socket.gethostname()
         self.recorder = Recorder(client, instance, time.monotonic, client.wall)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from router.counters import Counters
     from router.ports import Clock, Replicas, RevisionStats, Waker
     from router.queues import MakeQueue
+    from router.table import Table
 
 
 class Health(NamedTuple):
@@ -87,6 +88,9 @@ class Front(Protocol):
     def take(self, terms: Terms) -> None:
         """Serve by `terms` from now on. CertificateError, and no change, when a file cannot be used."""
 
+    def lead(self, table: Table) -> None:
+        """Lead requests by another table from now on; the other terms stay."""
+
     def renew(self) -> None:
         """Read the files of certificates again."""
 
@@ -113,6 +117,7 @@ class Alone:
         self.router = Proxy(waker, clock, make_queue=make_queue)
         self._serving = Serving(self.router, clock, log)
         self.take = self._serving.take
+        self.lead = self._serving.lead
         self.renew = self._serving.tls.renew
         self.expiries = self._serving.tls.expiries
         self.sweep = self._serving.sweep

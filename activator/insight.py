@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from activator.front import Health, PeerFacts, Router
     from activator.loop import Loop
     from activator.revision import Record
+    from activator.rollouts import Rollouts
     from activator.scalers.base import ReplicaSet, Scaler
     from activator.usage import Ledger, Row
     from router.counters import Histogram
@@ -88,8 +89,13 @@ class ClusterFacts:
 class Insight:
     """Reads all parts of a running edge; changes none."""
 
-    def __init__(self, parts: tuple[Router, Loop, Scaler, Ledger], clock: Clock, health: Callable[[], Health]) -> None:
-        self.router, self.loop, self.scaler, self.ledger = parts
+    def __init__(
+        self,
+        parts: tuple[Router, Loop, Scaler, Ledger, Rollouts],
+        clock: Clock,
+        health: Callable[[], Health],
+    ) -> None:
+        self.router, self.loop, self.scaler, self.ledger, self.rollouts = parts
         self.clock = clock
         self.health = health
         self.cold_starts = ColdStarts()
@@ -114,8 +120,10 @@ class Insight:
     def revisions(self, service: str | None = None) -> list[RevisionView]:
         """Return a view of every revision, or of one service's."""
         names = [name for name, revision in self.loop.revisions.items() if service in {None, revision.plan.service}]
-        shares = {share.revision.name: share for service in self.services for share in service.shares}
-        return [self._view(name, shares.get(name)) for name in names]
+        shares: dict[str, list[Share]] = {name: [] for name in names}
+        for share in (share for each in self.services for share in each.shares):
+            shares.setdefault(share.revision.name, []).append(share)
+        return [self._view(name, shares[name]) for name in names]
 
     def records(self, service: str) -> list[tuple[str, Record]]:
         """Return the kept records of a service with their revisions, oldest first, the last 1,000."""
@@ -127,7 +135,7 @@ class Insight:
         """Return the ledger's rows."""
         return self.ledger.table()
 
-    def _view(self, name: str, share: Share | None) -> RevisionView:
+    def _view(self, name: str, shares: list[Share]) -> RevisionView:
         revision = self.loop.revisions[name]
         counters = self.router.counters.revisions.get(name) or RevisionCounters(
             name, revision.plan.service, self.clock()
@@ -138,8 +146,8 @@ class Insight:
             namespace=self.namespace,
             service=revision.plan.service,
             revision=name,
-            percent=share.percent if share else 0,
-            tag=share.tag if share else None,
+            percent=sum(share.percent for share in shares),
+            tag=next((share.tag for share in shares if share.tag), None),
             replicas=replicas,
             start=present(revision.plan.bounds, revision.life, replicas, self.clock()).start,
             stats=self.router.look(name),

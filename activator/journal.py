@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from activator.traffic.rollout import Phase
+
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
     from activator.revision import Record, Revision
+    from activator.rollouts import Told
     from activator.scalers.base import ReplicaSet
 
 
@@ -28,6 +31,12 @@ class Journal:
             before=before.desired,
             why=record.sentence,
         )
+
+    def moved(self, told: Told) -> None:
+        """Tell what happened to a rollout; a warning when its canary was taken out."""
+        kind, why, numbers = told.event
+        tell = self._log.warning if kind == Phase.ROLLED_BACK else self._log.info
+        tell("canary", service=told.service, revision=told.revision, kind=kind, why=why, **numbers)
 
     def saw(self, replicas: ReplicaSet) -> None:
         """Tell of the replicas that are in another phase than before."""

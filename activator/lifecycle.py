@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 MIN_SCALE = "min-scale"
 MAX_SCALE = "max-scale"
 INITIAL_SCALE = "initial-scale"
+PRE_WARM = "pre-warm"
+SHARED_ROOM = "shared room"
 SCALE_TO_ZERO_OFF = "enable-scale-to-zero"
 OPEN_REQUESTS = "open requests"
 STARTING = "starting"
@@ -131,8 +133,11 @@ def _bounded(spec: Spec, bounds: Bounds, life: Life, wanted: int) -> tuple[int, 
         number = _apply(rules, MIN_SCALE, number, max(number, bounds.min_scale))
         if not life.initialized and life.retry_at is None:
             number = _apply(rules, INITIAL_SCALE, number, max(number, bounds.initial_scale))
+    number = _apply(rules, PRE_WARM, number, max(number, bounds.pre_warm))
     if bounds.max_scale:
         number = _apply(rules, MAX_SCALE, number, min(number, bounds.max_scale))
+    if bounds.cap is not None:
+        number = _apply(rules, SHARED_ROOM, number, min(number, bounds.cap))
     return number, tuple(rules)
 
 

@@ -128,13 +128,19 @@ class Loop:
             await asyncio.sleep(self._until_next(counted))
 
     def wake(self, revision: str) -> None:
-        """Decide at once for a revision that has no replica and none starting: a request is held for it."""
-        known = self.revisions.get(revision)
-        if known is None or self._scaler.replicas(revision).desired:
-            return
-        self.pokes[revision] += 1
-        known.collector.poke(self._clock())
-        self.step(revision, poked=True)
+        """Decide at once for a revision that has no replica and none starting: a request is held for it. Those it will
+        call are woken with it: to wait for their starts one by one would take the sum of them."""
+        waiting, seen = [revision], {revision}
+        while waiting:
+            name = waiting.pop()
+            known = self.revisions.get(name)
+            if known is None or self._scaler.replicas(name).desired:
+                continue
+            self.pokes[name] += 1
+            known.collector.poke(self._clock())
+            self.step(name, poked=True)
+            waiting += (each for each in known.plan.wakes if each not in seen)
+            seen.update(known.plan.wakes)
 
     def step(self, name: str, *, poked: bool = False) -> None:
         """Decide for one revision and ask the scaler for what was decided."""

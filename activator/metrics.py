@@ -19,7 +19,7 @@ from prometheus_client.core import (
     UnknownMetricFamily,
 )
 
-from activator import logs
+from activator import logs, rollout_view
 from activator.scalers.base import Phase
 from router.counters import SECONDS, Histogram
 
@@ -71,6 +71,7 @@ class Metrics:
         yield from _knative_gauges(views)
         yield from _knative_requests(views)
         yield from _ours(views)
+        yield from rollout_view.metrics(self._insight)
         yield from self._process()
         if self._insight.cluster is not None:
             yield from _cluster(self._insight.cluster())

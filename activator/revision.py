@@ -103,8 +103,11 @@ class Revision:
         self.life = replace(self.life, evicted=True)
 
     def step(self, replicas: ReplicaSet, stats: RevisionStats, now: float, *, poked: bool = False) -> Record:
-        """Decide how many replicas there shall be now, and remember why."""
+        """Decide how many replicas there shall be now, and remember why. When `poked`, it is for a request, even if
+        another revision answers that meanwhile."""
         spec = self.plan.spec
+        if poked and not stats.open:
+            stats = replace(stats, open=1)
         seen = Observation(replicas.count(Phase.READY), *self.collector.averages(now))
         self._state, decision = decide(spec, self._state, seen, now)
         self.life, outcome = settle((spec, self.plan.bounds), self.life, decision, (replicas, stats), now)

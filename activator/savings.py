@@ -1,4 +1,4 @@
-"""Keeps what must survive a restart on disk: the state of all revisions, and the usage ledger.
+"""Keeps what must survive a restart on disk: the state of all revisions, the rollouts, and the usage ledger.
 
 A file that cannot be used is set aside, so that the edge starts all the same and somebody can look at it later.
 """
@@ -10,6 +10,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from activator import state
+from activator.kpa import checks
 from activator.usage import FILE as USAGE
 
 if TYPE_CHECKING:
@@ -19,22 +20,29 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
     from activator.loop import Loop
+    from activator.rollouts import Rollouts
     from activator.usage import Ledger
 
 SAVE_SECONDS = 5.0
+ROLLOUTS = "rollouts.json"
 
 
 class Savings:
-    """The state of `loop` and `ledger` in `directory`. `wall` gives Unix seconds."""
+    """The state of `loop`, `ledger` and `rollouts` in `directory`. `wall` gives Unix seconds."""
 
     def __init__(
-        self, directory: Path, parts: tuple[Loop, Ledger], wall: Callable[[], float], log: FilteringBoundLogger
+        self,
+        directory: Path,
+        parts: tuple[Loop, Ledger, Rollouts],
+        wall: Callable[[], float],
+        log: FilteringBoundLogger,
     ) -> None:
         self._directory = directory
-        self._loop, self._ledger = parts
+        self._loop, self._ledger, self._rollouts = parts
         self._wall = wall
         self._log = log
         self._saving = threading.Lock()
+        self._turn = asyncio.Lock()
 
     def restore_usage(self) -> None:
         """Go on with the ledger of earlier runs."""
@@ -44,6 +52,16 @@ class Savings:
         except (state.StateError, ValueError) as error:
             kept = str(state.set_aside(path))
             self._log.error("usage of earlier runs cannot be read, counting starts afresh", error=str(error), kept=kept)
+
+    def restore_rollouts(self) -> None:
+        """Go on with the rollouts of an earlier run; to be called before the first configuration, so that a revision
+        that was rolled back gets no request meanwhile."""
+        path = self._directory / ROLLOUTS
+        try:
+            self._rollouts.restore(checks.mapping(state.read_json(path) or {}, "rollouts"))
+        except (state.StateError, ValueError) as error:
+            kept = str(state.set_aside(path))
+            self._log.error("saved rollouts cannot be used, they begin anew", error=str(error), kept=kept)
 
     def restore(self) -> None:
         """Go on with the revisions as an earlier run left them."""
@@ -62,16 +80,31 @@ class Savings:
         """Save every few seconds, until cancelled."""
         while True:
             await asyncio.sleep(SAVE_SECONDS)
-            await asyncio.to_thread(self._save, self._loop.dump(), self._ledger.dump())
+            await self.save_aside()
+
+    async def save_aside(self) -> None:
+        """Save now, and return once it is on disk; the loop goes on meanwhile."""
+        async with self._turn:  # what is newer must be written later
+            await asyncio.to_thread(self._save, self._loop.dump(), self._ledger.dump(), self._rollouts.dump())
+
+    async def save_rollouts(self) -> None:
+        """Save the rollouts alone, and return once they are on disk. The rest may not have been restored yet."""
+        async with self._turn:
+            await asyncio.to_thread(self._write, {ROLLOUTS: self._rollouts.dump()})
 
     def save(self) -> None:
         """Save now."""
-        self._save(self._loop.dump(), self._ledger.dump())
+        self._save(self._loop.dump(), self._ledger.dump(), self._rollouts.dump())
 
-    def _save(self, revisions: dict[str, Any], usage: dict[str, Any]) -> None:
+    def _save(self, revisions: dict[str, Any], usage: dict[str, Any], rollouts: dict[str, Any]) -> None:
+        self._write({USAGE: usage, ROLLOUTS: rollouts}, revisions)
+
+    def _write(self, files: dict[str, dict[str, Any]], revisions: dict[str, Any] | None = None) -> None:
         try:
             with self._saving:
-                state.save(self._directory, revisions, self._wall())
-                state.write_json(self._directory / USAGE, usage)
+                if revisions is not None:
+                    state.save(self._directory, revisions, self._wall())
+                for name, data in files.items():
+                    state.write_json(self._directory / name, data)
         except OSError as error:
             self._log.error("state cannot be saved", error=str(error))

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from router.exchange import Exchange
     from router.ports import Clock
     from router.proxy import Proxy
+    from router.table import Table
 
 
 class Serving:
@@ -31,6 +32,7 @@ class Serving:
         self.tls = EdgeTls()
         self.defects = 0
         self._ids = Ids(random.Random().getrandbits)
+        self._table: Table | None = None
         self._clock = clock
         self._log = log
         proxy.on_defect = self._defect
@@ -42,8 +44,14 @@ class Serving:
         policy.ids = self._ids if terms.request_ids else None
         policy.trusts = within(tuple(ip_network(each) for each in terms.trusted_hops))
         self.proxy.on_end = self._ended if terms.access_log else None
-        self.proxy.replace_table(terms.table)
-        self.listener.limit(terms.table.limits)
+        self.lead(terms.table)
+
+    def lead(self, table: Table) -> None:
+        """Lead requests by a table from this loop turn on."""
+        if table != self._table:
+            self._table = table
+            self.proxy.replace_table(table)
+            self.listener.limit(table.limits)
 
     def sweep(self) -> None:
         """Check all clocks; to be called a few times a second."""

@@ -1,7 +1,9 @@
-"""What a new leader must know of the old one: the state of all revisions and the usage ledger, in a ConfigMap.
+"""What a new leader must know of the old one: the state of all revisions, the rollouts and the usage ledger, in a
+ConfigMap.
 
 Only who leads writes it, every few seconds. One that begins to lead reads it first, and decides nothing until it has:
-without the idle clocks it would keep models awake, without the windows it would send them to sleep.
+without the idle clocks it would keep models awake, without the windows it would send them to sleep. Those who do not
+lead read the rollouts every few seconds, as far as there are any: their clients get the same shares.
 """
 
 from __future__ import annotations
@@ -20,16 +22,20 @@ if TYPE_CHECKING:
 
     from activator.kube.saved import ConfigMap
     from activator.loop import Loop
+    from activator.rollouts import Rollouts
     from activator.usage import Ledger
 
 SAVE_SECONDS = 8.0  # at most 10 s old, also when a write takes long
 RETRY_SECONDS = 2.0
 REVISIONS = "revisions.json"
 USAGE = "usage.json"
+ROLLOUTS = "rollouts.json"
+FOLLOW_SECONDS = 2.0
 
 
 class SharedSavings:
-    """The state of `loop` and `ledger` in `config_map`, for as long as `leads` says so. `wall` gives Unix seconds.
+    """The state of `loop`, `ledger` and `rollouts` in `config_map`, for as long as `leads` says so. `wall` gives Unix
+    seconds.
 
     `taken_over` = what the leader before us knew is known here.
     """
@@ -37,14 +43,14 @@ class SharedSavings:
     def __init__(
         self,
         config_map: ConfigMap,
-        parts: tuple[Loop, Ledger],
+        parts: tuple[Loop, Ledger, Rollouts],
         leads: Callable[[], bool],
         wall: Callable[[], float],
         log: FilteringBoundLogger,
     ) -> None:
         self.taken_over = False
         self._map = config_map
-        self._loop, self._ledger = parts
+        self._loop, self._ledger, self._rollouts = parts
         self._leads = leads
         self._wall = wall
         self._log = log
@@ -58,12 +64,22 @@ class SharedSavings:
         while True:
             if not self._leads():
                 self.let_go()
-                await asyncio.sleep(RETRY_SECONDS / 4)
+                await self._wait_for_the_lead()
             elif not self.taken_over:
                 await self._take_over()
             else:
                 await asyncio.sleep(SAVE_SECONDS)
                 await self.save()
+
+    async def follow(self) -> None:
+        """Take over the rollouts as the leader last saved them."""
+        try:
+            documents = await self._map.read()
+        except (ApiError, UnreachableError, DamagedError) as error:
+            self._log.warning("rollouts of the leader cannot be read", error=str(error))
+            return
+        if not self.taken_over:
+            self._adopt(documents)
 
     async def save(self) -> None:
         """Save now, if this edge leads."""
@@ -71,7 +87,8 @@ class SharedSavings:
             return
         saved = state.written(self._loop.dump(), self._wall())
         try:
-            await self._map.write({REVISIONS: saved, USAGE: self._ledger.dump()})
+            documents = {REVISIONS: saved, USAGE: self._ledger.dump(), ROLLOUTS: self._rollouts.dump()}
+            await self._map.write(documents)
         except ApiError as error:
             self._log.error("state cannot be saved", error=str(error))
             if error.status == CONFLICT:  # somebody led meanwhile, or edited it: what is there is read again
@@ -93,7 +110,22 @@ class SharedSavings:
             self._restore(documents)
             self.taken_over = True
 
+    async def _wait_for_the_lead(self) -> None:
+        """Follow who leads for a while, or until this edge does."""
+        if self._rollouts.canaries:
+            await self.follow()
+        for _ in range(round(FOLLOW_SECONDS / (RETRY_SECONDS / 4))):
+            if self._leads():
+                return
+            await asyncio.sleep(RETRY_SECONDS / 4)
+
+    def _adopt(self, documents: dict[str, Any]) -> None:
+        saved = documents.get(ROLLOUTS)
+        for problem in self._rollouts.adopt(saved) if isinstance(saved, dict) else ():
+            self._log.warning("saved state not used", problem=problem)
+
     def _restore(self, documents: dict[str, Any]) -> None:
+        self._adopt(documents)
         try:
             self._ledger.clear()
             self._ledger.restore(documents.get(USAGE))

@@ -19,6 +19,14 @@ wrk.method = {method}
 wrk.body = string.rep("x", {body})
 wrk.headers = {{ {headers} }}
 if {body} == 0 then wrk.body = nil end
+if {differs} then
+  local number = 0
+  request = function()
+    number = number + 1
+    wrk.headers["X-Request-Id"] = number
+    return wrk.format()
+  end
+end
 done = function(summary, latency, requests)
   local e = summary.errors
   io.write(string.format('RESULT {{"requests": %d, "seconds": %f, "errors": %d, "p99_ms": %f}}\\n',
@@ -46,7 +54,8 @@ TWELVE = (  # with Content-Length, which wrk adds
 @dataclass(frozen=True)
 class Scenario:
     """One kind of request. `body` is its size in bytes, `moved` the bytes that pass the proxy per request (0 = a small
-    request, of which the number counts)."""
+    request, of which the number counts). Heads are the same in all requests of a run, unless `differs`: then a field
+    counts them."""
 
     name: str
     title: str
@@ -56,10 +65,12 @@ class Scenario:
     body: int = 0
     moved: int = 0
     connections: int = 32
+    differs: bool = False
 
 
 SCENARIOS = (
     Scenario("small", "GET, small JSON answer"),
+    Scenario("differing", "GET, small JSON answer, a different head each time", differs=True),
     Scenario("post", "POST, 12 headers, 1 KiB body", "POST", headers=TWELVE, body=1024),
     Scenario("download", "GET, 10 MiB answer", path=LARGE_PATH, moved=LARGE_BYTES, connections=4),
     Scenario("upload", "POST, 10 MiB body", "POST", body=LARGE_BYTES, moved=LARGE_BYTES, connections=4),
@@ -99,4 +110,5 @@ class Wrk:
 
 def _script(scenario: Scenario) -> str:
     headers = ", ".join(f"[{json.dumps(name)}] = {json.dumps(value)}" for name, value in scenario.headers)
-    return SCRIPT.format(method=json.dumps(scenario.method), body=scenario.body, headers=headers)
+    differs = str(scenario.differs).lower()
+    return SCRIPT.format(method=json.dumps(scenario.method), body=scenario.body, headers=headers, differs=differs)

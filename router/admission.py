@@ -57,7 +57,7 @@ class Admission:
                     self._keep(exchange)
                     slots = await queue.hold(exchange, ticket, self._clock())
                 if slots is None:
-                    self._resolve_if_gone(exchange)
+                    self._resolve(exchange)
                     continue
                 upstream = self._pool.take(slots, exchange.request)
                 if upstream is None:
@@ -96,10 +96,7 @@ class Admission:
             await exchange.wait()
         finally:
             del self._uploads[exchange]
-        self._resolve_if_gone(exchange)
-
-    def _resolve_if_gone(self, exchange: Exchange) -> None:
-        if exchange.revision.name in self.queues.retired or exchange.revision.name not in self.queues:
+        if self.queues.is_left(exchange.revision.name):
             self._resolve(exchange)
 
     def _keep(self, exchange: Exchange) -> None:

@@ -105,7 +105,7 @@ class Connection(asyncio.Protocol):
         origin = Origin(transport, self._edge.policy)
         self.forwarding = origin.forwarding
         self._origin = None if origin.plain else origin
-        self._reader = RequestReader(self, origin.specials, origin.scheme)
+        self._reader = RequestReader(self, origin.specials, origin.scheme, origin.forwarding if origin.plain else None)
         reason = self._edge.door.enter(self, origin.peer)
         if reason is not None:
             self._edge.door.turn_away(transport, reason)

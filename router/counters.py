@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from router.concurrency import Demand
 from router.errors import Reason
+from router.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -46,9 +47,10 @@ class Histogram:
 
 
 class RevisionCounters:
-    """One revision's demand and totals."""
+    """One revision's demand and totals. `fallbacks` are requests of its share that another answered, since it had no
+    replica; `tally` is kept while it is compared with another."""
 
-    __slots__ = ("demand", "durations", "holds", "reasons", "revision", "service", "statuses")
+    __slots__ = ("demand", "durations", "fallbacks", "holds", "reasons", "revision", "service", "statuses", "tally")
 
     def __init__(self, revision: str, service: str, now: float) -> None:
         self.revision = revision
@@ -58,6 +60,14 @@ class RevisionCounters:
         self.reasons: Counter[str] = Counter()
         self.durations = Histogram()
         self.holds = Histogram()
+        self.fallbacks = 0
+        self.tally: Tally | None = None
+
+    def compare(self, comparison: int, now: float) -> None:
+        """Keep a tally for a comparison that begins at `now`, if it is another one than before; for none with 0."""
+        self.tally = (self.tally or Tally()) if comparison else None
+        if self.tally is not None:
+            self.tally.begin(comparison, now)
 
     def add(self, statuses: Mapping[int, int], reasons: Mapping[str, int], durations: Buckets, holds: Buckets) -> None:
         """Add the totals of another process."""
@@ -94,6 +104,11 @@ class Counters:
         self.refusals: Counter[str] = Counter()
         self._clock = clock
 
+    def tally(self, revision: str) -> Tally | None:
+        """Return what `revision` answered, None when it is not compared with another."""
+        counters = self.revisions.get(revision)
+        return counters.tally if counters is not None else None
+
     def enter(self, exchange: Counted, now: float) -> None:
         """Count `exchange` as demand of its revision from `now` on."""
         exchange.counters = counters = self.revisions[exchange.revision.name]
@@ -116,12 +131,17 @@ class Counters:
         counters.durations.observe(now - arrived)
         if dispatched:
             counters.holds.observe(dispatched - arrived)
+        if counters.tally is not None:
+            counters.tally.add(exchange, now)
 
     def move(self, exchange: Counted, revision: Revision, now: float, *, tagged: bool) -> None:
-        """Count `exchange` as demand of another revision than before."""
+        """Count `exchange` as demand of a revision, if it was that of another one before."""
+        counters = self.revisions[revision.name]
+        if exchange.counters is counters and exchange.tagged == tagged:
+            return
         if exchange.counters is not None:
             exchange.counters.demand.leave(now, exchange.tagged)
-        exchange.counters = self.revisions[revision.name]
+        exchange.counters = counters
         exchange.counters.demand.enter(now, tagged=tagged)
 
     def replace(self, revisions: Iterable[Revision]) -> None:
@@ -129,7 +149,7 @@ class Counters:
         now = self._clock()
         keep = {name: counters for name, counters in self.revisions.items() if counters.demand.now_open}
         for revision in revisions:
-            keep[revision.name] = self.revisions.get(revision.name) or RevisionCounters(
-                revision.name, revision.service, now
-            )
+            counters = self.revisions.get(revision.name) or RevisionCounters(revision.name, revision.service, now)
+            counters.compare(revision.compared, now)
+            keep[revision.name] = counters
         self.revisions = keep

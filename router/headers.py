@@ -96,6 +96,8 @@ def _node(address: bytes) -> bytes:
 
 def request_head(request: Request, forwarded: tuple[bytes, bytes]) -> bytes:
     """Return the head that goes to the replica; `forwarded` is of its connection, for one without its own."""
+    if request.sent:
+        return request.sent
     host = request.host
     before, after = forwarded
     pieces = [request.method, b" ", request.target, b" HTTP/1.1\r\nHost: ", host, b"\r\n"]
@@ -104,7 +106,8 @@ def request_head(request: Request, forwarded: tuple[bytes, bytes]) -> bytes:
         pieces += (request.forwarded, b"\r\n")
     else:
         pieces += (before, host, after, host, b"\r\n\r\n")
-    return b"".join(pieces)
+    request.sent = b"".join(pieces)
+    return request.sent
 
 
 def values(lines: list[bytes], name: bytes) -> list[bytes]:

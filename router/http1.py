@@ -13,7 +13,8 @@ import httptools
 from router.body import Body, Flow
 from router.errors import EdgeError, Reason
 from router.guard import MAX_HEAD, bad_method, check, check_size, offers_websocket
-from router.headers import IN_REQUEST, UPGRADE
+from router.headers import IN_REQUEST, UPGRADE, request_head
+from router.repeats import Last
 from router.request import Request
 
 if TYPE_CHECKING:
@@ -35,7 +36,9 @@ class RequestSink(Flow, Protocol):
 
 class RequestReader:
     """Feeds one client connection's bytes to llhttp and hands over complete heads. Raises EdgeError for what is
-    refused; after that it must not be fed again. `specials` tells which fields to look at, `scheme` how the bytes came.
+    refused; after that it must not be fed again. `specials` tells which fields to look at, `scheme` how the bytes came,
+    `forwarding` is what heads get upstream, None = that depends on more than the connection: where it does not, a head
+    that comes again is not translated again.
     """
 
     __slots__ = (
@@ -43,6 +46,8 @@ class RequestReader:
         "_body",
         "_chunks",
         "_fed",
+        "_forwarding",
+        "_last",
         "_left",
         "_lines",
         "_offer",
@@ -54,10 +59,17 @@ class RequestReader:
         "_specials",
         "_target",
         "_upgrade",
+        "_whole",
         "in_head",
     )
 
-    def __init__(self, sink: RequestSink, specials: Special = IN_REQUEST, scheme: bytes = b"http") -> None:
+    def __init__(
+        self,
+        sink: RequestSink,
+        specials: Special = IN_REQUEST,
+        scheme: bytes = b"http",
+        forwarding: tuple[bytes, bytes] | None = None,
+    ) -> None:
         self.in_head = False
         self._specials = specials
         self._scheme = scheme
@@ -70,6 +82,9 @@ class RequestReader:
         self._offer: Request | None = None  # to upgrade; handed over once it is known what came behind it
         self._upgrade: Body | None = None  # takes all bytes, until the offer before them is declined
         self._refusal: EdgeError | None = None
+        self._forwarding = forwarding
+        self._last = Last[Request]()
+        self._whole: Request | None = None  # whose head ended in this read
         self._chunks = 0
         self._left = 0  # declared length of the present body
         self._fed = self._at = 0  # bytes fed, and how many of them when the present head or body began
@@ -97,24 +112,12 @@ class RequestReader:
 
     def feed(self, data: bytes) -> None:
         """Parse at most SLICE bytes from the client, or as many as are expected."""
-        rest = data
-        while rest:
-            if self._upgrade is not None:
-                self._upgrade.feed(rest)
-                break
-            try:
-                self._parser.feed_data(rest)
-                break
-            except httptools.HttpParserUpgrade as upgrade:
-                rest = self._stop_behind_offer(rest[upgrade.args[0] :])
-            except httptools.HttpParserError as error:
-                raise self._why(error, rest) from error
-        self._fed += len(data)
-        if self.in_head:
-            if self._fed - self._at > MAX_HEAD + SLICE:
-                raise EdgeError(Reason.HEAD_TOO_LARGE, f"The request's head is larger than {MAX_HEAD} bytes.")
-        elif self._chunks:
-            self._check_chunks()
+        last = self._last
+        if len(data) == last.size and data.startswith(last.head):
+            self._repeat(last.translation, data[len(last.head) :])
+        else:
+            last.size = 0
+            self._parse(data)
 
     def on_message_begin(self) -> None:
         self._lines = []
@@ -162,6 +165,10 @@ class RequestReader:
             request.lines += UPGRADE
             self._offer = request
             return
+        request.ordinary = request.keep_alive and not (
+            offers or request.version != "1.1" or request.length is None or request.expects_continue or request.refusal
+        )
+        self._whole = request
         self._sink.on_request(request)
 
     def on_chunk_header(self) -> None:
@@ -176,6 +183,47 @@ class RequestReader:
             body, self._body = self._body, None
             self._chunks = 0
             body.finish()
+
+    def _parse(self, data: bytes) -> None:
+        between = not self.in_head and self._body is None
+        rest = data
+        while rest:
+            if self._upgrade is not None:
+                self._upgrade.feed(rest)
+                break
+            try:
+                self._parser.feed_data(rest)
+                break
+            except httptools.HttpParserUpgrade as upgrade:
+                rest = self._stop_behind_offer(rest[upgrade.args[0] :])
+            except httptools.HttpParserError as error:
+                raise self._why(error, rest) from error
+        self._fed += len(data)
+        if self.in_head:
+            if self._fed - self._at > MAX_HEAD + SLICE:
+                raise EdgeError(Reason.HEAD_TOO_LARGE, f"The request's head is larger than {MAX_HEAD} bytes.")
+        elif self._chunks:
+            self._check_chunks()
+        elif self._whole is not None:
+            request, self._whole = self._whole, None
+            if between and request.ordinary and self._forwarding is not None:
+                self._learn(data, request, self._forwarding)
+
+    def _learn(self, data: bytes, request: Request, forwarding: tuple[bytes, bytes]) -> None:
+        if self._last.learn(data, request.length or 0):
+            self._last.translation = known = request if request.body is None else request.again()
+            request_head(known, forwarding)
+
+    def _repeat(self, request: Request, rest: bytes) -> None:
+        """Hand over what the last read was parsed to, with a body of its own."""
+        if not rest:
+            self._sink.on_request(request)
+            return
+        request = request.again()
+        request.body = body = Body(self._sink)
+        self._sink.on_request(request)
+        body.feed(rest)
+        body.finish()
 
     def _stop_behind_offer(self, rest: bytes) -> bytes:
         """Hand over an offer to upgrade that may be accepted, with what came behind it, which is not for a parser; for

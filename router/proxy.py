@@ -19,7 +19,7 @@ from router.pool import Pool
 from router.ports import RevisionStats
 from router.queue import Queue
 from router.queues import Queues
-from router.split import split
+from router.split import split, sticky_draw
 from router.table import Table
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from router.match import Models, Route
     from router.ports import Clock, Replicas, Waker
     from router.queues import MakeQueue
+    from router.table import Revision, Service, Share
 
 
 class Proxy:
@@ -65,8 +66,9 @@ class Proxy:
             route = match(self._routes, request.host, request.target)
             if route.models is not None:
                 route = await self._choose(exchange, route.models)
-            exchange.draw = self._draw()
-            revision, tagged = split(route, request, exchange.draw)
+            exchange.draw = self._draw() if route.service.sticky is None else self._draw_of(exchange, route.service)
+            share, tagged = split(route, request, exchange.draw)
+            revision = share.revision if share.fallback is None else self._who_answers(share, tagged)
             exchange.assign(route.service, revision, tagged)
             self.counters.enter(exchange, exchange.arrived)
             with await self.admission.admit(exchange) as upstream:
@@ -82,19 +84,22 @@ class Proxy:
             self._end(exchange)
 
     def reassign(self, exchange: Exchange) -> None:
-        """Choose the revision of a held exchange anew, by the draw it had: the one it waited for has left the table."""
+        """Choose the revision of a held exchange anew, by the draw it had: the one it waited for has left the table, or
+        has lost its replicas and has a fallback."""
         route = self._route(exchange)
-        service, revision, tagged = route.service, *split(route, exchange.request, exchange.draw)
+        share, tagged = split(route, exchange.request, exchange.draw)
+        revision = self._who_answers(share, tagged)
         self.counters.move(exchange, revision, self._clock(), tagged=tagged)
-        exchange.assign(service, revision, tagged)
+        exchange.assign(route.service, revision, tagged)
 
     def replace_table(self, table: Table) -> None:
         """Serve by a new table from now on; what runs goes on."""
         self._routes = compile_routes(table)
-        revisions = {share.revision.name: share.revision for service in table.services for share in service.shares}
+        shares = [share for service in table.services for share in service.shares]
+        revisions = {share.revision.name: share.revision for share in shares}
         self.counters.replace(revisions.values())
         self.admission.limit(table.limits)
-        self.queues.replace(revisions)
+        self.queues.replace(revisions, shares)
 
     def update(self, replicas: Replicas) -> None:
         """Take a new capacity snapshot of one revision."""
@@ -153,6 +158,20 @@ class Proxy:
     def _route(self, exchange: Exchange) -> Route:
         route = match(self._routes, exchange.request.host, exchange.request.target)
         return route if route.models is None else choose(route.models, exchange.model)
+
+    def _draw_of(self, exchange: Exchange, service: Service) -> float:
+        told = sticky_draw(service, exchange.request, exchange.client.forwarding[0])
+        return self._draw() if told is None else told
+
+    def _who_answers(self, share: Share, tagged: bool) -> Revision:
+        """Return the revision of a share; while it has no replica its fallback, which does not keep it from being
+        woken."""
+        revision, fallback = share.revision, share.fallback
+        if fallback is None or tagged or not self.queues.cold(revision.name):
+            return revision
+        self.counters.revisions[revision.name].fallbacks += 1
+        self.queues.nudge(revision.name)
+        return fallback
 
     def _stats(self, name: str, concurrency: float, arrivals: int) -> RevisionStats:
         demand = self.counters.revisions[name].demand

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
 from router.errors import EdgeError, Reason, spread
@@ -9,10 +10,10 @@ from router.queue import Queue
 from router.wakes import Wakes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from router.ports import Clock, Replicas, Waker
-    from router.table import Revision
+    from router.table import Revision, Share
 
 
 class MakeQueue(Protocol):
@@ -24,7 +25,8 @@ class MakeQueue(Protocol):
 
 class Queues(dict[str, Queue]):
     """Queues by revision. `retired` are those of revisions that have left the table; they stay while something runs
-    there."""
+    there. Those held for a revision that has a fallback leave it when it has no replica, those held for one that has
+    lost its share leave it at once: they are resolved again."""
 
     def __init__(self, waker: Waker, clock: Clock, make_queue: MakeQueue = Queue) -> None:
         super().__init__()
@@ -34,9 +36,10 @@ class Queues(dict[str, Queue]):
         self._clock = clock
         self._make_queue = make_queue
         self._refused = 0
+        self._replaceable: set[str] = set()  # revisions that have a fallback
 
-    def replace(self, revisions: Mapping[str, Revision]) -> None:
-        """Take a new table's revisions; those held for one that is gone are resolved again."""
+    def replace(self, revisions: Mapping[str, Revision], shares: Sequence[Share]) -> None:
+        """Take a new table's revisions and shares; those held for a revision that is gone are resolved again."""
         for name, revision in revisions.items():
             queue = self.get(name)
             if queue is None:
@@ -44,13 +47,25 @@ class Queues(dict[str, Queue]):
             queue.revision = revision
             queue.refresh(self._clock())
         self.retired = self.keys() - revisions.keys()
-        for name in self.retired:
+        self._replaceable = {share.revision.name for share in shares if share.fallback is not None}
+        idle = revisions.keys() - {share.revision.name for share in shares if share.percent}
+        for name in self.retired | idle | {name for name in self._replaceable if self.cold(name)}:
             self[name].dissolve()
+
+    def cold(self, name: str) -> bool:
+        """Tell whether a revision has no replica that can be sent requests."""
+        return not self[name].replicas.endpoints
+
+    def is_left(self, name: str) -> bool:
+        """Tell whether a request for a revision is to be resolved again: it has left the table, or another answers."""
+        return name in self.retired or name not in self or (name in self._replaceable and self.cold(name))
 
     def take_snapshot(self, replicas: Replicas) -> None:
         """Take a capacity snapshot; one for a revision that has left the table is of no use."""
         queue = self.get(replicas.revision)
         if queue is not None:
+            if not replicas.endpoints and replicas.revision in self._replaceable:
+                queue.dissolve()
             queue.update(replicas, self._clock())
 
     def sweep(self, now: float) -> None:
@@ -60,6 +75,13 @@ class Queues(dict[str, Queue]):
         for name in [name for name in self.retired if not self[name].in_flight()]:
             del self[name]
             self.retired.discard(name)
+
+    def nudge(self, name: str) -> None:
+        """Ask for capacity on behalf of nobody who would wait; nothing comes of it where a wake is not allowed now."""
+        retry_at = self[name].replicas.start.retry_at
+        if retry_at is None or retry_at <= self._clock():
+            with suppress(EdgeError):
+                self.wake(name)
 
     def wake(self, name: str) -> None:
         """Ask for capacity. EdgeError when the service was woken too often."""

@@ -18,7 +18,9 @@ class Request:
     cut to its origin form (RFC 9112 3.2.2). `upgrade` is what the client sends behind an offer to upgrade to WebSocket,
     None when it makes none that may be accepted; those bytes are not HTTP and never parsed. `id` is its name in logs,
     if it has one; `forwarded` the forwarding fields that go upstream, where they are not its connection's; `refusal`
-    how the edge itself answers it, if that is clear from its head.
+    how the edge itself answers it, if that is clear from its head. `ordinary` tells that nothing about it is special:
+    HTTP/1.1 without chunks, upgrade or expectation, on a connection that stays open. `sent` is the head that went
+    upstream, once it did.
     """
 
     __slots__ = (
@@ -31,7 +33,9 @@ class Request:
         "length",
         "lines",
         "method",
+        "ordinary",
         "refusal",
+        "sent",
         "special",
         "target",
         "upgrade",
@@ -55,6 +59,17 @@ class Request:
         self.id = b""
         self.forwarded = b""
         self.refusal: EdgeError | None = None
+        self.sent = b""
+        self.ordinary = False
+
+    def again(self) -> Request:
+        """Return a request with this head, for a body of its own."""
+        request = Request(self.method, self.target, self.lines, self.special, self.keep_alive)
+        request.host = self.host
+        request.length = self.length
+        request.sent = self.sent
+        request.ordinary = self.ordinary
+        return request
 
     def header(self, name: bytes) -> bytes | None:
         """Return the first value of a special field (lower case), None when it is absent."""

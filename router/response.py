@@ -12,6 +12,7 @@ import httptools
 
 from router.exchange import SWITCHING
 from router.headers import IN_RESPONSE, STATUS_LINES, UPGRADE
+from router.repeats import Last
 
 if TYPE_CHECKING:
     from router.exchange import Exchange
@@ -43,9 +44,11 @@ class ResponseReader:
         "_exchange",
         "_head",
         "_interim",
+        "_last",
         "_length",
         "_lines",
         "_now",
+        "_ordinary",
         "_out",
         "_parser",
         "_protocol",
@@ -68,6 +71,7 @@ class ResponseReader:
         self._encoding: bytes | None = None
         self._protocol: bytes | None = None
         self._out: list[bytes] = []
+        self._last = Last[tuple[int, bytes]]()  # its translation: the status, and what the head became
 
     def begin(self, exchange: Exchange) -> None:
         """Expect the response to `exchange`."""
@@ -79,10 +83,16 @@ class ResponseReader:
         self._head = False  # the final head is complete
         self._chunked = False  # the body goes to the client in chunks
         self._until_close = False
+        self._ordinary = exchange.request.ordinary and not self._to_head
 
     def feed(self, data: bytes, now: float) -> bytes:
         """Parse what came from the replica at `now` and return what goes to the client."""
         self._now = now
+        last = self._last
+        ordinary = self._ordinary and self._exchange.keep_alive  # which may have changed meanwhile
+        if ordinary and len(data) == last.size and data.startswith(last.head):
+            return self._repeat(*last.translation, data[len(last.head) :])
+        last.size = 0
         if not self._head:
             self._seen += len(data)
         try:
@@ -103,6 +113,8 @@ class ResponseReader:
             self.clean = False  # the parser waits for a body that does not come
         out = b"".join(self._out)
         self._out.clear()
+        if self.complete and self.clean and ordinary and self._length is not None and self._seen == len(data):
+            self._learn(data, int(self._length))
         return out
 
     def end(self) -> bytes:
@@ -171,6 +183,19 @@ class ResponseReader:
             self.complete = True
             if self._chunked:
                 self._out.append(b"0\r\n\r\n")
+
+    def _learn(self, data: bytes, length: int) -> None:
+        if self._last.learn(data, length):
+            status = self._exchange.status
+            self._last.translation = (status, b"".join((STATUS_LINES[status], *self._lines)))
+
+    def _repeat(self, status: int, head: bytes, body: bytes) -> bytes:
+        exchange = self._exchange
+        exchange.status = status
+        exchange.first_byte = self._now
+        exchange.body_bytes = len(body)
+        self._head = self.complete = self.clean = True
+        return b"".join((head, _own_lines(exchange), b"\r\n", body))
 
     def _pass_interim(self, status: int) -> None:
         """Pass 102 and 103 on to clients that know them; 100 was answered by the edge (RFC 9110 15.2)."""

@@ -47,21 +47,42 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """One version of a service. `name` is unique over all services."""
+    """One version of a service. `name` is unique over all services. The answers of one that is `compared` with another
+    are counted in more detail (`tally.Tally`); the number is of the comparison, 0 = none."""
 
     name: str
     service: str
     limits: Limits = Limits()
+    compared: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Share:
     """A revision's part of its service's traffic: `percent` 0..100 (they sum to 100), reachable by `tag` if it has
-    one."""
+    one. While the revision has no replica, `fallback` answers for it (None = its requests are held); a request that
+    asks for the tag is always held."""
 
     revision: Revision
     percent: int
     tag: str | None = None
+    fallback: Revision | None = None
+
+
+class Key(StrEnum):
+    """What makes two requests those of one client."""
+
+    HEADER = "header"
+    COOKIE = "cookie"
+    ADDRESS = "address"
+
+
+@dataclass(frozen=True, slots=True)
+class Sticky:
+    """By what clients are told apart, so that one client's requests get the same draw; `name` of the header (lower
+    case) or cookie."""
+
+    key: Key
+    name: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +92,7 @@ class Service:
     `hosts` are lower-case names without a port. `paths` are prefixes that match whole segments; none = every path.
     `show_revision` adds the revision's name to responses; `tag_header` lets a request choose a share by header as well
     as by `tag-host`. `models` are the names by which requests choose among the services that share a host and path.
+    With `sticky`, a client's requests keep to one share; without it, each is drawn anew.
     """
 
     name: str
@@ -81,6 +103,7 @@ class Service:
     tag_header: bool = True
     models: tuple[str, ...] = ()
     sleeping_probes: Probes = Probes.READY
+    sticky: Sticky | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -39,3 +40,24 @@ def test_only_the_supervisor_of_tasks_and_named_exceptions_create_tasks() -> Non
     allowed = {"router/tasks.py", "router/pool.py", "activator/scalers/fleet.py", "activator/scalers/process.py"}
     callers = {str(path.relative_to(ROOT)) for path in SOURCES if "create_task(" in path.read_text()}
     assert callers <= allowed, callers - allowed
+
+
+# What decides, routes and scales knows services and revisions; where they come from is the catalog's affair. Only who
+# else writes replicas, and how to stop him, must have a name.
+NAMES_OTHERS = "owners.py"
+NEUTRAL = [
+    *(ROOT / "router").rglob("*.py"),
+    *(ROOT / "activator" / "kpa").rglob("*.py"),
+    *(ROOT / "activator" / "scalers").rglob("*.py"),
+    *(ROOT / "activator" / f"{name}.py" for name in ("collect", "lifecycle", "loop", "revision", "state", "usage")),
+]
+FOREIGN = re.compile(
+    r"inference[-_ ]?service|isvc|kserve|kfserving|predictor|transformer|explainer|ksvc|serving\.knative"
+    r"|knative service|catalog\.manifests",
+    re.IGNORECASE,
+)
+
+
+@pytest.mark.parametrize("path", NEUTRAL, ids=lambda path: str(path.relative_to(ROOT)))
+def test_what_decides_routes_and_scales_knows_nothing_of_where_services_come_from(path: Path) -> None:
+    assert path.name == NAMES_OTHERS or FOREIGN.findall(path.read_text()) == []

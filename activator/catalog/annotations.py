@@ -14,6 +14,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from activator.settings.autoscaling import AutoscalingOverrides
+from activator.settings.canary import Canary
 from activator.settings.running import Process, Requests
 from activator.settings.schema import Service
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 OWN = "gpu-activator/"
 KNATIVE = "autoscaling.knative.dev/"
 LABEL = f"{OWN}service"
+CANARY = "canary"
 PROGRESS = "serving.knative.dev/progress-deadline"
 
 KNATIVE_KEYS = (
@@ -87,9 +89,14 @@ class Annotation:
 
 def _all() -> Iterator[Annotation]:
     for key, name in SHARED.items():
-        yield Annotation(f"{OWN}{key}", (key,), listed=isinstance(Service.model_fields[name].default, tuple))
+        if key != CANARY:
+            yield Annotation(f"{OWN}{key}", (key,), listed=isinstance(Service.model_fields[name].default, tuple))
+    for key, name in Canary.fields_by_key().items():
+        listed = isinstance(Canary.model_fields[name].default, tuple)
+        yield Annotation(f"{OWN}{CANARY}-{key}", (CANARY, key), listed=listed)
     yield Annotation(f"{OWN}percent", (*_TRAFFIC, "percent"))
     yield Annotation(f"{OWN}tag", (*_TRAFFIC, "tag"))
+    yield Annotation(f"{OWN}wakes", (*_REVISION, "wakes"), listed=True)
     for group, keys in (("requests", Requests), ("process", Process), ("autoscaling", AutoscalingOverrides)):
         for key in keys.fields_by_key():
             if key not in NOT_OFFERED and not (group == "autoscaling" and key in KNATIVE_KEYS):

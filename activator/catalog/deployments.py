@@ -114,7 +114,7 @@ def _data(deployment: Mapping[str, Any], annotations: Mapping[str, Any]) -> tupl
 
 def _put(data: Any, at: Location, value: Any) -> None:
     for part in at[:-1]:
-        data = data[part]
+        data = data.setdefault(part, {}) if isinstance(data, dict) else data[part]
     data[at[-1]] = value
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from activator.catalog import plan
 from activator.catalog.model import Catalog, RevisionPlan
 from activator.settings.autoscaling import Autoscaling
+from activator.settings.canary_checks import stable_of
 from activator.settings.running import Process, Requests
 from router import table
 
@@ -23,13 +24,21 @@ def build(settings: schema.Settings) -> Catalog:
         for revision in service.revisions
     }
     services = tuple(_service(settings, service) for service in settings.services)
-    return Catalog(table.Table(services, plan.edge_limits_of(settings.limits)), MappingProxyType(plans))
+    canaries = {service.name: plan.canary_of(service, stable_of(service) or "") for service in _tried(settings)}
+    limits = plan.edge_limits_of(settings.limits)
+    return Catalog(table.Table(services, limits), MappingProxyType(plans), MappingProxyType(canaries))
+
+
+def _tried(settings: schema.Settings) -> list[schema.Service]:
+    return [service for service in settings.services if service.canary.revision is not None]
 
 
 def _service(settings: schema.Settings, service: schema.Service) -> table.Service:
     revisions = {
         revision.name: table.Revision(
-            revision.name, service.name, plan.limits_of(_requests(settings, service, revision))
+            revision.name,
+            service.name,
+            plan.limits_of(_requests(settings, service, revision)),
         )
         for revision in service.revisions
     }
@@ -42,6 +51,7 @@ def _service(settings: schema.Settings, service: schema.Service) -> table.Servic
         tag_header=service.tag_header,
         models=service.models,
         sleeping_probes=table.Probes(service.sleeping_probes),
+        sticky=plan.sticky_of(service.sticky),
     )
 
 
@@ -56,7 +66,13 @@ def _plan(settings: schema.Settings, service: schema.Service, revision: schema.R
         spec=plan.spec_of(keys, concurrency, reachable=percent > 0),
         bounds=plan.bounds_of(keys),
         replica=plan.replica_of(revision, process, pods=settings.scaler == "kubernetes"),
+        wakes=tuple(_called(each) for each in settings.services if each.name in revision.wakes),
     )
+
+
+def _called(service: schema.Service) -> str:
+    """Return the revision that most requests for a service go to."""
+    return max(service.shares(), key=lambda share: share.percent).revision
 
 
 def _requests(settings: schema.Settings, service: schema.Service, revision: schema.Revision) -> Requests:

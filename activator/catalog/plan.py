@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from math import floor
 from typing import TYPE_CHECKING
 
+from activator.catalog.model import Canary, GuardKeys
 from activator.kpa.spec import Algorithm, Bounds, Metric, Spec
 from activator.scalers.base import ReplicaSpec
 from router.ports import UpstreamTls
-from router.table import EdgeLimits, Limits, OnDisconnect
+from router.table import EdgeLimits, Key, Limits, OnDisconnect, Sticky
 
 if TYPE_CHECKING:
     from activator.settings import running
     from activator.settings.autoscaling import Autoscaling
+    from activator.settings.canary import Canary as CanaryKeys
     from activator.settings.running import Process, Requests
-    from activator.settings.schema import Revision
+    from activator.settings.schema import Revision, Service
 
 RPS_UTILIZATION = 0.7
 TARGET_MIN = 0.01
@@ -102,6 +105,47 @@ def edge_limits_of(keys: running.EdgeLimits) -> EdgeLimits:
         write=keys.write_timeout,
         buffered=keys.max_buffered_bytes,
         max_wakes=keys.max_wakes_per_minute,
+    )
+
+
+def sticky_of(key: str | None) -> Sticky | None:
+    """Return by what the router tells clients apart."""
+    if key is None:
+        return None
+    kind, _, name = key.partition(":")
+    return Sticky(Key(kind), name.encode())
+
+
+def canary_of(service: Service, stable: str) -> Canary:
+    """Return how a service's canary is rolled out beside `stable`. It is another rollout when either is another
+    revision, or the canary one that runs something else."""
+    keys, name = service.canary, service.canary.revision or ""
+    revision = next(each for each in service.revisions if each.name == name)
+    goal = sum(share.percent for share in service.traffic if share.revision == name)
+    runs = repr((revision.command, sorted(revision.env.items()), str(revision.directory)))
+    return Canary(
+        service=service.name,
+        revision=name,
+        stable=stable,
+        goal=goal,
+        identity=f"{name} {stable} {sha256(runs.encode()).hexdigest()[:16]}",
+        warm_first=keys.warm_first,
+        hold=keys.when_cold == "hold",
+        steps=keys.steps,
+        step_seconds=keys.step_min_time,
+        step_requests=keys.step_min_requests,
+        swap=keys.swap,
+        guard=_guard_of(keys) if keys.guard else None,
+    )
+
+
+def _guard_of(keys: CanaryKeys) -> GuardKeys:
+    return GuardKeys(
+        risk=keys.guard_false_alarm_percentage / 100,
+        window=keys.guard_window,
+        min_requests=keys.guard_min_requests,
+        tolerated_errors=keys.tolerated_error_percentage / 100,
+        max_slowdown=keys.max_slowdown,
     )
 
 

@@ -55,6 +55,8 @@ class Bounds:
     After `start_attempts` failed starts in a row those who wait are told, and further starts wait for a new request.
     With `gpu_limit` there are no more replicas than there are GPUs for. `evictable` = when it is idle, and has been
     ready for `min_residency`, it gives way to held requests that need its GPU.
+    `pre_warm` replicas are kept for traffic that is about to come; `cap` leaves room for another revision (None = all
+    the room is its own).
     """
 
     min_scale: int = 0
@@ -67,3 +69,5 @@ class Bounds:
     gpu_limit: bool = True
     evictable: bool = False
     min_residency: float = 300.0
+    pre_warm: int = 0
+    cap: int | None = None

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from activator.settings.schema import Settings
     from activator.terms import Terms
     from router.ports import Clock, Waker
-    from router.table import EdgeLimits
+    from router.table import EdgeLimits, Table
 
 START_SECONDS = 15.0
 HUNG_SECONDS = 3.5  # of silence
@@ -108,11 +108,22 @@ class Crew:
         """See Front."""
         self._tls.take(terms.certificates)
         version = self._terms.version + 1 if self._terms is not None else 1
-        table = replace(terms.table, limits=share_of(terms.table.limits, self._count))
-        self._terms = m.Configure(version, replace(terms, table=table))
+        self._terms = m.Configure(version, replace(terms, table=self._table_of_one(terms.table)))
         for account in self.router.accounts:
             account.line.send(self._terms)
         self.router.replace_table(terms.table)
+
+    def lead(self, table: Table) -> None:
+        """See Front."""
+        theirs = self._table_of_one(table)
+        if self._terms is not None:
+            self._terms = m.Configure(self._terms.version, replace(self._terms.terms, table=theirs))
+        for account in self.router.accounts:
+            account.line.send(m.Lead(theirs))
+        self.router.replace_table(table)
+
+    def _table_of_one(self, table: Table) -> Table:
+        return replace(table, limits=share_of(table.limits, self._count))
 
     def renew(self) -> None:
         """See Front."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from activator.settings.schema import Settings
     from activator.terms import Terms
     from router.ports import Clock, Waker
+    from router.table import Table
     from router.tasks import Tasks
 
 
@@ -68,6 +69,11 @@ class League:
     def take(self, terms: Terms) -> None:
         """See Front."""
         self._alone.take(terms)
+        self.tenure.table_replaced()
+
+    def lead(self, table: Table) -> None:
+        """See Front."""
+        self._alone.lead(table)
         self.tenure.table_replaced()
 
     def sweep(self) -> None:

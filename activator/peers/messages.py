@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from activator.terms import Terms  # noqa: TC001 - the decoder reads the annotations
 from router.ports import Endpoint, StartStatus  # noqa: TC001
+from router.table import Table  # noqa: TC001
 
 VERSION = 1
 
@@ -140,7 +141,8 @@ class Count(Message, tag=14):
     """Claimer: a revision's traffic since the last Count, until `at`, and its state then (see router.ports).
 
     `area` is request-seconds, `requests` arrivals. The rest is added to totals: ended requests by status and by reason,
-    and two histograms (counts per bucket, sum of seconds).
+    two histograms (counts per bucket, sum of seconds), requests that a fallback answered, and the tally of a revision
+    that is compared with another (answered, failed, durations by bucket).
     """
 
     revision: str
@@ -156,6 +158,8 @@ class Count(Message, tag=14):
     reasons: dict[str, int]
     durations: tuple[list[int], float]
     holds: tuple[list[int], float]
+    fallbacks: int = 0
+    tally: tuple[int, int, dict[int, int]] | None = None
 
 
 class Beat(Message, tag=15):
@@ -181,6 +185,12 @@ class Renew(Message, tag=17):
     """Owner: read the files of certificates again; the terms stay."""
 
 
+class Lead(Message, tag=19):
+    """Owner: lead requests by this table from now on; the other terms stay."""
+
+    table: Table
+
+
 class Drain(Message, tag=18):
     """Owner: accept nothing more, end what runs within so many seconds, then leave."""
 
@@ -188,4 +198,4 @@ class Drain(Message, tag=18):
 
 
 ToOwner = Hello | Configured | Applied | Drained | Poke | Claim | Withdraw | Release | Avoid | Count | Beat
-ToClaimer = Configure | Snapshot | Grant | Refuse | Move | Neighbours | Renew | Drain
+ToClaimer = Configure | Snapshot | Grant | Refuse | Move | Neighbours | Renew | Lead | Drain

@@ -48,14 +48,15 @@ class Owner:
 
     def replace_table(self, table: Table) -> None:
         """Serve by a new table from now on. Claimers must have been told it before."""
-        revisions = {share.revision.name: share.revision for service in table.services for share in service.shares}
+        shares = [share for service in table.services for share in service.shares]
+        revisions = {share.revision.name: share.revision for share in shares}
         self.counters.replace(revisions.values())
         self.queues.wakes.limit = table.limits.max_wakes
         now = self._clock()
         known, self._tallies = self._tallies, {}
         for name in self.counters.revisions.keys() | {name for name, tally in known.items() if tally.open}:
             self._tallies[name] = known.get(name) or Tally(now)
-        self.queues.replace(revisions)
+        self.queues.replace(revisions, shares)
 
     def update(self, replicas: Replicas) -> None:
         """Take a new capacity snapshot of one revision: tell all claimers, then send on those who wait."""
@@ -173,6 +174,9 @@ class Owner:
         counters = self.counters.revisions.get(count.revision)
         if counters is not None:
             counters.add(count.statuses, count.reasons, count.durations, count.holds)
+            counters.fallbacks += count.fallbacks
+            if counters.tally is not None and count.tally is not None:
+                counters.tally.merge(*count.tally)
 
     def _stats(self, name: str, concurrency: float, requests: int) -> RevisionStats:
         queue, tally = self.queues[name], self._tallies[name]

@@ -33,7 +33,7 @@ class Reporter:
     def report_all(self) -> None:
         """Tell of all revisions of which there is something to tell."""
         for name, counters in self._counters.revisions.items():
-            if counters.demand.now_open or counters.demand.arrivals or name in self._open:
+            if counters.demand.now_open or counters.demand.arrivals or counters.fallbacks or name in self._open:
                 self._tell(counters)
 
     def _tell(self, counters: RevisionCounters) -> None:
@@ -41,6 +41,7 @@ class Reporter:
         area, requests = demand.take(now)
         queue = self._queues.get(name)
         statuses, reasons, durations, holds = counters.take()
+        fallbacks, counters.fallbacks = counters.fallbacks, 0
         if demand.now_open:
             self._open.add(name)
         else:
@@ -60,5 +61,7 @@ class Reporter:
                 reasons=reasons,
                 durations=(durations.counts, durations.total),
                 holds=(holds.counts, holds.total),
+                fallbacks=fallbacks,
+                tally=None if counters.tally is None else counters.tally.take(),
             )
         )

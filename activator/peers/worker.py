@@ -73,6 +73,9 @@ class Worker:
                     self._claimer.hear(message)
                 case m.Configure():
                     self._configure(message)
+                case m.Lead():
+                    self._reporter.report_all()
+                    self._serving.lead(message.table)
                 case m.Renew():
                     self._serving.tls.renew()
                 case m.Neighbours():

@@ -10,6 +10,7 @@ from collections import Counter
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
+from activator.settings.canary_checks import check_canaries
 from activator.settings.peering import check_peers
 from activator.settings.problems import Finding, Location, shown
 from activator.settings.route_checks import check_routes
@@ -33,6 +34,7 @@ def check(settings: Settings) -> Iterator[Finding]:
     yield from _required(settings, ())
     yield from _listeners(settings)
     yield from check_services(settings)
+    yield from _wakes(settings)
     yield from check_scaling(settings)
     yield from check_peers(settings)
     for index, pair in enumerate(settings.tls):
@@ -50,6 +52,7 @@ def check_services(settings: Settings) -> Iterator[Finding]:
         for number, revision in enumerate(service.revisions):
             yield from _revision(settings, revision, (*at, "revisions", number))
     yield from check_routes(settings)
+    yield from check_canaries(settings)
 
 
 def _required(group: Group, at: Location) -> Iterator[Finding]:
@@ -134,6 +137,18 @@ def _repeated(share: Traffic, at: Location, tags: Counter[str], plain: Counter[s
     if not share.tag and plain[share.revision] > 1:
         message = "is named by several entries without a tag"
         yield Finding((*at, "revision"), message, shown(share.revision), needs=((*at, "tag"),))
+
+
+def _wakes(settings: Settings) -> Iterator[Finding]:
+    """Yield services to be woken that are none. (Of Deployments, which come and go one by one, it is no mistake.)"""
+    for index, service in enumerate(settings.services):
+        known = [each.name for each in settings.services if each.name and each.name != service.name]
+        for number, revision in enumerate(service.revisions):
+            at = ("services", index, "revisions", number, "wakes")
+            for name in revision.wakes:
+                if name not in known:
+                    near = "".join(get_close_matches(name, known, 1))
+                    yield Finding(at, "is no other service", shown(name), " or ".join(known[:5]), near)
 
 
 def _revision(settings: Settings, revision: Revision, at: Location) -> Iterator[Finding]:

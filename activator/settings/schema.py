@@ -11,14 +11,16 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from activator.settings.autoscaling import Autoscaling, AutoscalingOverrides
+from activator.settings.canary import Canary
 from activator.settings.commands import Command, EnvName, EnvText
 from activator.settings.group import Group
+from activator.settings.manifests import Manifests
 from activator.settings.numbers import Duration, Whole
 from activator.settings.peering import Peers
 from activator.settings.places import Address, Cidr, File, Listen, Network
 from activator.settings.rules import Choice, Flag
 from activator.settings.running import EdgeLimits, Process, Requests
-from activator.settings.texts import Host, Label, Model, Prefix, ServerName
+from activator.settings.texts import ClientKey, Host, Label, Model, Prefix, ServerName
 
 DEFAULT_PRESET = "gpu-120s"
 
@@ -49,6 +51,8 @@ class Revision(Group):
     """Working directory of the command."""
     env: dict[Annotated[str, EnvName()], Annotated[str, EnvText()]] = Field(default_factory=dict)
     """Environment variables, over those of the edge."""
+    wakes: tuple[Annotated[str, Label()], ...] = ()
+    """Services that it calls: they are woken together with it."""
     autoscaling: AutoscalingOverrides = AutoscalingOverrides()
     """Overrides for this revision."""
     requests: Requests = Requests()
@@ -90,6 +94,10 @@ class Service(Group):
     """The versions of the service."""
     traffic: tuple[Traffic, ...] = ()
     """Who gets which part; may be left out for a single revision."""
+    sticky: Annotated[str | None, ClientKey()] = None
+    """By what clients are told apart, so that each keeps to one revision; not set = each request is drawn anew."""
+    canary: Canary = Canary()
+    """A revision that is tried beside another one."""
 
     def shares(self) -> tuple[Traffic, ...]:
         """Return who gets which part: all of it for the only revision where nothing is written."""
@@ -154,5 +162,7 @@ class Settings(Group):
     """Defaults for all services."""
     limits: EdgeLimits = EdgeLimits()
     """Bounds of the edge as a whole."""
+    manifests: Manifests = Manifests()
+    """How InferenceServices and Knative Services are read and rendered."""
     services: tuple[Service, ...] = ()
     """The services."""

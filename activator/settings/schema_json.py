@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from activator.settings import preset
 from activator.settings.autoscaling import Autoscaling, AutoscalingOverrides
+from activator.settings.canary import Canary
+from activator.settings.manifests import Manifests, Runtimes
 from activator.settings.peering import Peers
 from activator.settings.rules import Rule
 from activator.settings.running import EdgeLimits, Process, Requests
@@ -24,8 +26,11 @@ GROUPS: tuple[type[Group], ...] = (
     Process,
     EdgeLimits,
     Peers,
+    Manifests,
+    Runtimes,
     Tls,
     Traffic,
+    Canary,
     Revision,
     Service,
 )

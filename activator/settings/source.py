@@ -1,7 +1,8 @@
 """From bytes to plain data, with the line of every key. It reads the safe half of YAML and says so about the rest.
 
 What is written is what is meant: `no`, `on`, `1:30`, `012` and dates stay text (YAML 1.2). A key written twice is an
-error, and so are aliases, tags and deep nesting, which only serve to make a small file huge.
+error, and so are aliases, tags and deep nesting, which only serve to make a small file huge. Files for Kubernetes may
+have several documents, and aliases (see `aliases`).
 """
 
 from __future__ import annotations
@@ -13,14 +14,19 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from activator.settings.aliases import expanded, with_merges
 from activator.settings.problems import Finding, Location, Problem, SettingsError, path_of, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+    from typing import TypeVar
+
+    Read = TypeVar("Read")
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 20
+MAX_DEPTH_OF_DOCUMENTS = 50
 
 _TOO_DEEP = "nested too deep"
 _ALIAS = "aliases (*name) are not supported"
@@ -32,6 +38,7 @@ _SCALARS: dict[str, Callable[[str], Any]] = {
     "bool": lambda text: {"true": True, "false": False}[text.lower()],
     "null": lambda _: None,
 }
+_INDENT = re.compile(r"^\t+", re.MULTILINE)
 _FAST: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml is in the wheels, and ten times as fast
 _FLOAT = r"[-+]?(?:\.[0-9]+|[0-9]+\.[0-9]*|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]+)?"
 _FORMS: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # of YAML 1.2's core schema, by their first character
@@ -48,7 +55,7 @@ for _name, _form, _firsts in (
 @dataclass(slots=True)
 class Source:
     """A file's data as dicts, lists and scalars; `lines` counts from 1; `findings` are what YAML
-    allows but we do not, `damaged` the places whose value was lost by it.
+    allows but we do not, `damaged` the places whose value was lost by it. `max_depth` is how deep values may lie.
     """
 
     file: str
@@ -56,6 +63,7 @@ class Source:
     lines: dict[Location, int] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
     damaged: list[Location] = field(default_factory=list)
+    max_depth: int = MAX_DEPTH
 
     def line(self, at: Location) -> int | None:
         """Return the line of `at`, or of the nearest thing around it."""
@@ -91,6 +99,11 @@ class Source:
 
 def read(path: Path) -> Source:
     """Return what a file says. SettingsError if it cannot be read, is no text, is too large or no YAML."""
+    return parse(text_of(path), str(path))
+
+
+def text_of(path: Path) -> str:
+    """Return the text of a file. SettingsError if it cannot be read, is no text or too large."""
     try:
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
@@ -99,18 +112,31 @@ def read(path: Path) -> Source:
     if len(content) > MAX_BYTES:
         raise _unreadable(str(path), "is larger than 1 MiB")
     try:
-        text = content.decode("utf-8-sig")
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise _unreadable(str(path), f"is not UTF-8 text (byte {error.start})") from None
-    return parse(text, str(path))
 
 
 def parse(text: str, file: str) -> Source:
     """Return what `text` says. SettingsError if it is empty or no YAML."""
+    return _told(_read, text, file)
+
+
+def parse_documents(text: str, file: str) -> list[Source]:
+    """Return what each document of `text` says, without those that are empty. SettingsError if it is no YAML.
+
+    JSON may be indented by tabs, which YAML does not allow.
+    """
+    if text.lstrip()[:1] == "{":
+        text = _INDENT.sub(lambda found: "  " * len(found[0]), text)
+    return _told(_read_documents, text, file)
+
+
+def _told(read_by: Callable[[str, str, Any], Read], text: str, file: str) -> Read:
     try:
         with suppress(yaml.YAMLError):
-            return _read(text, file, _FAST)
-        return _read(text, file, yaml.SafeLoader)  # which says better than libyaml what is wrong
+            return read_by(text, file, _FAST)
+        return read_by(text, file, yaml.SafeLoader)  # which says better than libyaml what is wrong
     except yaml.MarkedYAMLError as error:
         raise SettingsError([_syntax(file, error)]) from None
     except yaml.reader.ReaderError as error:
@@ -133,6 +159,20 @@ def _read(text: str, file: str, loader: Any) -> Source:
     return source
 
 
+def _read_documents(text: str, file: str, loader: Any) -> list[Source]:
+    events = expanded(yaml.parse(text, Loader=loader))
+    sources = []
+    next(events)
+    while not isinstance(next(events), yaml.StreamEndEvent):
+        event = next(events)
+        source = Source(file, max_depth=MAX_DEPTH_OF_DOCUMENTS)
+        source.data = with_merges(_value(source, events, event, ()))
+        next(events)
+        if not isinstance(event, yaml.ScalarEvent) or event.value:
+            sources.append(source)
+    return sources
+
+
 def _refused(message: str, event: Any) -> yaml.MarkedYAMLError:
     return yaml.MarkedYAMLError(None, None, message, event.start_mark)
 
@@ -141,7 +181,7 @@ def _value(source: Source, events: Iterator[Any], event: Any, at: Location) -> A
     """Return the value that begins with `event`, and take note of its lines; refuse what could blow up."""
     if isinstance(event, yaml.AliasEvent):
         raise _refused(_ALIAS, event)
-    if len(at) >= MAX_DEPTH:
+    if len(at) >= source.max_depth:
         raise _refused(_TOO_DEEP, event)
     source.lines.setdefault(at, event.start_mark.line + 1)
     tag = event.tag

@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, get_args
 
 from activator.settings.autoscaling import AutoscalingOverrides
+from activator.settings.canary import Canary
 from activator.settings.group import Group
 from activator.settings.running import EdgeLimits, Process, Requests
 
@@ -20,6 +21,7 @@ GROUPS: dict[str, type[Group]] = {
     "requests": Requests,
     "process": Process,
     "limits": EdgeLimits,
+    "canary": Canary,
 }
 
 ELSEWHERE = {

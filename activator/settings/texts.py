@@ -15,8 +15,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 LABEL = r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?"
+IMAGE = r"[A-Za-z0-9][A-Za-z0-9._/:@-]{0,511}"
 _LABEL = re.compile(LABEL)
+_IMAGE = re.compile(IMAGE)
 _HOST = re.compile(r"[a-z0-9_](?:[-a-z0-9_]{0,61}[a-z0-9_])?(?:\.[a-z0-9_](?:[-a-z0-9_]{0,61}[a-z0-9_])?)*")
+_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,256}")  # RFC 9110 5.6.2
 _LONGEST_HOST = 253
 _MODEL = re.compile(r"[A-Za-z0-9._:@+/-]{1,255}")
 
@@ -68,6 +71,27 @@ class Host(Rule):
     def schema(self) -> Mapping[str, object]:
         """Return the JSON Schema."""
         return {"type": "string", "pattern": r"^[^*:/\s]+$|^\[[0-9A-Fa-f:.]+\]$", "maxLength": 254}
+
+
+@dataclass(frozen=True)
+class Image(Rule):
+    """A container image, with a tag or digest or without."""
+
+    @property
+    def allowed(self) -> str:
+        """Return the form."""
+        return "an image such as registry.example/name:tag"
+
+    def read(self, value: object) -> str:
+        """Return the image as it is written."""
+        text = text_of(value, "must be an image")
+        if not _IMAGE.fullmatch(text):
+            raise RefusedError("is no image")
+        return text
+
+    def schema(self) -> Mapping[str, object]:
+        """Return the JSON Schema."""
+        return {"type": "string", "pattern": f"^{IMAGE}$"}
 
 
 @dataclass(frozen=True)
@@ -157,6 +181,28 @@ class Model(Rule):
     def schema(self) -> Mapping[str, object]:
         """Return the JSON Schema."""
         return {"type": "string", "pattern": f"^{_MODEL.pattern}$"}
+
+
+@dataclass(frozen=True)
+class ClientKey(Rule):
+    """By what a service's clients are told apart: `header:NAME` (in lower case), `cookie:NAME` or `address`."""
+
+    @property
+    def allowed(self) -> str:
+        """Return the forms."""
+        return "header:NAME, cookie:NAME or address"
+
+    def read(self, value: object) -> str:
+        """Return the key."""
+        text = text_of(value, "must say where the key is")
+        kind, _, name = text.partition(":")
+        if text != "address" and not (kind in {"header", "cookie"} and _TOKEN.fullmatch(name)):
+            raise RefusedError("names no key of a client", f"header:{text}" if _TOKEN.fullmatch(text) else "")
+        return text.lower() if kind == "header" else text
+
+    def schema(self) -> Mapping[str, object]:
+        """Return the JSON Schema."""
+        return {"type": "string", "pattern": r"^(address|(header|cookie):[!-~]+)$"}
 
 
 def _as_label(text: str) -> str:

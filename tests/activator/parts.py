@@ -6,9 +6,11 @@ import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+from activator.catalog.model import Canary, Catalog
 from activator.front import Health
 from activator.insight import Insight
 from activator.loop import Loop
+from activator.rollouts import Rollouts
 from activator.scalers.memory import MemoryScaler
 from activator.usage import Ledger
 from router.exchange import ClientGone
@@ -29,6 +31,7 @@ SERVICES = (
     Service("m", ("m.example", "www.m.example"), (Share(FIRST, 90, "stable"), Share(SECOND, 10))),
     Service("n", ("n.example",), (Share(IDLE, 100),), models=("org/n", "n")),
 )
+CANARY = Canary("m", "m-2", "m-1", 10, "m-2 m-1", steps=(1, 5))
 PLANS = (plan("m-1", bounds=bounds(max_scale=3)), plan("m-2"), plan("n-1"))
 
 
@@ -41,7 +44,9 @@ class Parts:
         self.scaler = MemoryScaler(self.proxy, clock=self.clock)
         self.loop = Loop(self.proxy, self.scaler, self.clock)
         self.ledger = Ledger()
-        self.insight = Insight((self.proxy, self.loop, self.scaler, self.ledger), self.clock, lambda: Health(7))
+        self.rollouts = Rollouts((self.proxy, self.loop, self.scaler), self.publish, self.clock)
+        parts = (self.proxy, self.loop, self.scaler, self.ledger, self.rollouts)
+        self.insight = Insight(parts, self.clock, lambda: Health(7))
         self.scaler.subscribe(lambda replicas: self.insight.cold_starts.see(replicas, self.now))
         self.serving: list[Exchange] = []
         self.configure()
@@ -56,10 +61,19 @@ class Parts:
     def wake(self, revision: str) -> None:
         self.loop.wake(revision)
 
-    def configure(self, services: tuple[Service, ...] = SERVICES, plans: tuple[RevisionPlan, ...] = PLANS) -> None:
-        self.insight.services = services
-        self.proxy.replace_table(Table(services))
-        self.loop.configure({each.name: each for each in plans})
+    def configure(
+        self,
+        services: tuple[Service, ...] = SERVICES,
+        plans: tuple[RevisionPlan, ...] = PLANS,
+        canaries: tuple[Canary, ...] = (),
+    ) -> None:
+        by_service = {canary.service: canary for canary in canaries}
+        assert self.rollouts.configure(Catalog(Table(services), {each.name: each for each in plans}, by_service)) == []
+
+    def publish(self, catalog: Catalog) -> None:
+        self.insight.services = catalog.table.services
+        self.proxy.replace_table(catalog.table)
+        self.loop.configure(catalog.plans)
 
     def request(self, host: str, *fields: str) -> Exchange:
         return exchange(request("GET / HTTP/1.1", *fields, host=host), Client(), now=self.now)

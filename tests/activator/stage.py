@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 from activator.catalog.model import RevisionPlan
 from activator.kpa.spec import Bounds, Spec
 from activator.loop import Loop
+from activator.rollouts import Rollouts
 from activator.scalers.base import Phase, ReplicaSpec
 from activator.scalers.memory import MemoryScaler
 from router.concurrency import Demand
+from router.counters import Counters
 from router.ports import Replicas, RevisionStats
 
 if TYPE_CHECKING:
@@ -28,8 +30,15 @@ SPEC = Spec(target=1.0, total=1.0)
 BOUNDS = Bounds(initial_scale=0, idle_period=300.0)
 
 
-def plan(name: str = NAME, spec: Spec = SPEC, bounds: Bounds = BOUNDS, command: str = "model") -> RevisionPlan:
-    return RevisionPlan(name, name.split("-", maxsplit=1)[0], spec, bounds, ReplicaSpec(command=(command,)))
+def plan(
+    name: str = NAME,
+    spec: Spec = SPEC,
+    bounds: Bounds = BOUNDS,
+    command: str = "model",
+    wakes: tuple[str, ...] = (),
+) -> RevisionPlan:
+    service = name.split("-", maxsplit=1)[0]
+    return RevisionPlan(name, service, spec, bounds, ReplicaSpec(command=(command,)), wakes=wakes)
 
 
 def spec(**changes: Any) -> Spec:
@@ -61,6 +70,7 @@ class FakeTraffic:
         self.told: dict[str, Replicas] = {}
         self.requests: list[Request] = []
         self.refused: list[Request] = []
+        self.counters = Counters(clock)  # of nothing: nothing is compared
         self._clock = clock
         self._demands: dict[str, Demand] = {}
         self._ended = asyncio.Event()
@@ -154,6 +164,11 @@ class FakeTraffic:
             tagged_since=demand.tagged_since,
             busy=self.in_flight(revision),
         )
+
+
+def no_rollouts(loop: Loop, traffic: FakeTraffic, scaler: MemoryScaler) -> Rollouts:
+    """Return the rollouts of a catalog without canaries."""
+    return Rollouts((traffic, loop, scaler), lambda _: None, lambda: 0.0)
 
 
 class Stage:

@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from activator.admin import Admin
 from activator.scalers.memory import Start
-from tests.activator.parts import all_parts
+from tests.activator.parts import CANARY, all_parts
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -28,6 +28,11 @@ class Operator:
         async with self.session.get(path) as response:
             assert response.status == status
             assert response.content_type == "application/json"
+            return await response.json()
+
+    async def post(self, path: str, status: int = 200, **body: Any) -> Any:
+        async with self.session.post(path, **(body or {"json": {}})) as response:
+            assert response.status == status
             return await response.json()
 
 
@@ -152,7 +157,7 @@ class TestServices:
 
 class TestDecisions:
     async def test_before_any_there_are_none(self, operator: Operator) -> None:
-        assert await operator.get("/v1/services/m/decisions") == {"service": "m", "decisions": []}
+        assert await operator.get("/v1/services/m/decisions") == {"service": "m", "decisions": [], "rollout": []}
 
     async def test_a_decision_is_told_with_its_reason_and_numbers(self, operator: Operator) -> None:
         operator.parts.scaler.script("m-1", [Start(delay=60)])
@@ -241,3 +246,95 @@ class TestErrors:
 
     async def test_closing_what_never_listened_is_harmless(self, operator: Operator) -> None:
         await Admin(operator.parts.insight, operator.parts.wall).close()
+
+
+class TestCanaries:
+    async def test_a_service_without_one_says_so(self, operator: Operator) -> None:
+        assert (await operator.get("/v1/services/m"))["canary"] is None
+
+    async def test_a_rollout_is_told_with_all_its_numbers(self, operator: Operator) -> None:
+        operator.parts.configure(canaries=(CANARY,))
+        told = (await operator.get("/v1/services/m"))["canary"]
+        seen = told.pop("seen")
+        assert told == {
+            "revision": "m-2",
+            "stable": "m-1",
+            "phase": "running",
+            "percent": 1,
+            "stable_percent": 99,
+            "goal": 10,
+            "steps": [1, 5, 10],
+            "step": 0,
+            "step_seconds": 0.0,
+            "step_requests": 0,
+            "has_been_warm": False,
+            "falls_back": True,
+            "fallbacks": 0,
+            "guarded": True,
+            "why": "m-2 gets 1 %; until it has a replica, m-1 answers for it.",
+        }
+        assert seen["canary"] == seen["stable"] == {"requests": 0, "failed": 0, "p95_seconds": None}
+        assert seen["evidence"].keys() == {"errors", "slowness"}
+
+    async def test_its_share_now_is_that_of_the_revisions(self, operator: Operator) -> None:
+        operator.parts.configure(canaries=(CANARY,))
+        revisions = (await operator.get("/v1/services/m"))["revisions"]
+        assert [revision["percent"] for revision in revisions] == [99, 1]
+
+    @pytest.mark.parametrize(
+        ("move", "phase", "percent"), [("promote", "promoted", 100), ("rollback", "rolled-back", 0)]
+    )
+    async def test_an_operator_moves_the_traffic(self, operator: Operator, move: str, phase: str, percent: int) -> None:
+        operator.parts.configure(canaries=(CANARY,))
+        told = await operator.post(f"/v1/services/m/{move}")
+        assert (told["canary"]["phase"], told["canary"]["percent"]) == (phase, percent)
+        assert told["why"] == told["canary"]["why"]
+        assert (await operator.post("/v1/services/m/restart"))["canary"]["percent"] == 1
+
+    async def test_what_happened_is_among_the_decisions(self, operator: Operator) -> None:
+        operator.parts.configure(canaries=(CANARY,))
+        await operator.post("/v1/services/m/rollback")
+        told = (await operator.get("/v1/services/m/decisions"))["rollout"]
+        assert [(each["kind"], each["revision"]) for each in told] == [("begun", "m-2"), ("rolled-back", "m-2")]
+        assert (await operator.get("/v1/services/m/decisions?limit=1"))["rollout"] == told[1:]
+
+    async def test_a_service_without_one_cannot_be_moved(self, operator: Operator) -> None:
+        told = await operator.post("/v1/services/n/promote", status=409)
+        assert told == {
+            "reason": "conflict",
+            "message": "n has no canary. Name one in its configuration: canary.revision.",
+        }
+        assert (await operator.post("/v1/services/nobody/promote", status=404))["reason"] == "not_found"
+
+    async def test_an_edge_that_does_not_lead_moves_nothing(self, operator: Operator) -> None:
+        operator.parts.configure(canaries=(CANARY,))
+        operator.parts.rollouts.leads = lambda: False
+        told = await operator.post("/v1/services/m/promote", status=409)
+        assert told["message"] == "Another edge leads, and moves the traffic. Ask that one: see activator_leader."
+        assert operator.parts.rollouts.shares("m") == (1, 99)
+
+    async def test_a_form_of_some_page_moves_nothing(self, operator: Operator) -> None:
+        operator.parts.configure(canaries=(CANARY,))
+        for body in ({"data": {"a": "b"}}, {"data": b"{}", "headers": {"Content-Type": "text/plain"}}):
+            await operator.post("/v1/services/m/promote", status=415, **body)
+        assert operator.parts.rollouts.shares("m") == (1, 99)
+
+    async def test_a_look_moves_nothing(self, operator: Operator) -> None:
+        operator.parts.configure(canaries=(CANARY,))
+        assert (await operator.get("/v1/services/m/promote", status=405))["reason"] == "method_not_allowed"
+
+
+async def test_a_move_is_answered_when_it_has_been_kept() -> None:
+    kept: list[int] = []
+
+    async def keep() -> None:
+        kept.append(parts.rollouts.shares("m")[0])
+
+    async with all_parts() as parts:
+        parts.configure(canaries=(CANARY,))
+        admin = Admin(parts.insight, parts.wall, keep)
+        port = await admin.open("127.0.0.1", 0)
+        async with ClientSession(f"http://127.0.0.1:{port}") as session:
+            await Operator(parts, session).post("/v1/services/m/promote")
+        await admin.close()
+    assert kept == [100]

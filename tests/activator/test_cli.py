@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 from activator.admin import Admin
 from activator.cli import app
 from activator.scalers.memory import Start
-from tests.activator.parts import all_parts
+from tests.activator.parts import CANARY, all_parts
 from tests.activator.settings.files import small, written
 from tests.certificates import pair
 
@@ -23,7 +24,11 @@ if TYPE_CHECKING:
 
     from typer.testing import Result
 
+    from activator.catalog.model import Canary
+
 ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "examples" / "inferenceservices"
+COUNTS = "(1 applications, 2 services, 2 revisions)"
 GOLDEN = ROOT / "tests" / "data" / "kpa-decisions.jsonl.gz"
 NOBODY = ("--admin", "127.0.0.1:1")
 
@@ -33,9 +38,10 @@ def run(*arguments: str, stdin: str | bytes | None = None) -> Result:
 
 
 @asynccontextmanager
-async def an_edge() -> AsyncIterator[str]:
+async def an_edge(*canaries: Canary) -> AsyncIterator[str]:
     """Yield the admin address of an edge with a model that is waking for one held request."""
     async with all_parts() as parts:
+        parts.configure(canaries=canaries)
         parts.scaler.script("m-1", [Start(delay=60)])
         await parts.ask()
         parts.ledger.add(("m", "m-1"), (2, 1), 60.0, parts.wall() + 60)
@@ -44,9 +50,9 @@ async def an_edge() -> AsyncIterator[str]:
         await admin.close()
 
 
-async def asked(*arguments: str) -> str:
+async def asked(*arguments: str, canaries: tuple[Canary, ...] = ()) -> str:
     """Return what a command prints of such an edge."""
-    async with an_edge() as address:
+    async with an_edge(*canaries) as address:
         result = await asyncio.to_thread(run, *arguments, "--admin", address)
     assert result.exit_code == 0, result.output
     return result.stdout
@@ -87,6 +93,65 @@ class TestCheck:
     @pytest.mark.parametrize("name", ["local.yaml", "demo.yaml", "models.yaml"])
     def test_the_shipped_files_are_good(self, name: str) -> None:
         assert run("check", str(ROOT / "config" / name)).exit_code == 0
+
+
+class TestManifests:
+    def test_a_manifest_is_checked_and_what_will_hurt_is_told(self) -> None:
+        result = run("check", str(EXAMPLES / "gpt2.yaml"))
+        assert (result.exit_code, result.stdout) == (0, f"{EXAMPLES / 'gpt2.yaml'}: good {COUNTS}\n")
+        assert "gpt2.yaml:13: spec.default.predictor (gpt2): warning: may sleep, and fetches s3://" in result.stderr
+
+    def test_a_bad_manifest_is_told_and_the_exit_code_is_2(self, tmp_path: Path) -> None:
+        file = tmp_path / "bad.yaml"
+        file.write_text((EXAMPLES / "sentiment.yaml").read_text().replace("minReplicas: 0", "minReplicas: -1"))
+        for command in ("check", "render"):
+            result = run(command, str(file))
+            assert (result.exit_code, result.stdout) == (2, "")
+            assert f"{file}:11: spec.predictor.minReplicas (sentiment): is too small" in result.stderr
+
+    def test_rendering_prints_objects_and_warnings_beside_them(self, tmp_path: Path) -> None:
+        file = tmp_path / "m.yaml"
+        file.write_text((EXAMPLES / "sentiment.yaml").read_text() + "    unknown: 1\n")
+        result = run("render", str(file), "--namespace", "models")
+        assert result.exit_code == 0
+        kinds = [each["kind"] for each in yaml.safe_load_all(result.stdout)]
+        assert kinds == ["Deployment", "Service", "Service", "Service"]
+        assert "namespace: models" in result.stdout
+        assert "spec.predictor.affinity.unknown" not in result.stderr
+
+    def test_a_namespace_that_can_only_be_guessed_is_told(self) -> None:
+        assert "names no namespace: its hosts are those of default" in run("render", str(EXAMPLES / "gpt2.yaml")).stderr
+        assert run("render", str(EXAMPLES / "gpt2.yaml"), "-n", "models").stderr == ""
+
+    def test_several_files_and_standard_input_are_rendered(self) -> None:
+        names = [str(EXAMPLES / f"{name}.yaml") for name in ("basnet", "sentiment")]
+        both = run("render", *names)
+        piped = run("render", "-", stdin="---\n".join(Path(name).read_text() for name in names))
+        assert (both.exit_code, both.stdout) == (0, piped.stdout)
+
+    def test_a_previous_file_is_kept_beside(self, tmp_path: Path) -> None:
+        before = tmp_path / "before.yaml"
+        before.write_text((EXAMPLES / "sentiment.yaml").read_text().replace("sentiment:4", "sentiment:3"))
+        result = run("render", str(EXAMPLES / "sentiment.yaml"), "--previous", str(before))
+        assert (result.stdout.count("kind: Deployment"), result.stdout.count("gpu-activator/tag: prev")) == (2, 1)
+
+    def test_a_local_configuration_is_checked_by_the_same_command(self, tmp_path: Path) -> None:
+        result = run("render", "--local", str(EXAMPLES / "classifier.yaml"), "--command", "classifier=python model.py")
+        file = tmp_path / "local.yaml"
+        file.write_text(result.stdout)
+        assert run("check", str(file)).stdout == f"{file}: good (2 services, 2 revisions)\n"
+
+    def test_a_missing_command_is_told(self) -> None:
+        result = run("render", "--local", str(EXAMPLES / "basnet.yaml"))
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert "--command 'basnet=python my_model.py'" in result.stderr
+
+    def test_the_settings_are_those_of_a_configuration_file(self, tmp_path: Path) -> None:
+        config = tmp_path / "edge.yaml"
+        config.write_text(written(small(manifests={"storage-initializer": "mine:1", "domain": "models.example"})))
+        result = run("render", str(EXAMPLES / "gpt2.yaml"), "--config", str(config))
+        assert "image: mine:1" in result.stdout
+        assert "gpt2.default.models.example" in result.stdout
 
 
 class TestSchema:
@@ -169,3 +234,28 @@ class TestServe:
         result = run("serve", "--config", str(file))
         assert result.exit_code == 2
         assert result.stderr.startswith(f"{file}:")
+
+
+class TestMoves:
+    @pytest.mark.parametrize(
+        ("move", "told"),
+        [
+            ("promote", "m-2 was promoted by hand. Now m-2 has 100 %, m-1 0 %."),
+            ("rollback", "m-2 was rolled back by hand. Now m-2 has 0 %, m-1 100 %."),
+            ("restart", "m-2 gets 1 %; until it has a replica, m-1 answers for it. Now m-2 has 1 %, m-1 99 %."),
+        ],
+    )
+    async def test_a_canary_is_moved_and_it_says_what_became_of_the_shares(self, move: str, told: str) -> None:
+        assert (await asked(move, "m", canaries=(CANARY,))).strip() == told
+
+    async def test_as_json_it_gives_the_whole_rollout(self) -> None:
+        assert json.loads(await asked("promote", "m", "--json", canaries=(CANARY,)))["canary"]["phase"] == "promoted"
+
+    async def test_a_service_without_a_canary_is_told(self) -> None:
+        async with an_edge() as address:
+            result = await asyncio.to_thread(run, "promote", "n", "--admin", address)
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert "n has no canary" in result.stderr
+
+    async def test_explain_tells_what_happened_to_it(self) -> None:
+        assert "m-2  canary begun  m-2 gets 1 %" in await asked("explain", "m", canaries=(CANARY,))

@@ -37,6 +37,12 @@ def answering(status: int, body: bytes) -> Iterator[str]:
             self.end_headers()
             self.wfile.write(body)
 
+        def do_POST(self) -> None:
+            sent = self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(body + sent + self.headers["Content-Type"].encode() + b'"}')
+
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
             pass
 
@@ -94,12 +100,49 @@ class TestGet:
         assert client.quoted("a/b ?") == "a%2Fb%20%3F"
 
 
+class TestPost:
+    def test_it_is_sent_as_json(self) -> None:
+        with answering(200, b'{"canary": "') as address:
+            assert client.post(address, "/v1/services/m/promote", "canary") == {"canary": "{}application/json"}
+
+
+CANARY: dict[str, Any] = {
+    "revision": "m-1",
+    "stable": "m-0",
+    "phase": "running",
+    "percent": 5,
+    "stable_percent": 95,
+    "steps": [1, 5, 25],
+    "step": 1,
+    "falls_back": True,
+}
+
+
 class TestShow:
     def test_status_is_a_table(self, capsys: pytest.CaptureFixture[str]) -> None:
         client.status_table({"services": [{"name": "m", "revisions": [REVISION]}]})
         head, row = capsys.readouterr().out.splitlines()
         assert head.split()[:4] == ["SERVICE", "REVISION", "SHARE", "PHASE"]
         assert row.split() == ["m", "m-1", "90", "%", "(stable)", "ready", "1/2", "4", "5", "12:34:56"]
+
+    @pytest.mark.parametrize(
+        ("canary", "revision", "notes"),
+        [
+            ({}, {}, "stable, canary running 2/3"),
+            ({"steps": [5], "step": 0}, {"tag": None}, "canary running"),
+            ({"phase": "rolled-back", "percent": 0}, {"phase": "asleep"}, "stable, canary rolled-back"),
+            ({}, {"phase": "starting"}, "stable, canary running 2/3, cold"),
+            ({"falls_back": False}, {"phase": "starting"}, "stable, canary running 2/3"),
+            ({"revision": "m-2"}, {}, "stable"),
+        ],
+    )
+    def test_a_canary_shows_beside_its_share(
+        self, canary: dict[str, Any], revision: dict[str, Any], notes: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        client.status_table(
+            {"services": [{"name": "m", "revisions": [REVISION | revision], "canary": CANARY | canary}]}
+        )
+        assert f"90 % ({notes})" in capsys.readouterr().out
 
     def test_no_name_is_cut_where_there_is_no_terminal(self, capsys: pytest.CaptureFixture[str]) -> None:
         name = "m" * 63
@@ -118,6 +161,17 @@ class TestShow:
         first, second = capsys.readouterr().out.splitlines()
         assert first == f"12:34:56  m-1  -> 1 (at once)  {decision['why']}"
         assert second == f"12:34:56  m-1  -> 1  {decision['why']}"
+
+    def test_what_happened_to_a_canary_stands_where_it_happened(self, capsys: pytest.CaptureFixture[str]) -> None:
+        decision = {"revision": "m-1", "replicas": 1, "poked": False, "why": "x."}
+        moved = {"at": "2026-01-02T12:34:57", "revision": "m-2", "kind": "step", "why": "y."}
+        times = [{"at": f"2026-01-02T12:34:5{second}"} for second in (6, 8)]
+        client.decisions_text({"decisions": [decision | at for at in times], "rollout": [moved]})
+        assert capsys.readouterr().out.splitlines()[1] == "12:34:57  m-2  canary step  y."
+
+    def test_a_move_is_told_with_the_shares_that_come_of_it(self, capsys: pytest.CaptureFixture[str]) -> None:
+        client.moved_text({"why": "m-1 was promoted by hand.", "canary": CANARY})
+        assert capsys.readouterr().out == "m-1 was promoted by hand. Now m-1 has 5 %, m-0 95 %.\n"
 
     def test_without_decisions_it_says_so(self, capsys: pytest.CaptureFixture[str]) -> None:
         client.decisions_text({"decisions": []})

@@ -21,7 +21,7 @@ from activator.usage import Ledger
 from router.tasks import Tasks
 from tests.activator.catalog.deployed import SETTINGS, annotated, deployment
 from tests.activator.kube.talk import client_of, until
-from tests.activator.stage import FakeTraffic
+from tests.activator.stage import FakeTraffic, no_rollouts
 from tests.models.cluster import Cluster as ApiServer
 
 if TYPE_CHECKING:
@@ -39,7 +39,8 @@ class Edge:
         self.traffic = FakeTraffic(clock)
         self.scaler = MemoryScaler(self.traffic, clock=clock)
         self.loop = Loop(self.traffic, self.scaler, clock)
-        self.cluster = Cluster(self.client, self.store, (self.loop, Ledger()), logs.logger("edge"))
+        parts = (self.loop, Ledger(), no_rollouts(self.loop, self.traffic, self.scaler))
+        self.cluster = Cluster(self.client, self.store, parts, logs.logger("edge"))
         self.loop.leads = self.cluster.leads
         self.loop.on_change = self.cluster.changed
         self.traffic.wake = self.loop.wake

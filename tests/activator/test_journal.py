@@ -7,7 +7,9 @@ from structlog.testing import capture_logs
 
 from activator import logs
 from activator.journal import Journal
+from activator.rollouts import Told
 from activator.scalers.base import Phase, Replica, ReplicaSet
+from activator.traffic.rollout import Event
 
 
 @pytest.fixture
@@ -43,3 +45,20 @@ def test_a_replica_that_is_gone_is_told_with_what_it_died_of(journal: Journal) -
 def test_revisions_are_told_apart(journal: Journal) -> None:
     other = ReplicaSet("b-1", 1, (Replica("a-1-0", Phase.READY, 0.0),))
     assert len(told(journal, one(Phase.READY), other)) == 2
+
+
+@pytest.mark.parametrize(("kind", "level"), [("step", "info"), ("rolled-back", "warning")])
+def test_what_happens_to_a_canary_is_told_with_its_numbers(journal: Journal, kind: str, level: str) -> None:
+    with capture_logs() as lines:
+        journal.moved(Told(1.0, "m", "m-2", Event(kind, "It failed.", {"canary": {"failed": 7}})))
+    (line,) = lines
+    assert line == {
+        "event": "canary",
+        "service": "m",
+        "revision": "m-2",
+        "kind": kind,
+        "why": "It failed.",
+        "canary": {"failed": 7},
+        "log_level": level,
+        "component": "edge",
+    }

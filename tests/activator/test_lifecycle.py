@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from activator.kpa.decide import Decision
 from activator.kpa.spec import Bounds, Spec
-from activator.lifecycle import Life, Outcome, failing, present, settle
+from activator.lifecycle import PRE_WARM, SHARED_ROOM, START_FAILS, Life, Outcome, failing, present, settle
 from activator.scalers.base import Phase, Replica, ReplicaSet
 from router.ports import Endpoint, RevisionStats
 from tests.activator.stage import BOUNDS, NAME, SPEC, bounds, spec
@@ -52,6 +52,32 @@ def settled(
 
 def rules(outcome: Outcome) -> list[str]:
     return [rule.name for rule in outcome.rules]
+
+
+class TestRollouts:
+    def test_a_revision_that_is_about_to_get_traffic_is_kept_ready(self) -> None:
+        outcome = settled(0, NONE, life=Life(), within=bounds(pre_warm=1))
+        assert (outcome.replicas, rules(outcome)) == (1, [PRE_WARM])
+
+    def test_more_than_that_is_left_alone(self) -> None:
+        assert rules(settled(3, within=bounds(pre_warm=1))) == []
+
+    def test_max_scale_bounds_it(self) -> None:
+        assert settled(0, NONE, within=bounds(pre_warm=5, max_scale=2)).replicas == 2
+
+    def test_a_start_that_keeps_failing_is_given_up_all_the_same(self) -> None:
+        outcome = settled(0, replicas(desired=1, failures=5), life=Life(), within=bounds(pre_warm=1))
+        assert (outcome.replicas, rules(outcome)) == (0, [PRE_WARM, START_FAILS])
+
+    @pytest.mark.parametrize(("cap", "number"), [(None, 4), (5, 4), (3, 3), (0, 0)])
+    def test_room_for_another_revision_bounds_all_else(self, cap: int | None, number: int) -> None:
+        away = RevisionStats(idle_since=-1e6)
+        outcome = settled(4, within=bounds(cap=cap, min_scale=2), stats=away)
+        assert outcome.replicas == number
+        assert (SHARED_ROOM in rules(outcome)) is (number < 4)
+
+    def test_an_open_request_keeps_one_even_without_room(self) -> None:
+        assert settled(4, stats=BUSY, within=bounds(cap=0)).replicas == 1
 
 
 class TestBounds:

@@ -140,6 +140,53 @@ class TestPoke:
             assert stage.replicas().replicas == ()
 
 
+class TestChain:
+    async def test_those_it_will_call_are_woken_with_it_so_that_the_longest_start_counts(self) -> None:
+        async with on_stage(plan("front-1", wakes=("model-1",)), plan("model-1")) as stage:
+            stage.script(Start(delay=20), name="front-1")
+            stage.script(Start(delay=40), name="model-1")
+            await asyncio.sleep(3)
+            (first,) = stage.arrive(name="front-1")
+            await asyncio.sleep(20.1)
+            assert first.dispatched_at == 23
+            (call,) = stage.arrive(name="model-1")
+            await asyncio.sleep(20.1)
+            assert call.dispatched_at == 43
+            assert stage.changes == [(3, "front-1", 1), (3, "model-1", 1)]
+
+    async def test_a_chain_is_followed_to_its_end_and_a_circle_once(self) -> None:
+        plans = (plan("a-1", wakes=("b-1",)), plan("b-1", wakes=("c-1", "a-1")), plan("c-1", wakes=("c-1", "gone-1")))
+        async with on_stage(*plans) as stage:
+            stage.script(Start(delay=60), name="c-1")
+            stage.arrive(name="a-1")
+            assert [stage.desired(name) for name in ("a-1", "b-1", "c-1")] == [1, 1, 1]
+            assert dict(stage.loop.pokes) == {"a-1": 1, "b-1": 1, "c-1": 1}
+
+    async def test_one_that_is_awake_is_left_alone(self) -> None:
+        async with on_stage(plan("front-1", wakes=("model-1",)), plan("model-1")) as stage:
+            stage.leave(stage.arrive(name="model-1"))
+            await asyncio.sleep(1)
+            stage.arrive(name="front-1")
+            assert stage.loop.pokes["model-1"] == 1
+
+    async def test_one_that_nobody_calls_after_all_goes_back_to_sleep(self) -> None:
+        async with on_stage(plan("front-1", wakes=("model-1",)), plan("model-1")) as stage:
+            stage.arrive(name="front-1")
+            await asyncio.sleep(299)
+            assert stage.ready("model-1") == 1
+            await asyncio.sleep(20)
+            assert stage.replicas("model-1").replicas == ()
+            assert stage.ready("front-1") == 1
+
+    async def test_one_whose_starts_fail_does_not_hold_up_the_other(self) -> None:
+        async with on_stage(plan("front-1", wakes=("model-1",)), plan("model-1")) as stage:
+            stage.script(*[Start(failure="no weights")] * 20, name="model-1")
+            (first,) = stage.arrive(name="front-1")
+            await asyncio.sleep(60)
+            assert first.replica is not None
+            assert stage.ready("model-1") == 0
+
+
 class TestIdle:
     async def test_the_last_replica_goes_when_the_idle_period_is_over(self) -> None:
         async with on_stage() as stage:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,7 +15,8 @@ from activator.kpa.spec import Metric
 from activator.metrics import Metrics
 from activator.scalers.memory import Start
 from router.errors import EdgeError, Reason
-from tests.activator.parts import PLANS, all_parts
+from router.table import Service, Share
+from tests.activator.parts import CANARY, FIRST, PLANS, SECOND, all_parts
 from tests.activator.stage import plan, spec
 
 if TYPE_CHECKING:
@@ -54,6 +56,8 @@ OURS_NAMES = """
     activator_certificate_not_after_seconds activator_log_lines_dropped_total
     activator_metrics_made_at_seconds
     activator_workers activator_worker_restarts_total
+    activator_canary_percent activator_canary_phase
+    activator_canary_evidence activator_canary_events_total activator_canary_fallbacks_total
 """
 PEER_NAMES = "activator_peers activator_owner activator_peers_agree activator_owner_changes_total"
 CLUSTER_NAMES = """
@@ -61,6 +65,7 @@ CLUSTER_NAMES = """
     activator_events_lost_total
 """
 OLD, NEW, OURS, CLUSTER = (frozenset(names.split()) for names in (OLD_NAMES, NEW_NAMES, OURS_NAMES, CLUSTER_NAMES))
+ALL_NEW = (Service("m", ("m.example",), (Share(SECOND, 100), Share(FIRST, 0))),)
 OLD_LABELS = {"namespace_name", "service_name", "configuration_name", "revision_name"}
 NEW_LABELS = {"k8s_namespace_name", "kn_service_name", "kn_configuration_name", "kn_revision_name"}
 
@@ -89,7 +94,7 @@ def value(parts: Parts, name: str, **labels: str) -> float:
 
 async def used(parts: Parts) -> None:
     """Let everything be counted at least once: a cold start, an unknown host, a refused request, both metrics."""
-    parts.configure(plans=(*PLANS[:2], plan("n-1", spec(metric=Metric.RPS))))
+    parts.configure(plans=(*PLANS[:2], plan("n-1", spec(metric=Metric.RPS))), canaries=(CANARY,))
     parts.scaler.script("m-1", [Start(delay=60)])
     parts.scaler.scale("m-2", 1)
     await parts.ask("nobody.example")
@@ -184,6 +189,21 @@ class TestValues:
         assert value(parts, "activator_config_reload_failures_total") == 2
         assert value(parts, "activator_config_valid") == 0
         assert value(parts, "activator_connections") == 7
+
+    async def test_a_canary_shows_with_its_share_its_phase_and_what_became_of_it(self, parts: Parts) -> None:
+        parts.configure(canaries=(CANARY,))
+        parts.rollouts.roll_back("m")
+        assert value(parts, "activator_canary_percent", service="m", revision="m-2") == 0
+        assert value(parts, "activator_canary_phase", revision="m-2", phase="rolled-back") == 1
+        assert value(parts, "activator_canary_phase", revision="m-2", phase="running") == 0
+        assert value(parts, "activator_canary_events_total", revision="m-2", kind="rolled-back") == 1
+        assert value(parts, "activator_canary_evidence", revision="m-2", test="errors") < -100
+
+    async def test_requests_that_another_answered_are_counted(self, parts: Parts) -> None:
+        parts.configure(canaries=(replace(CANARY, goal=100, steps=()),), services=ALL_NEW)
+        await parts.ask()
+        assert value(parts, "activator_canary_fallbacks_total", service="m", revision="m-2") == 1
+        assert value(parts, "kn_revision_request_concurrency", kn_revision_name="m-1") == 1
 
 
 async def test_knatives_names_have_the_namespace_where_there_is_one(parts: Parts) -> None:

@@ -1,5 +1,6 @@
 """What an edge leaves on disk, its successor goes on with; what nobody can read is set aside, and the edge starts."""
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -7,12 +8,17 @@ from typing import Any
 from structlog.testing import capture_logs
 
 from activator import logs
+from activator.catalog.model import Catalog
 from activator.loop import Loop
+from activator.rollouts import Rollouts
 from activator.savings import Savings
 from activator.scalers.memory import MemoryScaler
 from activator.usage import Ledger
+from router.table import Revision, Service, Share, Table
 from tests.activator.stage import FakeTraffic, plan
+from tests.activator.traffic.canaries import canary
 
+SERVICE = Service("m", ("m.example",), (Share(Revision("m-1", "m"), 0), Share(Revision("m-2", "m"), 100)))
 WALL = 1_700_000_000.0
 
 
@@ -21,14 +27,18 @@ class Run:
 
     def __init__(self, directory: Path, wall: float = WALL) -> None:
         traffic = FakeTraffic(lambda: 0.0)
-        self.loop = Loop(traffic, MemoryScaler(traffic, clock=lambda: 0.0), lambda: 0.0)
+        scaler = MemoryScaler(traffic, clock=lambda: 0.0)
+        self.loop = Loop(traffic, scaler, lambda: 0.0)
         self.loop.configure({"m-1": plan()})
         self.ledger = Ledger()
-        self.savings = Savings(directory, (self.loop, self.ledger), lambda: wall, logs.logger("edge"))
+        self.rollouts = Rollouts((traffic, self.loop, scaler), lambda _: None, lambda: 0.0)
+        parts = (self.loop, self.ledger, self.rollouts)
+        self.savings = Savings(directory, parts, lambda: wall, logs.logger("edge"))
 
     def restore(self) -> list[Any]:
         with capture_logs() as lines:
             self.savings.restore_usage()
+            self.savings.restore_rollouts()
             self.savings.restore()
         return list(lines)
 
@@ -69,3 +79,58 @@ def test_a_directory_that_takes_no_file_is_told_and_no_end(tmp_path: Path) -> No
     with capture_logs() as lines:
         Run(tmp_path / "state").savings.save()
     assert [line["event"] for line in lines] == ["state cannot be saved"]
+
+
+class TestRollouts:
+    def put(self, run: Run) -> None:
+        plans = {name: plan(name) for name in ("m-1", "m-2")}
+        run.rollouts.configure(Catalog(Table((SERVICE,)), plans, {"m": canary()}))
+
+    def test_a_successor_goes_on_with_a_rollout_from_its_first_configuration_on(self, tmp_path: Path) -> None:
+        first = Run(tmp_path)
+        self.put(first)
+        first.rollouts.roll_back("m")
+        first.savings.save()
+        second = Run(tmp_path)
+        second.savings.restore_rollouts()
+        self.put(second)
+        assert second.rollouts.shares("m") == (0, 100)
+
+    async def test_it_is_saved_aside_while_the_loop_goes_on(self, tmp_path: Path) -> None:
+        run = Run(tmp_path)
+        self.put(run)
+        await run.savings.save_aside()
+        assert json.loads((tmp_path / "rollouts.json").read_text())["m"]["phase"] == "running"
+
+    async def test_alone_they_leave_alone_what_has_not_been_restored_yet(self, tmp_path: Path) -> None:
+        Run(tmp_path).savings.save()
+        before = {name: (tmp_path / name).read_text() for name in ("revisions.json", "usage.json")}
+        run = Run(tmp_path, WALL + 30)
+        run.ledger.add(("m", "m-1"), (2, 1), 60.0, WALL)
+        self.put(run)
+        await run.savings.save_rollouts()
+        assert {name: (tmp_path / name).read_text() for name in before} == before
+        assert json.loads((tmp_path / "rollouts.json").read_text())["m"]["percent"] == 1
+
+    async def test_the_newest_is_what_stays(self, tmp_path: Path) -> None:
+        run = Run(tmp_path)
+        self.put(run)
+        async with asyncio.TaskGroup() as group:
+            for move in (run.rollouts.promote, run.rollouts.roll_back, run.rollouts.restart, run.rollouts.promote):
+                move("m")
+                group.create_task(run.savings.save_rollouts())
+                group.create_task(run.savings.save_aside())
+        assert json.loads((tmp_path / "rollouts.json").read_text())["m"]["phase"] == "promoted"
+
+    def test_a_file_that_nobody_can_read_is_set_aside_and_they_begin_anew(self, tmp_path: Path) -> None:
+        (tmp_path / "rollouts.json").write_text("{")
+        run = Run(tmp_path)
+        (line,) = run.restore()
+        assert (line["log_level"], Path(line["kept"]).name) == ("error", "rollouts.unusable")
+        self.put(run)
+        assert run.rollouts.shares("m") == (1, 99)
+
+    def test_a_file_that_holds_something_else_does_too(self, tmp_path: Path) -> None:
+        (tmp_path / "rollouts.json").write_text("[1]")
+        (line,) = Run(tmp_path).restore()
+        assert line["event"] == "saved rollouts cannot be used, they begin anew"

@@ -10,11 +10,14 @@ import pytest
 from structlog.testing import capture_logs
 
 from activator import logs
+from activator.catalog.model import Catalog
 from activator.kube.errors import ApiError, UnreachableError
 from activator.kube.saved import DamagedError
 from activator.shared_savings import SAVE_SECONDS, SharedSavings
 from activator.usage import Ledger
-from tests.activator.stage import NAME, bounds, on_stage, plan
+from router.table import Revision, Service, Share, Table
+from tests.activator.stage import NAME, bounds, no_rollouts, on_stage, plan
+from tests.activator.traffic.canaries import canary
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -58,9 +61,11 @@ class Leader:
     def __init__(self, stage: Stage, shared: Map) -> None:
         self.holds = False
         self.ledger = Ledger()
+        self.rollouts = no_rollouts(stage.loop, stage.traffic, stage.scaler)
+        self.rollouts.leads = lambda: self.holds and self.savings.taken_over
         self.savings = SharedSavings(
             shared,  # type: ignore[arg-type]
-            (stage.loop, self.ledger),
+            (stage.loop, self.ledger, self.rollouts),
             lambda: self.holds,
             lambda: WALL + asyncio.get_running_loop().time(),
             logs.logger("edge"),
@@ -209,3 +214,65 @@ async def test_what_is_read_too_late_is_not_used() -> None:
         await edge.savings._take_over()
         assert not edge.savings.taken_over
         assert edge.ledger.total(NAME).running == 60
+
+
+class TestRollouts:
+    SERVICE = Service("m", ("m.example",), (Share(Revision("m-1", "m"), 0), Share(Revision("m-2", "m"), 100)))
+
+    def put(self, edge: Leader) -> None:
+        plans = {name: plan(name) for name in ("m-1", "m-2")}
+        assert edge.rollouts.configure(Catalog(Table((self.SERVICE,)), plans, {"m": canary()})) == []
+
+    async def test_those_who_do_not_lead_follow_within_seconds(self) -> None:
+        shared = Map()
+        async with on_stage(plan("m-1"), plan("m-2")) as stage, leader(stage, shared) as first:
+            self.put(first)
+            first.holds = True
+            await asyncio.sleep(1)
+            first.rollouts.roll_back("m")
+            await first.savings.save()
+            async with leader(stage, shared) as second:
+                self.put(second)
+                await asyncio.sleep(3)
+                assert second.rollouts.shares("m") == (0, 100)
+                first.rollouts.promote("m")
+                await first.savings.save()
+                await asyncio.sleep(3)
+                assert second.rollouts.shares("m") == (100, 0)
+
+    async def test_one_that_starts_knows_before_it_is_configured(self) -> None:
+        shared = Map()
+        async with on_stage(plan("m-1"), plan("m-2")) as stage:
+            first, second = Leader(stage, shared), Leader(stage, shared)
+            self.put(first)
+            first.rollouts.roll_back("m")
+            shared.documents = {"rollouts.json": first.rollouts.dump()}
+            await second.savings.follow()
+            self.put(second)
+            assert second.rollouts.shares("m") == (0, 100)
+
+    async def test_a_new_leader_goes_on_where_the_old_one_was(self) -> None:
+        shared = Map()
+        async with on_stage(plan("m-1"), plan("m-2")) as stage, leader(stage, shared) as edge:
+            self.put(edge)
+            saved = edge.rollouts.dump()
+            shared.documents = {"rollouts.json": {"m": {**saved["m"], "percent": 25, "requests": 7}}}
+            edge.holds = True
+            await asyncio.sleep(1)
+            assert edge.rollouts.shares("m") == (25, 75)
+            assert edge.rollouts.rollouts["m"].requests == 7
+
+    async def test_what_makes_no_sense_or_cannot_be_read_changes_nothing(self) -> None:
+        shared = Map()
+        shared.documents = {"rollouts.json": {"m": {"percent": 7}}}
+        async with on_stage(plan("m-1"), plan("m-2")) as stage, leader(stage, shared) as edge:
+            self.put(edge)
+            shared.failures = [UnreachableError("away"), DamagedError("damaged")]
+            await asyncio.sleep(10)
+            assert edge.rollouts.shares("m") == (1, 99)
+
+    async def test_without_a_canary_nothing_is_read(self) -> None:
+        shared = Map()
+        async with on_stage() as stage, leader(stage, shared):
+            await asyncio.sleep(100)
+        assert shared.reads == 0

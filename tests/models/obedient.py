@@ -1,9 +1,10 @@
 """A model for journeys: does what each request asks of it, and logs when it did what, in nanoseconds since the epoch.
 
 Run as `python -S -E obedient.py` it listens some 20 ms after it was started. Environment: STAMPS the log's file,
-START_SECONDS before it listens, READY_STATUS of its probe. The query of a request may say: `id`, by which it is logged;
-`delay` seconds before the answer; `stream` seconds of chunks; `status` of the answer; `crash` or `cut` to break off.
-The answer tells the id, the replica, the body's SHA-256, and the most requests that this process ever saw at once.
+START_SECONDS before it listens, READY_STATUS of its probe, STATUS of its answers. The query of a request may say: `id`,
+by which it is logged; `delay` seconds before the answer; `stream` seconds of chunks; `status` of the answer; `crash` or
+`cut` to break off. The answer tells the id, the replica, the body's SHA-256, and the most requests that this process
+ever saw at once.
 
 A line of the log: event, process, replica, request, time, and how many requests run.
 """
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
 REPLICA = os.environ["REPLICA"]
+STATUS = os.environ.get("STATUS", "200")
 PAUSE = 0.05
 
 
@@ -94,7 +96,7 @@ class Model:
         if "stream" in asked:
             stream(connection, float(asked["stream"]))
         else:
-            connection.sendall(whole(int(asked.get("status", "200")), self._told(asked, body)))
+            connection.sendall(whole(int(asked.get("status", STATUS)), self._told(asked, body)))
 
     def _told(self, asked: dict[str, str], body: bytes) -> bytes:
         request, digest = asked.get("id", "-"), sha256(body) if body else ""

@@ -27,7 +27,7 @@ def shares(*percents: int, tags: tuple[str | None, ...] = ()) -> Service:
 def chosen(of: Service, *fields: str, host: str = "a.example", draw: float = 0.0) -> tuple[str, bool]:
     route = match(compile_routes(table(of)), host.encode(), b"/")
     found, tagged = split(route, request("GET / HTTP/1.1", *fields, host=host), draw)
-    return found.name, tagged
+    return found.revision.name, tagged
 
 
 def chi_square_p(statistic: float, freedom: int) -> float:

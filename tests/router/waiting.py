@@ -10,7 +10,7 @@ from router.body import Body
 from router.errors import EdgeError
 from router.exchange import ClientGone, Exchange
 from router.queues import Queues
-from router.table import Limits, Revision
+from router.table import Limits, Revision, Share
 from tests.router.fakes import Client, Connections, Wakes, replicas, request
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ class Stage:
 
     def _replace(self, revision: Revision) -> None:
         self.revision = revision
-        self.queues.replace({revision.name: revision})
+        self.queues.replace({revision.name: revision}, [Share(revision, 100)])
 
     def _resolve(self, exchange: Exchange) -> None:
         if self.vanished is not None:

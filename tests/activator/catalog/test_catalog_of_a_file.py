@@ -41,6 +41,15 @@ def test_a_minimal_file_gives_the_projects_defaults() -> None:
     assert catalog(small()).table.services[0].shares[0].revision.limits == Limits()
 
 
+def test_a_revision_wakes_the_largest_share_of_the_services_it_calls() -> None:
+    text = FULL.replace(
+        "command: [python, -m, generator]", "command: [python, -m, generator]\n        wakes: [sentiment]"
+    )
+    plans = build(loaded(text)).plans
+    assert plans["generator-v1"].wakes == ("sentiment-v1",)
+    assert plans["sentiment-v1"].wakes == ()
+
+
 def test_a_full_file_gives_routes_and_plans() -> None:
     found = build(loaded(FULL))
     sentiment, generator = found.table.services

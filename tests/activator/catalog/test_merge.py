@@ -263,3 +263,38 @@ def test_the_order_in_which_deployments_come_changes_nothing(deployments: list[d
     shuffled = list(deployments)
     chance.shuffle(shuffled)
     assert merged(*deployments) == merged(*shuffled)
+
+
+class TestCanaries:
+    def canaried(self, **canary: str) -> Merged:
+        stable = deployment("m-1", "m", OLD, hosts="m.example")
+        return merged(stable, deployment("m-2", "m", NEW, percent="100", **canary))
+
+    def test_a_deployment_may_be_tried_beside_another(self) -> None:
+        found = self.canaried(canary_revision="m-2", canary_steps="1, 5, 25", canary_guard="false", sticky="address")
+        assert told(found) == {}
+        catalog = build(found.settings)
+        canary = catalog.canaries["m"]
+        assert (canary.revision, canary.stable, canary.ladder, canary.guard) == ("m-2", "m-1", (1, 5, 25, 100), None)
+        assert catalog.table.services[1].sticky is not None
+
+    def test_a_deployment_that_says_nothing_of_it_has_no_say(self) -> None:
+        found = self.canaried(canary_revision="m-2")
+        assert services(found)["m"].canary.revision == "m-2"
+        assert "canary" not in services(merged(deployment("m-1", "m", hosts="m.example")))["m"].model_fields_set
+
+    @pytest.mark.parametrize(
+        ("canary", "problem"),
+        [
+            ({"canary_revision": "m-3"}, "gpu-activator/canary-revision: must be in this service's traffic"),
+            ({"canary_revision": "m-2", "canary_steps": "5,x"}, "gpu-activator/canary-steps: must be a whole number"),
+            ({"canary_revision": "m-2", "canary_steps": "5,1"}, "gpu-activator/canary-steps: must rise"),
+            ({"canary_step": "5"}, "unknown annotation (did you mean gpu-activator/canary-steps?)"),
+        ],
+    )
+    def test_a_mistake_stays_with_the_deployment_that_has_it(self, canary: dict[str, str], problem: str) -> None:
+        found = self.canaried(**canary)
+        (line,) = told(found)["m-2"]
+        assert problem in line
+        assert found.refused == {"m-2"}
+        assert [revision.name for revision in services(found)["m"].revisions] == ["m-1"]

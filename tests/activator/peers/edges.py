@@ -17,7 +17,7 @@ from router.admission import Admission
 from router.body import Body
 from router.exchange import Exchange
 from router.proxy import Proxy
-from router.table import Limits, Revision
+from router.table import Limits, Revision, Share
 from tests.activator.peers.stage import TURNS, Caller, Way
 from tests.router.fakes import Client, Connections, Wakes, replicas, request
 
@@ -60,7 +60,7 @@ class Node:
     def configure(self) -> None:
         revision = self.stage.revision
         self.counters.replace([revision])
-        self.queues.replace({revision.name: revision})
+        self.queues.replace({revision.name: revision}, (Share(revision, 100),))
         self.tenure.table_replaced()
         self.council.update(self.stage.capacity)
 

@@ -119,9 +119,10 @@ class Node:
         self.claimer.report = self.reporter.report
 
     def configure(self, table: Table) -> None:
-        revisions = {share.revision.name: share.revision for each in table.services for share in each.shares}
+        shares = [share for each in table.services for share in each.shares]
+        revisions = {share.revision.name: share.revision for share in shares}
         self.counters.replace(revisions.values())
-        self.queues.replace(revisions)
+        self.queues.replace(revisions, shares)
 
     def beat(self) -> None:
         self.admission.sweep(self.stage.clock())

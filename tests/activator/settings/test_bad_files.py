@@ -622,3 +622,13 @@ class TestFiles:
         path = tmp_path / "windows.yaml"
         path.write_bytes(b"\xef\xbb\xbfservices: []\r\nlisten: :80\r\n")
         assert load(path).listen.port == 80
+
+
+@pytest.mark.parametrize(("name", "hint"), [("sentimen", "did you mean sentiment?"), ("generator", "got 'generator'")])
+def test_a_service_to_be_woken_must_be_another_one(name: str, hint: str) -> None:
+    text = FULL.replace(
+        "command: [python, -m, generator]", f"command: [python, -m, generator]\n        wakes: [{name}]"
+    )
+    [told] = problems(text)
+    assert "services[1].revisions[0].wakes (generator-v1): is no other service" in told
+    assert hint in told

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, get_args
 import pytest
 
 from activator.settings.autoscaling import Autoscaling, AutoscalingOverrides
+from activator.settings.canary import Canary
 from activator.settings.load import load
+from activator.settings.manifests import Manifests, Runtimes
 from activator.settings.peering import Peers
 from activator.settings.rules import Rule
 from activator.settings.running import EdgeLimits, Process, Requests
@@ -31,14 +33,17 @@ TOP: list[tuple[Location, type[Group]]] = [
     (("process",), Process),
     (("limits",), EdgeLimits),
     (("peers",), Peers),
+    (("manifests",), Manifests),
+    (("manifests", "runtimes"), Runtimes),
 ]
 EXAMPLE: list[tuple[Location, type[Group]]] = [
     (("services", 0), Service),
     (("services", 0, "revisions", 0), Revision),
     (("services", 0, "traffic", 0), Traffic),
+    (("services", 0, "canary"), Canary),
 ]
 LAYERS = {"autoscaling", "requests", "process"}
-GROUPS = {*LAYERS, "limits", "peers", "services"}
+GROUPS = {*LAYERS, "limits", "manifests", "peers", "runtimes", "services"}
 
 
 def example() -> str:

@@ -1,0 +1,114 @@
+"""The servers of the built-in predictors and explainers: how each is started, and where it says that it is ready.
+
+Sources: config/runtimes of kserve/kserve; for the explainers its pkg/apis/serving/v1beta1/explainer_*.go. A model is at
+/mnt/models; requests come to port 8080.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from activator.catalog.manifests.storage import MODELS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from activator.settings.manifests import Runtimes
+
+PORT = 8080
+V1, V2 = "v1", "v2"
+WITH_GPU_TAG = {"tensorflow", "huggingface"}
+OF_MLSERVER = {
+    "sklearn": "mlserver_sklearn.SKLearnModel",
+    "xgboost": "mlserver_xgboost.XGBoostModel",
+    "lightgbm": "mlserver_lightgbm.LightGBMModel",
+    "mlflow": "mlserver_mlflow.MLflowRuntime",
+}
+BY_RUNTIME = {
+    "kserve-tensorflow-serving": "tensorflow",
+    "kserve-torchserve": "pytorch",
+    "kserve-sklearnserver": "sklearn",
+    "kserve-xgbserver": "xgboost",
+    "kserve-lgbserver": "lightgbm",
+    "kserve-pmmlserver": "pmml",
+    "kserve-paddleserver": "paddle",
+    "kserve-huggingfaceserver": "huggingface",
+    "kserve-tritonserver": "triton",
+    "kserve-mlserver": "mlflow",
+}
+TRITON = ["tritonserver", f"--model-store={MODELS}", "--grpc-port=9000", "--http-port=8080", "--allow-grpc=true"]
+KFSERVER = {"sklearn", "xgboost", "lightgbm", "pmml", "paddle", "huggingface"}
+
+
+def protocols(framework: str) -> tuple[str, ...]:
+    """Return the protocols that a framework's server speaks over HTTP."""
+    if framework == "tensorflow":
+        return (V1,)
+    return (V2,) if framework in {"triton", "onnx", "mlflow"} else (V1, V2)
+
+
+def runs_on_mlserver(framework: str, protocol: str) -> bool:
+    """Tell whether MLServer serves a framework's models by a protocol."""
+    return framework == "mlflow" or (framework in OF_MLSERVER and protocol == V2)
+
+
+def container(framework: str, name: str, spec: Mapping[str, Any], timeout: int) -> dict[str, Any]:
+    """Return the container of a built-in predictor without image: command, arguments and environment."""
+    if runs_on_mlserver(framework, spec.get("protocolVersion", "")):
+        env = {
+            "MLSERVER_MODEL_IMPLEMENTATION": OF_MLSERVER[framework],
+            "MLSERVER_MODEL_NAME": name,
+            "MLSERVER_MODEL_URI": MODELS,
+            "MLSERVER_HTTP_PORT": str(PORT),
+            "MLSERVER_GRPC_PORT": "9000",
+        }
+        return {"env": [{"name": key, "value": value} for key, value in env.items()]}
+    if framework == "tensorflow":
+        arguments = ["--port=9000", f"--rest_api_port={PORT}", f"--model_name={name}", f"--model_base_path={MODELS}"]
+        arguments.append(f"--rest_api_timeout_in_ms={timeout * 1000}")
+        return {"command": ["/usr/bin/tensorflow_model_server"], "args": arguments}
+    if framework == "pytorch":
+        config = f"{MODELS}/config/config.properties"
+        return {"args": ["torchserve", "--start", f"--model-store={MODELS}/model-store", f"--ts-config={config}"]}
+    if framework in {"triton", "onnx"}:
+        return {"args": TRITON}
+    arguments = [f"--model_name={name}", f"--model_dir={MODELS}", f"--http_port={PORT}"]
+    return {"args": [*arguments, *([f"--nthread={spec['nthread']}"] if "nthread" in spec else [])]}
+
+
+def explainer(name: str, spec: Mapping[str, Any], predictor: str) -> dict[str, Any]:
+    """Return the container of a built-in explainer without image."""
+    arguments = ["--model_name", name, "--predictor_host", predictor, "--http_port", str(PORT)]
+    if spec.get("storageUri"):
+        arguments += ["--storage_uri", MODELS]
+    if spec.get("type"):
+        arguments.append(spec["type"])
+    for key, value in sorted(spec.get("config", {}).items()):
+        arguments += [f"--{key}", value]
+    return {"args": arguments}
+
+
+def readiness(framework: str, name: str, protocol: str) -> str:
+    """Return the path that answers 200 when the model is loaded, not just when its server listens."""
+    if framework in {"triton", "onnx"}:
+        return "/v2/health/ready"
+    if protocol == V2 or framework == "mlflow":
+        return f"/v2/models/{name}/ready"
+    return f"/v1/models/{name}"
+
+
+def image(framework: str, version: str, runtimes: Runtimes, *, protocol: str, gpu: bool) -> str:
+    """Return the runtime's image: the setting, with `version` as its tag if there is one."""
+    mlserver = runs_on_mlserver(framework, protocol)
+    setting: str = getattr(runtimes, "mlserver" if mlserver else framework)
+    if version:
+        return f"{_untagged(setting)}:{version}"
+    tag = setting.removeprefix(_untagged(setting))
+    wants = gpu and framework in WITH_GPU_TAG and tag.startswith(":") and not tag.endswith("-gpu")
+    return f"{setting}-gpu" if wants else setting
+
+
+def _untagged(setting: str) -> str:
+    name = setting.partition("@")[0]
+    head, slash, last = name.rpartition("/")
+    return f"{head}{slash}{last.partition(':')[0]}"

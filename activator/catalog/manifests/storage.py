@@ -1,0 +1,103 @@
+"""Where a model's files come from: a volume is mounted, everything else is fetched by an init container.
+
+As KServe does it (pkg/webhook/admission/pod/storage_initializer_injector.go): the files are at /mnt/models.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from activator.catalog.manifests.notes import Notes
+    from activator.settings.manifests import Manifests
+    from activator.settings.problems import Location
+
+MODELS = "/mnt/models"
+INITIALIZER = "storage-initializer"
+FETCHED = ("s3", "gs", "https", "http", "hdfs", "webhdfs", "hf", "azure", "git")
+ELSEWHERE = {
+    "oci": "models in images need KServe's own helper; put the model on a volume or in a bucket",
+    "file": "",
+}
+SECRETS = {"AWS_ACCESS_KEY_ID": "awsAccessKeyID", "AWS_SECRET_ACCESS_KEY": "awsSecretAccessKey"}
+_URI = re.compile(r"([a-z0-9+]+)://(.*)", re.DOTALL)
+_CLAIM = re.compile(r"[a-z0-9](?:[-a-z0-9.]*[a-z0-9])?")
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """Files from `uri` at `path` of the container, which may write there or not."""
+
+    uri: str
+    path: str = MODELS
+    writable: bool = False
+    secret: str = ""
+
+
+def scheme_of(uri: str) -> str:
+    """Return the scheme of a URI, "" for a plain path."""
+    found = _URI.fullmatch(uri)
+    return found[1] if found else ""
+
+
+def is_remote(uri: str) -> bool:
+    """Tell whether the files are fetched anew for each replica."""
+    return scheme_of(uri) in FETCHED
+
+
+def check(uri: str, notes: Notes, at: Location) -> bool:
+    """Tell whether the files can be had; note why not."""
+    scheme = scheme_of(uri)
+    if scheme == "pvc":
+        claim = uri.removeprefix("pvc://").partition("/")[0]
+        if not _CLAIM.fullmatch(claim):
+            notes.refuse(at, "names no volume claim", uri, "pvc://claim/path")
+        return bool(_CLAIM.fullmatch(claim))
+    if scheme in FETCHED:
+        return True
+    if scheme in {"", "file"}:
+        notes.warn(at, "is a path in the image: nothing is mounted", uri)
+        return False
+    allowed = "pvc://, " + ", ".join(f"{each}://" for each in FETCHED)
+    notes.refuse(at, ELSEWHERE.get(scheme.partition("+")[0]) or "is of no kind that can be fetched", uri, allowed)
+    return False
+
+
+def mount(pod: dict[str, Any], models: list[Model], settings: Manifests) -> None:
+    """Put models into a pod whose first container serves them."""
+    for number, model in enumerate(models):
+        name = "model" if len(models) == 1 else f"model-{number}"
+        source = {"name": name, "mountPath": model.path}
+        if scheme_of(model.uri) == "pvc":
+            claim, _, path = model.uri.removeprefix("pvc://").partition("/")
+            volume: dict[str, Any] = {"persistentVolumeClaim": {"claimName": claim}}
+            inner = path.strip("/")
+            source |= {"subPath": inner} if inner else {}
+        else:
+            volume = {"emptyDir": {}}
+            initializer = _initializer(name if len(models) > 1 else "", model, settings)
+            initializer["volumeMounts"] = [dict(source)]
+            pod.setdefault("initContainers", []).append(initializer)
+        pod.setdefault("volumes", []).append({"name": name, **volume})
+        container = pod["containers"][0]
+        container.setdefault("volumeMounts", []).append(source if model.writable else {**source, "readOnly": True})
+
+
+def _initializer(suffix: str, model: Model, settings: Manifests) -> dict[str, Any]:
+    container: dict[str, Any] = {
+        "name": f"{INITIALIZER}-{suffix}" if suffix else INITIALIZER,
+        "image": settings.storage_initializer,
+        "args": [model.uri, model.path],
+        "resources": {"requests": {"cpu": "100m", "memory": "100Mi"}, "limits": {"cpu": "1", "memory": "1Gi"}},
+    }
+    env = []
+    if settings.storage_secret:
+        for variable, key in SECRETS.items():
+            reference = {"name": settings.storage_secret, "key": key, "optional": True}
+            env.append({"name": variable, "valueFrom": {"secretKeyRef": reference}})
+    if model.secret:
+        reference = {"name": "storage-config", "key": model.secret}
+        env.append({"name": "STORAGE_CONFIG", "valueFrom": {"secretKeyRef": reference}})
+    return {**container, "env": env} if env else container

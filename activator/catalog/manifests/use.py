@@ -1,0 +1,70 @@
+"""What the command line does with manifests: render them, for a cluster or for this machine, and check them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from activator.catalog.manifests import local, previous, read, render, write
+from activator.catalog.manifests.advice import advise
+from activator.settings.problems import Problem, SettingsError
+from activator.settings.source import parse_documents, text_of
+from activator.settings.source import read as read_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from activator.catalog.manifests.model import Manifests
+    from activator.settings.schema import Settings
+
+
+def joined(files: Sequence[Path], before: Sequence[Path], settings: Settings, namespace: str = "") -> Manifests:
+    """Return what `files` ask for, beside what was last rolled out by the files `before`."""
+    last = read.read(before, settings.manifests, namespace) if before else None
+    return previous.join(read.read(files, settings.manifests, namespace), last)
+
+
+def for_cluster(manifests: Manifests, settings: Settings) -> str:
+    """Return objects for kubectl, as YAML."""
+    return write.documents(render.render(manifests.applications, settings.manifests))
+
+
+def without_namespace(manifests: Manifests) -> list[Problem]:
+    """Return a warning for each application whose namespace can only be guessed."""
+    told = f"names no namespace: its hosts are those of {render.DEFAULT_NAMESPACE}; name another one by --namespace"
+    guessed = (each for each in manifests.applications if not each.namespace)
+    return [Problem(each.file, "metadata", told, subject=each.name) for each in guessed]
+
+
+def for_here(manifests: Manifests, commands: Iterable[str], settings: Settings, config: Path | None) -> str:
+    """Return a configuration file: that of `config`, which `settings` are of, with the services added; `commands` are
+    NAME=COMMAND."""
+    named = {}
+    for each in commands:
+        name, equals, command = each.partition("=")
+        if not equals or not command.strip():
+            raise SettingsError([Problem("--command", "", "must be NAME=COMMAND", value=repr(each))])
+        named[name.strip()] = command.strip()
+    services = local.local(manifests.applications, named, settings.listen.port)
+    data = read_file(config).data if config else {"listen": str(settings.listen), "scaler": "process"}
+    return write.document({**data, "services": [*(data.get("services") or []), *services]})
+
+
+def advice(manifests: Manifests, settings: Settings) -> list[Problem]:
+    """Return what will hurt."""
+    return list(advise(manifests.applications, settings.manifests))
+
+
+def is_manifest(file: Path) -> bool:
+    """Tell whether a file has objects of Kubernetes. A file that cannot be read has not."""
+    try:
+        return any(read.is_manifest(source) for source in parse_documents(text_of(file), str(file)))
+    except SettingsError:
+        return False
+
+
+def summary(manifests: Manifests) -> str:
+    """Return in words what there is."""
+    components = [component for application in manifests.applications for component in application.components]
+    revisions = sum(len(component.revisions) for component in components)
+    return f"good ({len(manifests.applications)} applications, {len(components)} services, {revisions} revisions)"

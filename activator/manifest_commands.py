@@ -1,0 +1,91 @@
+"""What the command line does with manifests: render them, and check them. `cli` offers it."""
+
+# ruff: noqa: PLC0415
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path  # noqa: TC003 - typer reads it
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from activator.catalog.manifests.model import Manifests
+    from activator.settings.problems import Problem
+    from activator.settings.schema import Settings
+
+BAD_INPUT = 2
+
+
+def render(
+    files: Annotated[list[Path], typer.Argument(help="InferenceServices or Knative Services; - = standard input.")],
+    previous: Annotated[list[Path] | None, typer.Option(help="What was last rolled out, kept beside it.")] = None,
+    local: Annotated[bool, typer.Option("--local", help="Print a configuration file for this machine.")] = False,
+    *,
+    command: Annotated[list[str] | None, typer.Option(help="With --local: NAME=COMMAND of a component.")] = None,
+    namespace: Annotated[str, typer.Option("--namespace", "-n", help="Where manifests name none.")] = "",
+    config: Annotated[Path | None, typer.Option("--config", "-c", help="The edge's configuration file.")] = None,
+) -> None:
+    """Print manifests as Deployments and Services for kubectl, or as a configuration file."""
+    from activator.catalog.manifests import use
+
+    with _told():
+        settings = _settings(config)
+        manifests = _manifests(files, previous or [], settings, namespace)
+        if local or command:
+            text = use.for_here(manifests, command or [], settings, config)
+        else:
+            _warn(use.without_namespace(manifests))
+            text = use.for_cluster(manifests, settings)
+    typer.echo(text, nl=False)
+
+
+def checked(file: Path) -> bool:
+    """Check a file and tell what will hurt, if it has manifests; return whether it has."""
+    from activator.catalog.manifests import use
+
+    if not use.is_manifest(file):
+        return False
+    with _told():
+        settings = _settings(None)
+        manifests = _manifests([file], [], settings, "")
+    _warn(use.advice(manifests, settings))
+    typer.echo(f"{file}: {use.summary(manifests)}")
+    return True
+
+
+def _settings(file: Path | None) -> Settings:
+    from activator.settings.load import load
+    from activator.settings.schema import Settings
+
+    return Settings() if file is None else load(file)
+
+
+def _manifests(files: Sequence[Path], previous: Sequence[Path], settings: Settings, namespace: str) -> Manifests:
+    from activator.catalog.manifests import use
+
+    manifests = use.joined(files, previous, settings, namespace)
+    _warn(manifests.warnings)
+    return manifests
+
+
+def _warn(warnings: Iterable[Problem]) -> None:
+    for warning in warnings:
+        typer.echo(str(replace(warning, message=f"warning: {warning.message}")), err=True)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Print the problems of files, and exit."""
+    from activator.settings.problems import SettingsError
+
+    try:
+        yield
+    except SettingsError as error:
+        for problem in error.problems:
+            typer.echo(str(problem), err=True)
+        raise typer.Exit(BAD_INPUT) from None

@@ -1,0 +1,418 @@
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+import httptools
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from router.admission import Admission
+from router.connection import Connection
+from router.headers import forwarding
+from router.http1 import RequestReader
+from router.listener import Listener
+from router.pool import Pool
+from router.proxy import Proxy
+from router.repeats import MAX_HEAD, Last
+from router.response import ResponseReader
+from router.upstream import Upstream
+from tests.router.fakes import Client, Clock, Transport, Wakes, exchange, replicas, request, table
+
+if TYPE_CHECKING:
+    from router.request import Request
+    from router.slots import Slots
+
+GET = b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n"
+POST = b"POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 5\r\n\r\n"
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"
+
+
+def field(name: bytes, value: bytes = b"", to: bytes = GET) -> bytes:
+    return to[:-2] + name + b": " + value + b"\r\n\r\n"
+
+
+# Last
+
+
+def test_what_repeats_itself_is_learned_the_second_time() -> None:
+    last = Last[int]()
+    assert not last.learn(POST + b"hello", 5)
+    assert last.size == 0
+    assert last.learn(POST + b"world", 5)
+    assert (last.head, last.size) == (POST, len(POST) + 5)
+
+
+@pytest.mark.parametrize(
+    ("data", "length"),
+    [
+        (GET + GET, 0),
+        (GET + b"\r\n", 0),
+        (POST + b"hello\r\n", 5),
+        (POST + b"hell", 5),
+        (b"\r\n\r\n" + GET, 0),
+        (field(b"A", b"x" * MAX_HEAD), 0),
+        (GET[:-2], 0),
+    ],
+)
+def test_what_is_not_one_small_head_and_its_body_is_not_learned(data: bytes, length: int) -> None:
+    last = Last[int]()
+    assert not any(last.learn(data, length) for _ in range(3))
+    assert last.size == 0
+
+
+@pytest.mark.parametrize("end", [b"\n\n", b"\r\n\n", b"\n\r\n", b"\r\n\r"])
+@pytest.mark.parametrize("parser", [httptools.HttpRequestParser, httptools.HttpResponseParser])
+def test_nothing_but_two_line_ends_ends_a_head(parser: type[httptools.HttpRequestParser], end: bytes) -> None:
+    message = GET if parser is httptools.HttpRequestParser else OK
+
+    class Protocol:
+        ended = False
+
+        def on_headers_complete(self) -> None:
+            self.ended = True
+
+    protocol = Protocol()
+    with contextlib.suppress(httptools.HttpParserError):
+        parser(protocol).feed_data(message[:-4] + end)
+    assert not protocol.ended
+
+
+# Requests
+
+
+class Reading(Client):
+    """Reads requests, and tells which of them are the very one before."""
+
+    def __init__(self, *, remembers: bool = True) -> None:
+        super().__init__()
+        self.requests: list[Request] = []
+        self.reader = RequestReader(self, forwarding=forwarding("192.0.2.7") if remembers else None)
+
+    def on_request(self, request: Request) -> None:
+        self.requests.append(request)
+
+    def feed(self, *pieces: bytes) -> Reading:
+        for piece in pieces:
+            self.reader.feed(piece)
+        return self
+
+    @property
+    def repeats(self) -> list[bool]:
+        """Whether each request's fields are those of the one before, and not only equal to them."""
+        lines = [each.lines for each in self.requests]
+        return [lines[at] is lines[at - 1] for at in range(1, len(lines))]
+
+
+@pytest.mark.parametrize("head", [GET, field(b"Connection", b"keep-alive"), field(b"X", b"1"), field(b"TE", b"gzip")])
+def test_a_head_that_comes_again_is_not_parsed_again(head: bytes) -> None:
+    assert Reading().feed(head, head, head, head).repeats == [False, True, True]
+
+
+def test_a_body_of_the_same_length_comes_with_its_own_request() -> None:
+    reading = Reading().feed(*(POST + body for body in (b"first", b"other", b"third", b"\r\n\r\n!")))
+    assert reading.repeats[1:] == [True, True]
+    assert [each.body is not None and each.body.complete for each in reading.requests] == [True] * 4
+    assert [each.body.take() for each in reading.requests if each.body] == [b"first", b"other", b"third", b"\r\n\r\n!"]
+
+
+def test_what_is_kept_of_a_request_with_a_body_is_not_the_body() -> None:
+    reading = Reading().feed(POST + b"first", POST + b"other", POST + b"third")
+    assert all(each.body is not reading.requests[0].body for each in reading.requests[1:])
+    assert reading.requests[1].body is not reading.requests[2].body
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        field(b"Connection", b"close"),
+        field(b"Max-Forwards", b"0", GET.replace(b"GET", b"OPTIONS")),
+        field(b"Expect", b"100-continue", POST) + b"hello",
+        GET.replace(b"1.1", b"1.0"),
+        field(b"Connection", b"keep-alive", GET.replace(b"1.1", b"1.0")),
+        field(b"Transfer-Encoding", b"chunked", GET) + b"0\r\n\r\n",
+        field(b"Upgrade", b"h2c", field(b"Connection", b"upgrade")),
+        GET + GET,
+        GET + b"\r\n",
+        b"\r\n\r\n" + GET,
+    ],
+)
+def test_what_is_out_of_the_ordinary_is_always_parsed(head: bytes) -> None:
+    closes = b"close" in head or head.endswith(b"1.0\r\nHost: a.example\r\n\r\n")
+    assert not any(Reading().feed(*[head] * (1 if closes else 4)).repeats)
+
+
+def test_a_head_counts_for_the_next_read_only() -> None:
+    assert Reading().feed(GET, GET, GET, POST + b"hello", GET).repeats == [False, True, False, False]
+    assert Reading().feed(GET, GET, GET[:9], GET[9:], GET).repeats == [False, False, False]
+
+
+def test_a_head_within_a_body_is_body() -> None:
+    long = POST.replace(b": 5", b": %d" % len(GET))
+    reading = Reading().feed(GET, GET, GET, long, GET, long + GET)
+    assert [each.method for each in reading.requests] == [b"GET"] * 3 + [b"POST"] * 2
+    assert [each.body.take() for each in reading.requests if each.body] == [GET, GET]
+
+
+def test_a_read_that_begins_in_a_body_is_not_taken_for_a_message() -> None:
+    tail = b"GET / HTTP/1.1\r\n"
+    begun = POST.replace(b": 5", b": %d" % len(tail))
+    read = tail + b"GET /secret HTTP/1.1\r\nHost: a.example\r\n\r\n"
+    reading = Reading()
+    with pytest.raises(Exception, match="not valid"):
+        reading.feed(begun, read, begun, read, read)
+    assert [each.target for each in reading.requests] == [b"/", b"/secret", b"/", b"/secret"]
+
+
+def test_after_a_last_request_nothing_is_taken() -> None:
+    reading = Reading()
+    with pytest.raises(Exception, match="not valid"):
+        reading.feed(GET, GET, GET, field(b"Connection", b"close"), GET)
+
+
+def test_where_requests_differ_by_more_than_their_heads_all_are_parsed() -> None:
+    assert not any(Reading(remembers=False).feed(GET, GET, GET, GET).repeats)
+
+
+# Responses
+
+
+class Counting(ResponseReader):
+    """Counts the heads that were parsed."""
+
+    parsed = 0
+
+    def on_headers_complete(self) -> None:
+        self.parsed += 1
+        super().on_headers_complete()
+
+    def answer(self, data: bytes, line: str = "GET / HTTP/1.1", *fields: str) -> bytes:
+        self.begin(exchange(request(line, *fields)))
+        return self.feed(data, 1000.0)
+
+
+def test_a_response_head_that_comes_again_is_not_parsed_again() -> None:
+    reader = Counting()
+    answers = [reader.answer(OK + body) for body in (b"first", b"other", b"third")]
+    assert reader.parsed == 2
+    assert [answer.replace(answers[0][:-5], b"") for answer in answers] == [b"first", b"other", b"third"]
+    assert reader.complete
+    assert reader.clean
+    assert reader.answer(OK.replace(b"200 OK", b"404 No") + b"hello").startswith(b"HTTP/1.1 404 ")
+    assert reader.parsed == 3
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        OK + b"hello\r\n",
+        OK[:-2] + b"Connection: close\r\n\r\nhello",
+        b"HTTP/1.1 103 Early Hints\r\n\r\n" + OK + b"hello",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    ],
+)
+def test_responses_out_of_the_ordinary_are_always_parsed(response: bytes) -> None:
+    reader = Counting()
+    for _ in range(1 if b"close" in response else 4):
+        before = reader.parsed
+        reader.answer(response)
+        assert reader.parsed > before
+
+
+def test_a_client_that_is_to_leave_is_told_so_however_late_that_is_known() -> None:
+    reader = Counting()
+    for _ in range(4):
+        asked = exchange(request())
+        reader.begin(asked)
+        asked.keep_alive = False
+        assert b"Connection: close\r\n" in reader.feed(OK + b"hello", 1000.0)
+    assert b"Connection" not in reader.answer(OK + b"hello")
+    for _ in range(3):
+        reader.answer(OK + b"hello")
+    asked = exchange(request())
+    reader.begin(asked)
+    asked.keep_alive = False
+    assert b"Connection: close\r\n" in reader.feed(OK + b"hello", 1000.0)
+
+
+def test_a_response_within_a_body_is_body() -> None:
+    reader = Counting()
+    for _ in range(3):
+        reader.answer(OK + b"hello")
+    begun = reader.answer(OK.replace(b": 5", b": %d" % len(OK + b"hello")))
+    assert begun.endswith(b"\r\n\r\n")
+    assert not reader.complete
+    assert reader.feed(OK + b"hello", 1000.0) == OK + b"hello"
+    assert reader.complete
+
+
+def test_a_response_to_a_client_that_is_told_more_is_parsed() -> None:
+    reader = Counting()
+    for _ in range(3):
+        reader.answer(OK + b"hello")
+    assert b"Connection: close" in reader.answer(OK + b"hello", "GET / HTTP/1.1", "Connection: close")
+    assert b"Connection: keep-alive" in reader.answer(OK + b"hello", "GET / HTTP/1.0", "Connection: keep-alive")
+    assert not reader.answer(OK, "HEAD / HTTP/1.1").endswith(b"hello")
+
+
+# The whole router, with messages that repeat, beside one that remembers nothing
+
+
+class Forgetful(Last[Any]):
+    """Learns nothing."""
+
+    def learn(self, data: bytes, length: int) -> bool:
+        return False
+
+
+class Replica(Transport):
+    """Answers each request by what its path says."""
+
+    upstream: Upstream
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._parser = httptools.HttpRequestParser(self)
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        super().write(data)
+        self._parser.feed_data(bytes(data))
+
+    def on_url(self, url: bytes) -> None:
+        self._answer = ANSWERS[int(url[1:]) % len(ANSWERS)]
+
+    def on_message_complete(self) -> None:
+        if self._parser.get_method() == b"HEAD":
+            self._answer = OK
+        for read in self._answer.split(b"|"):
+            asyncio.get_running_loop().call_soon(self.upstream.data_received, read)
+
+
+ANSWERS = (  # | is where a read ends
+    OK + b"first",
+    OK + b"other",
+    OK + b"\r\n\r\n!",
+    OK.replace(b"200 OK", b"404 No") + b"hello",
+    OK.replace(b": 5", b": 0"),
+    OK + b"he|llo",
+    OK.replace(b": 5", b": %d" % len(OK + b"first")) + b"|" + OK + b"first",
+    b"HTTP/1.1 204 OK\r\nContent-Length: 0\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+    b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + OK + b"hello",
+    OK + b"hell",
+    OK + b"hello\r\n",
+    OK + OK + b"hello",
+    b"nonsense",
+)
+SOUND = 10  # of them, after which the connection goes on
+
+
+class Replicas(Pool):
+    """Connections to a replica that is at hand."""
+
+    def __init__(self, clock: Clock, *, remembers: bool) -> None:
+        super().__init__(clock)
+        self._at = clock
+        self._remembers = remembers
+        self.made: list[Replica] = []
+
+    async def _connect(self, slots: Slots) -> Upstream:
+        replica = Replica()
+        self.made.append(replica)
+        replica.upstream = upstream = Upstream(slots, self._at)
+        if not self._remembers:
+            upstream._reader._last = Forgetful()
+        upstream.connection_made(replica)
+        return upstream
+
+
+async def relayed(reads: list[bytes], *, remembers: bool) -> tuple[bytes, list[bytes]]:
+    """Return what the client got for `reads`, and what came to the replica, by connection."""
+    clock = Clock()
+    proxy = Proxy(Wakes(), clock)
+    pool = Replicas(clock, remembers=remembers)
+    proxy.admission = Admission(pool, proxy.queues, proxy.reassign, clock)
+    proxy.replace_table(table())
+    proxy.update(replicas(1))
+    client = Transport()
+    connection = Connection(Listener(proxy.serve, clock, lambda _: None))
+    connection.connection_made(client)
+    if not remembers:
+        connection._reader._last = Forgetful()
+    for read in reads:
+        connection.data_received(read)
+        for _ in range(40):
+            await asyncio.sleep(0)
+    got = client.got, [replica.got for replica in pool.made]
+    connection.connection_lost(None)
+    for _ in range(40):
+        await asyncio.sleep(0)
+    return got
+
+
+methods = st.sampled_from([b"GET", b"GET", b"GET", b"HEAD", b"OPTIONS", b"POST"])
+targets = st.one_of(st.integers(0, SOUND - 1), st.integers(0, len(ANSWERS) - 1)).map(lambda number: b"/%d" % number)
+fields = st.lists(
+    st.sampled_from(
+        [
+            b"Connection: keep-alive",
+            b"Connection: close",
+            b"Connection: X-A",
+            b"X-A: 1",
+            b"Via: 1.1 b",
+            b"Max-Forwards: 1",
+            b"X-Forwarded-For: 192.0.2.1",
+            b"Transfer-Encoding: chunked",
+            b"Upgrade: h2c",
+            b"Expect: 100-continue",
+        ]
+    ),
+    max_size=2,
+    unique=True,
+)
+bodies = st.sampled_from([b"", b"hello", b"\r\n\r\nx", b"0\r\n\r\n", GET, POST, OK])
+
+
+@st.composite
+def messages(draw: st.DrawFn) -> bytes:
+    body = draw(bodies)
+    length = [b"Content-Length: %d" % len(body)] if body and draw(st.booleans()) else []
+    line = b"%b %b HTTP/1.%d" % (draw(methods), draw(targets), draw(st.sampled_from([1, 1, 1, 1, 0])))
+    return b"\r\n".join((line, b"Host: a.example", *length, *draw(fields), b"", body))
+
+
+@st.composite
+def streams(draw: st.DrawFn) -> list[bytes]:
+    """Return what a client sends, read by read: mostly one message at a time, mostly the same as before."""
+    heads = draw(st.lists(messages(), min_size=1, max_size=3))
+    sent: list[bytes] = []
+    for _ in range(draw(st.integers(1, 8))):
+        data = draw(st.sampled_from(heads))
+        odd = draw(st.integers(0, 9))
+        if odd == 0:
+            data += draw(st.sampled_from(heads))
+        elif odd == 1:
+            at = draw(st.integers(0, len(data) - 1))
+            data = data[:at] + bytes((draw(st.integers(0, 255)),)) + data[at + 1 :]
+        elif odd == 2:
+            at = draw(st.integers(1, len(data) - 1))
+            sent.append(data[:at])
+            data = data[at:]
+        elif odd == 3:
+            at = draw(st.integers(1, len(data) - 1))
+            data += data[:at]
+            sent.append(data)
+            data = data[-len(data) + at + 1 :] or b"\r\n"
+        sent.append(data)
+    return sent
+
+
+@given(streams())
+@example([GET.replace(b"/ ", b"/0 ")] * 4)
+@example([POST.replace(b"/ ", b"/2 ") + body for body in (b"12345", b"abcde", b"\r\n\r\n!", b"hello")])
+@example([GET.replace(b"/ ", b"/%d " % number) for number in (0, 0, 0, 11, 11, 11, 0, 0, 6, 0, 0)])
+@example([GET.replace(b"/ ", b"/0 ")] * 3 + [GET.replace(b"/ ", b"/%d " % bad) for bad in (10, 12, 13)])
+def test_what_repeats_is_relayed_as_if_it_were_parsed(reads: list[bytes]) -> None:
+    assert asyncio.run(relayed(reads, remembers=True)) == asyncio.run(relayed(reads, remembers=False))
