@@ -282,6 +282,24 @@ async def test_edges_that_cannot_see_each_other_exceed_no_limit_and_lose_nothing
         assert set(stage.running().values()) == {1}
 
 
+async def test_an_edge_that_is_stopped_and_goes_on_exceeds_no_limit(tmp_path: Path) -> None:
+    async with on_stage(tmp_path, 3, requests=ONE, autoscaling=FIXED) as stage:
+        await stage.warm(4)
+        stopped, *others = stage.edges
+        stopped.daemon.signal(signal.SIGSTOP)
+        for edge in others:
+            await eventually(edge, lambda found: found == 1, "activator_peers", state="lost")
+        requests = [asyncio.create_task(others[n % 2].request("m", "/?delay=0.1")) for n in range(20)]
+        await asyncio.sleep(0.5)
+        stopped.daemon.signal(signal.SIGCONT)
+        requests += [asyncio.create_task(edge.request("m", "/?delay=0.1")) for edge in stage.edges * 3]
+        answers = await asyncio.gather(*requests)
+        assert {answer.status for answer in answers} == {200}
+        assert set(stage.running().values()) == {1}
+        await stage.joined()
+        assert stage.replicas() == 4
+
+
 async def test_edges_find_each_other_by_the_pods_of_their_deployment(tmp_path: Path) -> None:
     async with on_stage(tmp_path, discovered=True, requests=ONE) as stage:
         owners = [await edge.metric("activator_owner", revision="m") for edge in stage.edges]
