@@ -101,6 +101,9 @@ class Edge:
                 self._front.router.elected, leads = leads, self._front.router.leads
                 self._insight.peers = self._front.tenure.facts
             self._loop.leads = self._scaler.leads = self._rollouts.leads = leads
+            self._scaler.on_hindrance = self._cluster.hindered
+            scaler = self._scaler
+            self._cluster.others = {"corrections": scaler.corrections, "contested": scaler.held, "watches": views.up}
             self._insight.cluster, self._insight.namespace = self._cluster.facts, views.client.namespace
 
     def wake(self, revision: str) -> None:
@@ -191,7 +194,6 @@ class Edge:
             self._savings.restore()
             self._tasks.spawn(self._savings.keep(), "state")
         else:
-            self._cluster.start(self._tasks)
             self._tasks.spawn(self._follow(self._cluster), "catalog")
         self._tasks.spawn(self._loop.run(), "loop")
         self._tasks.spawn(self._sweep(), "sweep")
@@ -261,12 +263,17 @@ class Edge:
                 await self.reload()
 
     async def _follow(self, cluster: Cluster) -> None:
-        """Serve Deployments as they come, change and go. Until they are known, this edge is not ready."""
+        """Serve Deployments as they come, change and go. Until they are known, this edge is not ready, and does not
+        stand for election: it would take over the clocks of models that it does not know."""
+        await cluster.changes.known()
+        async with self._reloading:
+            self._serve(self._current, await self._catalog_of(self._current))
+        cluster.start(self._tasks)
+        self._insight.ready = not self._stopping.is_set()
         while True:
             await cluster.changes.wait()
             async with self._reloading:
                 self._serve(self._current, await self._catalog_of(self._current))
-            self._insight.ready = not self._stopping.is_set()
 
     def _period(self, seconds: float) -> None:
         if self._loop.leads():  # the ledger and the rollouts of several edges are the leader's

@@ -82,14 +82,13 @@ def restore(config: ConfigOption = None) -> None:
     """Before uninstalling from Kubernetes: scale every model to max(min-scale, 1). Exits 1 if one could not be."""
     import asyncio
 
-    from activator import logs
     from activator.kube.errors import ApiError, UnreachableError
     from activator.origin import begin
     from activator.restore import restore as restored
     from activator.settings.problems import SettingsError
 
     async def run() -> bool:
-        origin, settings = await begin(config, DEFAULT_CONFIG, logs.logger("edge"))
+        origin, settings = await begin(config, DEFAULT_CONFIG, None)
         await origin.close()
         client = await _connected(settings)
         try:

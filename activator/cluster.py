@@ -12,7 +12,8 @@ import socket
 import time
 import uuid
 from collections import Counter
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from activator.catalog.changes import Changes
 from activator.catalog.merge import Deployments
@@ -24,7 +25,7 @@ from activator.kube.saved import ConfigMap
 from activator.shared_savings import SharedSavings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from structlog.typing import FilteringBoundLogger
 
@@ -43,7 +44,8 @@ if TYPE_CHECKING:
 
 
 class Cluster:
-    """Follows `deployments`, and stands for election, through `client`; `parts` are what a leader knows."""
+    """Follows `deployments`, and stands for election, through `client`; `parts` are what a leader knows. `others` read
+    facts that other parts know."""
 
     def __init__(
         self, client: Client, deployments: Store, parts: tuple[Loop, Ledger, Rollouts], log: FilteringBoundLogger
@@ -55,6 +57,7 @@ class Cluster:
         self.election.on_change = self._lead_changed
         self.changes = Changes(deployments)
         self.problems: Mapping[str, tuple[Problem, ...]] = {}
+        self.others: Mapping[str, Callable[[], Any]] = {}
         self._client = client
         self._deployments = deployments
         self._catalog = Deployments()
@@ -92,6 +95,12 @@ class Cluster:
             note = f"{before.desired} -> {number}: {record.sentence}"
             self.recorder.tell(Report(about, NORMAL, "Scale", reason, note))
 
+    def hindered(self, revision: str, sentence: str) -> None:
+        """Tell a Deployment what keeps its replicas from being scaled, and what to do."""
+        self._log.warning("scaling hindered", deployment=revision, problem=sentence)
+        if (about := self._deployments.objects.get(revision)) is not None:
+            self.recorder.tell(Report(about, WARNING, "Scale", "ScalingHindered", sentence, once=True))
+
     def refused(self, about: Object, problems: Sequence[object]) -> None:
         """Tell of a configuration in a ConfigMap that is not in force."""
         note = "; ".join(map(str, problems))
@@ -103,7 +112,8 @@ class Cluster:
         for call, count in self._client.calls.items():
             calls[call.verb, call.resource, call.status] += count
         problems = {name: len(problems) for name, problems in self.problems.items()}
-        return ClusterFacts(self.leads(), problems, calls, self.recorder.withheld, self.recorder.lost)
+        facts = ClusterFacts(self.leads(), problems, calls, self.recorder.withheld, self.recorder.lost)
+        return replace(facts, **{name: read() for name, read in self.others.items()})
 
     def _lead_changed(self, leads: bool) -> None:
         if not leads:  # another one may lead before we do again

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 GPUS = ("nvidia.com/gpu", "amd.com/gpu")
 PARTS = "nvidia.com/mig-"
+NOTHING: Counter[str] = Counter()
 
 
 def is_gpu(resource: str) -> bool:
@@ -48,54 +49,65 @@ class Need:
     nodes: frozenset[str]
 
 
-def room(need: Need, machines: Iterable[Machine], holders: Iterable[Holder]) -> int | None:
-    """Return how many replicas of a revision there can be in all, those that run included; None = there is no bound:
-    it needs no GPU, or no node matches (a pool that may grow from nothing)."""
-    fitting = [machine for machine in machines if machine.name in need.nodes]
-    if not need.gpus or not fitting:
-        return None
-    held = list(holders)
-    others = [holder for holder in held if holder.revision != need.revision]
-    own = Counter(holder.node for holder in held if holder.revision == need.revision)
-    more = {machine.name: _times(need, _free(machine, others)) for machine in fitting}
-    return sum(max(own[node], more.get(node, 0)) for node in own.keys() | more.keys())
+class Inventory:
+    """The GPUs of all machines, and who holds them, at one moment."""
+
+    def __init__(self, machines: Iterable[Machine], holders: Iterable[Holder]) -> None:
+        self._machines = {machine.name: machine for machine in machines}
+        self._pods: dict[str, Counter[str]] = {}
+        self._held: dict[str, dict[str, Counter[str]]] = {}
+        taken: dict[str, Counter[str]] = {}
+        for holder in holders:
+            self._pods.setdefault(holder.revision, Counter())[holder.node] += 1
+            self._held.setdefault(holder.revision, {}).setdefault(holder.node, Counter()).update(holder.gpus)
+            taken.setdefault(holder.node, Counter()).update(holder.gpus)
+        self._free = {name: _less(each.gpus, taken.get(name, NOTHING)) for name, each in self._machines.items()}
+        self._fits: dict[tuple[tuple[str, int], ...], dict[str, int]] = {}
+
+    def room(self, need: Need) -> int | None:
+        """Return how many replicas of a revision there can be in all, those that run included; None = there is no
+        bound: it needs no GPU, or no node matches (a pool that may grow from nothing)."""
+        fitting = need.nodes & self._machines.keys()
+        if not need.gpus or not fitting:
+            return None
+        own, fits = self._pods.get(need.revision, NOTHING), self._fitting(need.gpus)
+        strange = sum(fits[node] for node in fitting if node not in own)
+        return strange + sum(
+            max(count, _times(need.gpus, self._without(node, need.revision)) if node in fitting else 0)
+            for node, count in own.items()
+        )
+
+    def rivals(self, need: Need) -> frozenset[str]:
+        """Return the revisions whose end would leave enough GPUs on one node for a replica more. Where no node is
+        known, it is taken to be enough what they hold themselves."""
+        if not need.gpus:
+            return frozenset()
+        others = [name for name in self._held if name not in {"", need.revision}]
+        return frozenset(name for name in others if any(self._frees(need, name, node) for node in self._held[name]))
+
+    def _frees(self, need: Need, revision: str, node: str) -> bool:
+        if not self._machines:
+            return _times(need.gpus, self._held[revision][node]) > 0
+        known = node in need.nodes and node in self._machines
+        return known and _times(need.gpus, self._without(node, revision)) > 0
+
+    def _fitting(self, gpus: Mapping[str, int]) -> Mapping[str, int]:
+        """Return by node how often a need fits into what is free now."""
+        key = tuple(sorted(gpus.items()))
+        if key not in self._fits:
+            self._fits[key] = {node: _times(gpus, free) for node, free in self._free.items()}
+        return self._fits[key]
+
+    def _without(self, node: str, revision: str) -> Mapping[str, int]:
+        """Return what would be free on a node without the pods of a revision."""
+        own = self._held[revision][node]
+        return {name: count + own[name] for name, count in self._free[node].items()}
 
 
-def rivals(need: Need, machines: Iterable[Machine], holders: Iterable[Holder]) -> frozenset[str]:
-    """Return the revisions whose end would leave enough GPUs on one node for a replica more. Where no node is known, it
-    is taken to be enough what they hold themselves."""
-    if not need.gpus:
-        return frozenset()
-    known = {machine.name: machine for machine in machines}
-    held = list(holders)
-    found = set()
-    for revision, node in {(holder.revision, holder.node) for holder in held}:
-        machine = known.get(node)
-        if not revision or revision == need.revision or (known and (machine is None or node not in need.nodes)):
-            continue
-        there = [holder for holder in held if holder.node == node]
-        if machine is None:
-            free: Mapping[str, int] = _sum(holder for holder in there if holder.revision == revision)
-        else:
-            free = _free(machine, [holder for holder in there if holder.revision != revision])
-        if _times(need, free):
-            found.add(revision)
-    return frozenset(found)
+def _less(gpus: Mapping[str, int], taken: Counter[str]) -> dict[str, int]:
+    return {name: count - taken[name] for name, count in gpus.items()}
 
 
-def _free(machine: Machine, holders: Iterable[Holder]) -> Mapping[str, int]:
-    taken = _sum(holder for holder in holders if holder.node == machine.name)
-    return {resource: count - taken.get(resource, 0) for resource, count in machine.gpus.items()}
-
-
-def _sum(holders: Iterable[Holder]) -> dict[str, int]:
-    total: dict[str, int] = {}
-    for holder in holders:
-        for resource, count in holder.gpus.items():
-            total[resource] = total.get(resource, 0) + count
-    return total
-
-
-def _times(need: Need, free: Mapping[str, int]) -> int:
+def _times(gpus: Mapping[str, int], free: Mapping[str, int]) -> int:
     """Return how often a need fits into what is free on one node."""
-    return max(0, min(free.get(resource, 0) // count for resource, count in need.gpus.items()))
+    return max(0, min(free.get(name, 0) // count for name, count in gpus.items()))

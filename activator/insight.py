@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from activator.coldstarts import PHASES, ColdStarts
@@ -77,13 +77,17 @@ class RevisionView:
 @dataclass(frozen=True, slots=True)
 class ClusterFacts:
     """What an edge on Kubernetes can tell beside: whether it leads, mistakes by Deployment, calls to the API server by
-    (verb, resource, status), and Events that were withheld or lost."""
+    (verb, resource, status), and Events that were withheld or lost. By Deployment, how often another writer of replicas
+    was corrected, and whether it has its way; by kind of objects, whether they are up to date."""
 
     leads: bool
     problems: Mapping[str, int]
     calls: Mapping[tuple[str, str, int], int]
     withheld: int
     lost: int
+    corrections: Mapping[str, int] = field(default_factory=dict)
+    contested: Mapping[str, bool] = field(default_factory=dict)
+    watches: Mapping[str, bool] = field(default_factory=dict)
 
 
 class Insight:

@@ -211,7 +211,20 @@ def _cluster(facts: ClusterFacts) -> Iterator[Metric]:
     calls = CounterMetricFamily("activator_api_calls", "To the API server", labels=["verb", "resource", "status"])
     for (verb, resource, status), count in sorted(facts.calls.items()):
         calls.add_metric([verb, resource, str(status)], count)
-    yield from (problems, calls)
+    corrections = CounterMetricFamily(
+        "activator_replica_corrections", "Numbers of replicas that someone else wrote", labels=["deployment"]
+    )
+    for name, count in sorted(facts.corrections.items()):
+        corrections.add_metric([name], count)
+    contested = GaugeMetricFamily(
+        "activator_replicas_contested", "1 while someone else's number of replicas is let be", labels=["deployment"]
+    )
+    for name, held in sorted(facts.contested.items()):
+        contested.add_metric([name], int(held))
+    watches = GaugeMetricFamily("activator_watch_up", "0 while objects may be out of date", labels=["resource"])
+    for resource, up in sorted(facts.watches.items()):
+        watches.add_metric([resource], int(up))
+    yield from (problems, calls, corrections, contested, watches)
     yield CounterMetricFamily("activator_events_withheld", "An object got too many", value=facts.withheld)
     yield CounterMetricFamily("activator_events_lost", "The API server did not take them", value=facts.lost)
 

@@ -106,8 +106,9 @@ class ConfigMapOrigin(Origin):
 
     @property
     def object(self) -> Object | None:
-        """The ConfigMap as it was last seen."""
-        return self.store.objects.get(self._map)
+        """The ConfigMap as it was last seen. (What it is, the items of a list do not say.)"""
+        found = self.store.objects.get(self._map)
+        return None if found is None else {"apiVersion": CONFIG_MAPS.version, "kind": "ConfigMap", **found}
 
     async def fetch(self) -> None:
         """Look at it now. ApiError, UnreachableError."""
@@ -151,28 +152,29 @@ def place(option: str | None, default: Path, environment: Mapping[str, str] = os
     return FileOrigin(default if option is None else Path(option))
 
 
-async def fetched(name: str, log: FilteringBoundLogger) -> ConfigMapOrigin:
-    """Return the ConfigMap `name` of our own namespace, as soon as the API server answers. OSError when we may not read
-    it, or there is no way to an API server."""
-    client = await connect()
-    origin = ConfigMapOrigin(client, name)
+async def fetched(name: str, log: FilteringBoundLogger | None) -> ConfigMapOrigin:
+    """Return the ConfigMap `name` of our own namespace, as soon as the API server answers; what it takes goes to `log`,
+    and without one nothing is tried again. OSError when it cannot be read, or there is no way to an API server."""
+    origin = ConfigMapOrigin(await connect(), name)
     while True:
         try:
             await origin.fetch()
-        except ApiError as error:
-            if error.status < SERVER_ERRORS and error.status != TOO_MANY:
-                await client.close()
+        except (ApiError, UnreachableError) as error:
+            if log is None or _for_good(error):
+                await origin.close()
                 raise OSError(f"{origin.name}: {error}") from error
-            log.warning("the configuration cannot be read yet", origin=origin.name, problem=str(error))
-        except UnreachableError as error:
             log.warning("the configuration cannot be read yet", origin=origin.name, problem=str(error))
         else:
             return origin
         await asyncio.sleep(RETRY_SECONDS)
 
 
-async def begin(option: str | None, default: Path, log: FilteringBoundLogger) -> tuple[Origin, Settings]:
-    """Return where the configuration is (see `place`), and the settings there. SettingsError, OSError."""
+def _for_good(error: ApiError | UnreachableError) -> bool:
+    return isinstance(error, ApiError) and error.status < SERVER_ERRORS and error.status != TOO_MANY
+
+
+async def begin(option: str | None, default: Path, log: FilteringBoundLogger | None) -> tuple[Origin, Settings]:
+    """Return where the configuration is (see `place` and `fetched`), and the settings there. SettingsError, OSError."""
     where = place(option, default)
     origin = await fetched(where, log) if isinstance(where, str) else where
     try:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from activator import state
 from activator.kube.errors import CONFLICT, ApiError, UnreachableError
 from activator.kube.saved import DamagedError
+from activator.usage import DAY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 SAVE_SECONDS = 8.0  # at most 10 s old, also when a write takes long
 RETRY_SECONDS = 2.0
+KEPT_DAYS = 92  # of usage: a ConfigMap ends at 1 MiB
 REVISIONS = "revisions.json"
 USAGE = "usage.json"
 ROLLOUTS = "rollouts.json"
@@ -54,6 +56,7 @@ class SharedSavings:
         self._leads = leads
         self._wall = wall
         self._log = log
+        self._writing = asyncio.Lock()
 
     def let_go(self) -> None:
         """Lead no more: what was taken over is another's."""
@@ -83,9 +86,14 @@ class SharedSavings:
 
     async def save(self) -> None:
         """Save now, if this edge leads."""
-        if not self.taken_over or not self._leads():
-            return
-        saved = state.written(self._loop.dump(), self._wall())
+        async with self._writing:
+            if self.taken_over and self._leads():
+                await self._write()
+
+    async def _write(self) -> None:
+        now = self._wall()
+        self._ledger.forget(now - KEPT_DAYS * DAY)
+        saved = state.written(self._loop.dump(), now)
         try:
             documents = {REVISIONS: saved, USAGE: self._ledger.dump(), ROLLOUTS: self._rollouts.dump()}
             await self._map.write(documents)
@@ -126,11 +134,14 @@ class SharedSavings:
 
     def _restore(self, documents: dict[str, Any]) -> None:
         self._adopt(documents)
+        self._ledger.clear()
         try:
-            self._ledger.clear()
             self._ledger.restore(documents.get(USAGE))
+        except ValueError as error:
+            self._log.error("usage of earlier leaders cannot be read, counting starts afresh", error=str(error))
+        try:
             saved = state.parse(documents.get(REVISIONS), f"configmap/{self._map.name}", self._wall())
-        except (state.StateError, ValueError) as error:
+        except state.StateError as error:
             self._log.error("saved state cannot be used, all starts afresh", error=str(error))
             return
         for problem in self._loop.restore(saved.revisions, saved.age, alive=True):

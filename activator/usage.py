@@ -69,6 +69,11 @@ class Ledger:
         rows = [[*key, row.running, row.idle] for key, row in sorted(self._rows.items())]
         return {"version": VERSION, "rows": rows}
 
+    def forget(self, before: float) -> None:
+        """Drop the rows of days that ended before `before` (Unix seconds); totals stay."""
+        first = _day(before)
+        self._rows = {key: row for key, row in self._rows.items() if key[0] >= first}
+
     def clear(self) -> None:
         """Forget all: somebody else counts from now on."""
         self._rows.clear()

@@ -24,7 +24,14 @@ class Changes:
         self._store = store
         self._settle = settle
         self._changed = asyncio.Event()
+        self._known = asyncio.Event()
         store.subscribe(self._see)
+        store.on_state(self._see_state)
+        self._see_state()
+
+    async def known(self) -> None:
+        """Return once the Deployments have been listed."""
+        await self._known.wait()
 
     def present(self) -> list[Object]:
         """Return the Deployments that are ours as they are now, and take note that they have been read."""
@@ -39,6 +46,10 @@ class Changes:
     def _see(self, old: Object | None, new: Object | None) -> None:
         if _seen(old) != _seen(new):
             self._changed.set()
+
+    def _see_state(self) -> None:
+        if self._store.synced:
+            self._known.set()
 
 
 def _seen(deployment: Object | None) -> object:

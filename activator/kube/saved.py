@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import gzip
 import json
@@ -52,7 +53,7 @@ class ConfigMap:
             "apiVersion": CONFIG_MAPS.version,
             "kind": "ConfigMap",
             "metadata": self._metadata or {"name": self.name, "namespace": self._client.namespace, "labels": LABELS},
-            "binaryData": {f"{name}{SUFFIX}": _packed(document) for name, document in documents.items()},
+            "binaryData": await asyncio.to_thread(_all_packed, documents),
         }
         if self._metadata is None:
             written = await self._client.create(CONFIG_MAPS, body)
@@ -67,6 +68,10 @@ class ConfigMap:
             return json.loads(gzip.decompress(base64.b64decode(str(text), validate=True)))
         except (ValueError, OSError, EOFError) as error:
             raise DamagedError(f"configmap/{self.name}: {key} cannot be read ({error})") from error
+
+
+def _all_packed(documents: Mapping[str, Any]) -> dict[str, str]:
+    return {f"{name}{SUFFIX}": _packed(document) for name, document in documents.items()}
 
 
 def _packed(document: Any) -> str:

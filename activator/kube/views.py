@@ -37,6 +37,10 @@ class Views:
         """Why Deployments or pods may be out of date, "" when they are not."""
         return self.deployments.trouble or self.pods.trouble
 
+    def up(self) -> dict[str, bool]:
+        """Tell of each watched kind of objects whether it is up to date."""
+        return {each.resource.plural: each.store.synced and not each.store.trouble for each in self.reflectors}
+
     def start(self, tasks: Tasks) -> None:
         """Watch from now on, and keep a connection warm, until `tasks` are closed."""
         for reflector in self.reflectors:

@@ -54,13 +54,14 @@ class Reflector:
         self._jitter = jitter
         self._version = ""
         self._streak = 0
+        self._expired = False
 
     async def run(self) -> None:
         """List and watch until cancelled."""
         while True:
             try:
                 if await self._once():
-                    self._streak = 0
+                    self._streak, self._expired = 0, False
                 else:
                     self._streak += 1
                     await asyncio.sleep(self._pause())
@@ -80,7 +81,7 @@ class Reflector:
             self.store.state()
             async for event in events:
                 self._take(event)
-                self._streak, heard = 0, True
+                self._streak, self._expired, heard = 0, False, True
         return heard or loop.time() - begun >= min(SHORT, self._lasting / 2)
 
     async def _list(self) -> None:
@@ -106,8 +107,8 @@ class Reflector:
         """Note a failure; return the seconds until the next attempt."""
         if isinstance(error, ApiError) and error.status == GONE:
             self._version = ""
-            if not self._streak:
-                self._streak = 1
+            if not self._expired:  # else a list that is out of date at once would be asked for without end
+                self._expired = True
                 return 0.0
         self.failures += 1
         self._streak += 1

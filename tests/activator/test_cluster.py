@@ -180,3 +180,20 @@ async def test_calls_are_counted_as_rbac_sees_them() -> None:
         assert calls["create", "leases", 201] == 1
         assert calls["list", "deployments", 200] == 1
         assert edge.cluster.facts().leads
+
+
+async def test_what_keeps_replicas_from_being_scaled_is_one_event_on_their_deployment() -> None:
+    async with edges(1, deployment("m-1", "m", hosts="m.example")) as (server, (edge,)):
+        await until(lambda: edge.store.objects)
+        for _ in range(3):
+            edge.cluster.hindered("m-1", "keda also writes the replicas")
+        edge.cluster.hindered("filed-1", "no Deployment to tell it to")
+        await until(lambda: edge.cluster.recorder.written == 3)
+        assert events(server) == [("m-1", "ScalingHindered", "keda also writes the replicas")]
+
+
+async def test_facts_of_others_are_told_with_its_own() -> None:
+    async with edges(1) as (_, (edge,)):
+        edge.cluster.others = {"corrections": lambda: {"m-1": 2}}
+        facts = edge.cluster.facts()
+        assert (facts.corrections, facts.contested, facts.withheld) == ({"m-1": 2}, {}, 0)

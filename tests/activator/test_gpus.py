@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from activator.gpus import Holder, Machine, Need, is_gpu, rivals, room
+from activator.gpus import Holder, Inventory, Machine, Need, is_gpu
 
 GPU = "nvidia.com/gpu"
 SLICE = "nvidia.com/mig-1g.10gb"
@@ -20,6 +20,14 @@ def holder(revision: str, node: str, count: int = 1, resource: str = GPU) -> Hol
 
 def need(*nodes: str, revision: str = "m", count: int = 1, resource: str = GPU) -> Need:
     return Need(revision, {resource: count}, frozenset(nodes))
+
+
+def room(need: Need, machines: list[Machine], holders: list[Holder]) -> int | None:
+    return Inventory(machines, holders).room(need)
+
+
+def rivals(need: Need, machines: list[Machine], holders: list[Holder]) -> frozenset[str]:
+    return Inventory(machines, holders).rivals(need)
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,7 @@ OURS_NAMES = """
 PEER_NAMES = "activator_peers activator_owner activator_peers_agree activator_owner_changes_total"
 CLUSTER_NAMES = """
     activator_leader activator_deployment_problems activator_api_calls_total activator_events_withheld_total
-    activator_events_lost_total
+    activator_events_lost_total activator_replica_corrections_total activator_replicas_contested activator_watch_up
 """
 OLD, NEW, OURS, CLUSTER = (frozenset(names.split()) for names in (OLD_NAMES, NEW_NAMES, OURS_NAMES, CLUSTER_NAMES))
 ALL_NEW = (Service("m", ("m.example",), (Share(SECOND, 100), Share(FIRST, 0))),)
@@ -215,13 +215,19 @@ async def test_knatives_names_have_the_namespace_where_there_is_one(parts: Parts
 
 async def test_on_kubernetes_it_also_tells_of_the_lead_of_deployments_and_of_calls(parts: Parts) -> None:
     await used(parts)
-    parts.insight.cluster = lambda: ClusterFacts(True, {"m-1": 2}, {("patch", "deployments/scale", 409): 3}, 4, 5)
+    calls = {("patch", "deployments/scale", 409): 3}
+    more = ({"m-1": 6}, {"m-1": True}, {"pods": True, "nodes": False})
+    parts.insight.cluster = lambda: ClusterFacts(True, {"m-1": 2}, calls, 4, 5, *more)
     assert {sample.name for sample in samples(parts)} == {*OLD, *NEW, *OURS, *CLUSTER}
     assert value(parts, "activator_leader") == 1
     assert value(parts, "activator_deployment_problems", deployment="m-1") == 2
     assert value(parts, "activator_api_calls_total", verb="patch", resource="deployments/scale", status="409") == 3
     assert value(parts, "activator_events_withheld_total") == 4
     assert value(parts, "activator_events_lost_total") == 5
+    assert value(parts, "activator_replica_corrections_total", deployment="m-1") == 6
+    assert value(parts, "activator_replicas_contested", deployment="m-1") == 1
+    assert value(parts, "activator_watch_up", resource="pods") == 1
+    assert value(parts, "activator_watch_up", resource="nodes") == 0
 
 
 async def test_ten_thousand_hosts_do_not_make_one_series_more(parts: Parts) -> None:

@@ -90,5 +90,8 @@ async def test_the_command_reads_the_config_map_of_the_edge_and_says_what_it_did
         cluster.faults.denied.add(("list", "configmaps"))
         denied = await asyncio.to_thread(CliRunner().invoke, app, arguments, env=environment)
         assert (denied.exit_code, "403" in denied.output) == (1, True)
+        await cluster.stop()
+        away = await asyncio.to_thread(CliRunner().invoke, app, arguments, env=environment)
+        assert (away.exit_code, f"configmap/{NAME}" in away.output) == (1, True), "it does not wait for ever"
     finally:
         await cluster.stop()

@@ -13,8 +13,8 @@ from activator import logs
 from activator.catalog.model import Catalog
 from activator.kube.errors import ApiError, UnreachableError
 from activator.kube.saved import DamagedError
-from activator.shared_savings import SAVE_SECONDS, SharedSavings
-from activator.usage import Ledger
+from activator.shared_savings import KEPT_DAYS, SAVE_SECONDS, SharedSavings
+from activator.usage import DAY, Ledger
 from router.table import Revision, Service, Share, Table
 from tests.activator.stage import NAME, bounds, no_rollouts, on_stage, plan
 from tests.activator.traffic.canaries import canary
@@ -155,7 +155,19 @@ async def test_a_state_that_cannot_be_used_is_told_and_the_edge_leads_all_the_sa
         with capture_logs() as lines:
             await edge.savings._take_over()
         assert edge.savings.taken_over
-        assert lines[0]["event"] == "saved state cannot be used, all starts afresh"
+        assert lines[0]["event"].endswith("starts afresh")
+
+
+async def test_usage_that_cannot_be_read_does_not_cost_the_idle_clocks() -> None:
+    shared = Map()
+    async with on_stage() as stage, leader(stage, shared) as edge:
+        edge.holds = True
+        stage.leave(stage.arrive())
+        await asyncio.sleep(SAVE_SECONDS + 1)
+        shared.documents = {**shared.documents, "usage.json": "damaged"}
+        stage.traffic.forget()
+        await edge.savings._take_over()
+        assert stage.traffic.look(NAME).idle_since == pytest.approx(0, abs=0.1)
 
 
 async def test_when_somebody_else_has_written_it_is_read_again_before_anything_is_decided() -> None:
@@ -214,6 +226,36 @@ async def test_what_is_read_too_late_is_not_used() -> None:
         await edge.savings._take_over()
         assert not edge.savings.taken_over
         assert edge.ledger.total(NAME).running == 60
+
+
+async def test_two_that_save_at_once_do_not_get_in_each_others_way() -> None:
+    shared = Map()
+    writing = 0
+
+    async def write(documents: dict[str, Any]) -> None:
+        nonlocal writing
+        writing += 1
+        assert writing == 1
+        await asyncio.sleep(1)
+        writing -= 1
+
+    shared.write = write  # type: ignore[method-assign]
+    async with on_stage() as stage, leader(stage, shared) as edge:
+        edge.holds = True
+        await asyncio.sleep(SAVE_SECONDS + 0.5)
+        await asyncio.gather(edge.savings.save(), edge.savings.save())
+        assert edge.savings.taken_over
+
+
+async def test_usage_of_long_ago_is_not_kept_for_ever() -> None:
+    shared = Map()
+    async with on_stage() as stage, leader(stage, shared) as edge:
+        edge.holds = True
+        await asyncio.sleep(1)
+        for days in (0, KEPT_DAYS - 1, KEPT_DAYS + 1):
+            edge.ledger.add(("m", NAME), (1, 0), 60.0, WALL - days * DAY)
+        await edge.savings.save()
+        assert len(shared.documents["usage.json"]["rows"]) == 2
 
 
 class TestRollouts:

@@ -25,6 +25,9 @@ LABELS = {
     "activator_cold_start_seconds_count": {"service", "revision", "phase"},
     "activator_api_calls_total": {"verb", "resource", "status"},
     "activator_deployment_problems": {"deployment"},
+    "activator_replica_corrections_total": {"deployment"},
+    "activator_replicas_contested": {"deployment"},
+    "activator_watch_up": {"resource"},
 }
 METRIC = re.compile(r"\b((?:activator|autoscaler|kn|revision|http_server)_\w+)(?:\{([^}]*)\})?")
 

@@ -66,7 +66,7 @@ class Namespace:
             **changes,
         }
         text = yaml.safe_dump(config)
-        self.cluster.put("configmaps", {"kind": "ConfigMap", "metadata": {"name": NAME}, "data": {KEY: text}})
+        self.cluster.put("configmaps", {"metadata": {"name": NAME}, "data": {KEY: text}})
 
     async def edge(self, *arguments: str, environment: dict[str, str] | None = None) -> Edge:
         """Start an edge."""
@@ -77,6 +77,10 @@ class Namespace:
         self._daemons.append(daemon)
         await asyncio.to_thread(daemon.start)
         return Edge(daemon, self._session)
+
+    async def readyz(self, edge: Edge) -> int:
+        async with self._session.get(f"http://{edge.daemon.admin}/readyz") as response:
+            return response.status
 
     def replicas(self, name: str) -> int:
         return int(self.cluster.get("deployments", name)["spec"]["replicas"])
@@ -174,10 +178,34 @@ async def test_a_changed_config_map_is_in_force_soon_and_a_bad_one_never(tmp_pat
         edge = await namespace.edge()
         namespace.configure(**{"request-ids": "perhaps"})
         await until(lambda: namespace.events(NAME) == ["ConfigurationRefused"])
+        (event,) = namespace.cluster.objects["events"].values()
+        assert (event["regarding"]["kind"], event["regarding"]["apiVersion"]) == ("ConfigMap", "v1")
         assert "X-Request-Id" not in (await edge.request("m")).headers
         namespace.configure(autoscaling={**KEYS, "max-scale": 7})
         await until(lambda: edge.daemon.logs("configuration taken over"))
         assert (await edge.request("m")).status == 200
+
+
+async def test_an_edge_that_starts_without_the_api_server_is_ready_once_it_is_there(tmp_path: Path) -> None:
+    async with a_namespace(tmp_path) as namespace:
+        config = {"listen": "127.0.0.1:0", "admin": "127.0.0.1:0", "scaler": "kubernetes", "services": []}
+        await namespace.cluster.stop()
+        edge = await namespace.edge(environment={VARIABLE: json.dumps(config)})
+        assert (await namespace.readyz(edge), await leads(edge)) == (503, False)
+        await namespace.cluster.start()
+        await eventually(lambda: namespace.readyz(edge), lambda status: status == 200)
+        await eventually(lambda: leads(edge), bool)
+
+
+async def test_an_edge_whose_configuration_is_in_the_cluster_waits_for_it(tmp_path: Path) -> None:
+    async with a_namespace(tmp_path) as namespace:
+        namespace.model("m")
+        await namespace.cluster.stop()
+        starting = asyncio.create_task(namespace.edge())
+        await asyncio.sleep(3)
+        assert not starting.done()
+        await namespace.cluster.start()
+        assert (await (await starting).request("m")).status == 200
 
 
 async def test_a_configuration_can_be_in_the_environment(tmp_path: Path) -> None:
@@ -218,6 +246,19 @@ async def test_a_leader_that_is_asked_to_end_hands_over_at_once(tmp_path: Path) 
         first, second = await namespace.edge(), await namespace.edge()
         await asyncio.to_thread(first.daemon.stop)
         await eventually(lambda: leads(second), bool)
+
+
+async def test_the_idle_clock_goes_on_through_a_restart_of_all_edges(tmp_path: Path) -> None:
+    async with a_namespace(tmp_path) as namespace:
+        namespace.model("m", scale_to_zero_grace_period="14s")
+        edge = await namespace.edge()
+        assert (await edge.request("m")).status == 200
+        ended = asyncio.get_running_loop().time()
+        await asyncio.sleep(5)
+        await asyncio.to_thread(edge.daemon.stop)
+        await asyncio.to_thread(edge.daemon.start)
+        await until(lambda: namespace.replicas("m") == 0, within=25)
+        assert 13 < asyncio.get_running_loop().time() - ended < 19, "5 s and a restart later it would be 20"
 
 
 async def test_all_that_the_role_grants_is_used(tmp_path: Path) -> None:

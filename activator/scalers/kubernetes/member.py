@@ -43,7 +43,8 @@ class Member:
     last began.
 
     `chosen` = it is to go, and gets no new request; `drained` = it has no request left; `committed` = a write is under
-    way by which it may end. `words` is the end of what its container last wrote, None = not known.
+    way by which it may end; `marked` = the edge that leads has chosen it, as its deletion cost shows. `words` is the
+    end of what its container last wrote, None = not known.
     """
 
     pod: Pod
@@ -55,6 +56,7 @@ class Member:
     complaint: str = ""
     ready_at: float | None = None
     chosen: bool = False
+    marked: bool = False
     drained: bool = False
     committed: bool = False
     chosen_at: float = 0.0
@@ -69,8 +71,8 @@ class Member:
 
     @property
     def going(self) -> bool:
-        """Whether it gets no new request: it was chosen, or is ending already."""
-        return self.chosen or self.pod.ending
+        """Whether it gets no new request: it was chosen, here or by the edge that leads, or is ending already."""
+        return self.chosen or self.marked or self.pod.ending
 
     @property
     def counted(self) -> bool:

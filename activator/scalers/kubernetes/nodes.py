@@ -6,6 +6,7 @@ Only what a scheduler would rule out for good is ruled out: nodeSelector, requir
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from activator.gpus import Machine, is_gpu
@@ -36,6 +37,12 @@ def gpus_of(spec: Object) -> dict[str, int]:
         for name, count in _wanted(container).items():
             total[name] = max(total.get(name, 0), count)
     return {name: count for name, count in total.items() if count > 0}
+
+
+def wish_of(spec: Object) -> str:
+    """Return all that `could_run` asks of a pod's spec, as a text to compare."""
+    wish = [spec.get("nodeSelector"), spec.get("affinity"), spec.get("tolerations"), gpus_of(spec)]
+    return json.dumps(wish, sort_keys=True)
 
 
 def could_run(spec: Object, node: Object) -> bool:

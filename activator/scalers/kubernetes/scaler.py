@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from activator.kube.resources import name_of
 from activator.scalers.base import Listener, ReplicaSet, ReplicaSpec
 from activator.scalers.kubernetes.api import ClientApi
-from activator.scalers.kubernetes.inventory import Inventory
+from activator.scalers.kubernetes.bookkeeper import Bookkeeper
 from activator.scalers.kubernetes.workload import Around, Workload
 from activator.scalers.probe import probe
 
@@ -26,7 +26,8 @@ class KubernetesScaler:
     """A Scaler (see base) over watches of Deployments and pods.
 
     Replicas outlive it: what is no longer declared, and all that runs when it is closed, is let go as it is.
-    `leads` tells whether it is ours to scale; from 0 to 1 always is. `api` and `ask` are others in tests.
+    `leads` tells whether it is ours to scale; from 0 to 1 always is. `on_hindrance` hears, by revision, what keeps us
+    from scaling and needs someone to mend it. `api` and `ask` are others in tests.
     """
 
     def __init__(
@@ -40,14 +41,15 @@ class KubernetesScaler:
         ask: Ask = probe,
     ) -> None:
         self.leads: Callable[[], bool] = lambda: True
+        self.on_hindrance: Callable[[str, str], None] | None = None
         self.workloads: dict[str, Workload] = {}
         self._deployments, self._pods = views.deployments, views.pods
         place = (views.client.namespace, views.client.field_manager)
         api = api or ClientApi(views.client)
-        self._around = Around(*place, routing, api, tasks, clock, self._publish, self._leads, ask)
+        self._around = Around(*place, routing, api, tasks, clock, self._publish, self._leads, self._hinder, ask)
         self._listeners: list[Listener] = []
         self._closed = False
-        self._inventory = Inventory(views, self.workloads)
+        self._bookkeeper = Bookkeeper(views, self.workloads)
         self._deployments.subscribe(self._saw_deployment)
         self._pods.subscribe(self._saw_pod)
 
@@ -70,7 +72,7 @@ class KubernetesScaler:
                 elif self._deployments.synced:
                     workload.saw_deployment(None, ())
 
-        self._inventory.look()
+        self._bookkeeper.look()
 
     def replicas(self, revision: str) -> ReplicaSet:
         """Return the present snapshot of `revision` (an empty one when it is unknown)."""
@@ -86,10 +88,18 @@ class KubernetesScaler:
             raise ValueError(f"cannot have {replicas} replicas of {revision!r}")
         self.workloads[revision].scale(replicas)
 
+    def corrections(self) -> dict[str, int]:
+        """Return by revision how often another writer's number of replicas was corrected."""
+        return {name: workload.writer.conflicts for name, workload in self.workloads.items()}
+
+    def held(self) -> dict[str, bool]:
+        """Return by revision whether another writer has its way."""
+        return {name: bool(workload.writer.held) for name, workload in self.workloads.items()}
+
     async def close(self, *, drain: float) -> None:  # noqa: ARG002 - nothing is ended, so nothing is drained
         """Let go of all Deployments: they stay as they are."""
         self.declare({})
-        self._inventory.close()
+        self._bookkeeper.close()
 
     def _saw_deployment(self, old: Object | None, new: Object | None) -> None:
         item = new if new is not None else old
@@ -103,8 +113,12 @@ class KubernetesScaler:
     def _leads(self) -> bool:
         return self.leads()
 
+    def _hinder(self, revision: str, sentence: str) -> None:
+        if self.on_hindrance is not None:
+            self.on_hindrance(revision, sentence)
+
     def _publish(self, snapshot: ReplicaSet) -> None:
-        self._inventory.look()
+        self._bookkeeper.look()
         for listener in self._listeners:
             if self.replicas(snapshot.revision) is not snapshot and snapshot.revision in self.workloads:
                 return  # a listener called for more, and has already told everyone a newer one

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from activator.scalers.base import ReplicaSet
 from activator.scalers.choose import victims
 from activator.scalers.kubernetes.api import count_of
-from activator.scalers.kubernetes.costs import Costs
+from activator.scalers.kubernetes.costs import CHEAPEST, Costs
 from activator.scalers.kubernetes.crew import Crew, Help
 from activator.scalers.kubernetes.order import may_go
 from activator.scalers.kubernetes.vacancies import Vacancies
@@ -33,7 +33,8 @@ PAST = 10.0
 
 
 class Around(NamedTuple):
-    """What all workloads of a scaler have in common. `leads` = it is ours to scale; from 0 to 1 everyone may."""
+    """What all workloads of a scaler have in common. `leads` = it is ours to scale; from 0 to 1 everyone may. `hinder`
+    hears, by revision, what keeps us from scaling as we should and needs someone to mend it."""
 
     namespace: str
     manager: str
@@ -43,6 +44,7 @@ class Around(NamedTuple):
     clock: Callable[[], float]
     publish: Callable[[ReplicaSet], None]
     leads: Callable[[], bool]
+    hinder: Callable[[str, str], None]
     ask: Ask
 
 
@@ -67,6 +69,7 @@ class Workload:
         self._rivals: frozenset[str] = frozenset()
         self._again: asyncio.TimerHandle | None = None
         self._closed = False
+        self._hindrance = ""
 
     # -- what it is told
 
@@ -126,6 +129,8 @@ class Workload:
         now = self._around.clock()
         again = self._crew.refresh(now)
         members = self._crew.all()
+        for member in members:
+            member.marked = not self._around.leads() and CHEAPEST <= member.pod.cost < 0
         if self._passive():
             self._take_back(members, len(members))
         else:
@@ -134,6 +139,7 @@ class Workload:
             self.writer.poke()
         self._crew.refresh(now)
         self._publish(members, now)
+        self._tell_hindrance()
         self._plan(again)
 
     def _balance(self, members: list[Member], now: float) -> None:
@@ -181,12 +187,17 @@ class Workload:
                 member.draining.cancel()
                 member.draining = None
 
+    def _tell_hindrance(self) -> None:
+        before, self._hindrance = self._hindrance, self.writer.held or self.costs.refused
+        if self._hindrance and self._hindrance != before:
+            self._around.hinder(self._revision, self._hindrance)
+
     def _plan(self, again: float | None) -> None:
         if self._again is not None:
             self._again.cancel()
         members = self._crew.all()
         waits = [PAST] if any(member.committed for member in members) else []
-        if self.costs.refused and any(member.chosen for member in members):
+        if any(member.marked or (self.costs.refused and member.chosen) for member in members):
             waits.append(AGAIN)
         if again is not None:
             waits.append(max(0.0, again - self._around.clock()))

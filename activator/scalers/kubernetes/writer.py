@@ -30,8 +30,8 @@ FIRST_WAIT = 0.1
 LAST_WAIT = 2.0
 REFUSED_WAIT = 10.0
 DOUBLINGS = 6
-WRITES = 5  # at most so many in a PERIOD
-PERIOD = 1.0
+WRITES = 5  # at most so many in a PERIOD: five a second, whatever the way to the API server does to their distances
+PERIOD = 1.2
 SHORTEST = 0.001
 CORRECTIONS = 3
 HOLD = 300.0
@@ -189,11 +189,9 @@ class Writer:
 
     def _pace(self) -> float:
         """Return the seconds to wait so that there are no more than five writes in a second, or one while we hold."""
-        if self.held:
-            return max(0.0, self._writes[-1] + PERIOD - self._clock())
-        if len(self._writes) < WRITES:
+        if not self.held and len(self._writes) < WRITES:
             return 0.0
-        wait = self._writes[0] + PERIOD - self._clock()
+        wait = self._writes[-1 if self.held else 0] + PERIOD - self._clock()
         return max(wait, SHORTEST) if wait > 0 else 0.0
 
     def _must_hold(self) -> bool:

@@ -85,3 +85,15 @@ async def test_only_ours_are_present() -> None:
     del other["metadata"]["labels"]
     store.replace([deployment("m-1", "m"), other])
     assert [each["metadata"]["name"] for each in Changes(store).present()] == ["m-1"]
+
+
+async def test_that_there_are_none_is_known_once_they_were_listed() -> None:
+    store = Store()
+    waiting = asyncio.create_task(Changes(store).known())
+    await asyncio.sleep(1)
+    assert not waiting.done()
+    store.replace([])
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert waiting.done()
+    await Changes(store).known()

@@ -33,6 +33,7 @@ async def test_deployments_pods_and_nodes_are_watched(cluster: Cluster, client: 
         assert await views.synced(within=10)
         await until(lambda: list(views.nodes.objects) == ["n"])
         assert list(views.deployments.objects) == ["m"]
+        assert views.up() == {"deployments": True, "pods": True, "nodes": True}
         assert views.trouble == ""
 
 
@@ -41,6 +42,7 @@ async def test_nodes_that_may_not_be_read_are_no_trouble(cluster: Cluster, clien
     async with running(Views(client)) as views:
         assert await views.synced(within=10)
         await until(lambda: views.nodes.trouble)
+        assert not views.up()["nodes"]
         assert views.trouble == ""
 
 

@@ -169,3 +169,13 @@ async def test_failures_slow_the_attempts_down_but_never_by_more_than_seconds(cl
     assert 2 <= reflector.failures <= 4
     reflector._streak = 1000
     await client.close()
+
+
+async def test_history_that_was_forgotten_is_no_failure(cluster: Cluster, client: Client) -> None:
+    async with watching(client) as reflector:
+        await until(lambda: cluster.asked("watch", "configmaps"))
+        cluster.put("pods", {"metadata": {"name": "p"}, "spec": {}})
+        cluster.compact()
+        cluster.cut()
+        await until(lambda: reflector.relists == 2)
+        assert (reflector.failures, reflector.store.trouble) == (0, "")

@@ -99,6 +99,8 @@ class KubernetesStage:
             self.views, self.routing, self.tasks, clock=self.clock, api=self.api, ask=self._ask
         )
         self.scaler.leads = leads
+        self.hindrances: list[tuple[str, str]] = []
+        self.scaler.on_hindrance = lambda revision, sentence: self.hindrances.append((revision, sentence))
         self.watcher = Watcher(self.scaler, patience=1000)
         self.cluster.on_change.append(self._saw)
         self.specs = {name: ReplicaSpec(command=(name,), readiness_path="") for name in ("good", "slow", "doomed")}

@@ -7,6 +7,9 @@ from typing import Any
 
 import pytest
 
+from activator.scalers.base import Phase
+from activator.scalers.kubernetes.costs import CHEAPEST
+from tests.activator.scalers.contract import phases, ready
 from tests.activator.scalers.kubernetes.stage import MANAGER, on_stage
 
 pytestmark = pytest.mark.looptime
@@ -78,3 +81,27 @@ async def test_an_edge_that_writes_more_than_a_wake_is_no_wake() -> None:
         stage.cluster.scale("good", 4, MANAGER)
         await asyncio.sleep(30)
         assert stage.replicas() == 2
+
+
+async def test_what_the_leader_has_chosen_gets_no_new_request_anywhere_until_it_is_unmarked() -> None:
+    leads = False
+    async with on_stage(leads=lambda: leads) as stage:
+        stage.cluster.scale("good", 2, MANAGER)
+        names = list(phases(await stage.watcher.until("good", ready(2))))
+        await stage.api.set_cost(names[0], CHEAPEST + 3)
+        snapshot = await stage.watcher.until("good", lambda seen: seen.count(Phase.READY) == 1)
+        assert phases(snapshot) == {names[0]: Phase.DRAINING, names[1]: Phase.READY}
+        assert (snapshot.desired, stage.replicas()) == (2, 2)
+        leads = True
+        await stage.watcher.until("good", ready(2))
+        await asyncio.sleep(1)
+        assert not any(pod["metadata"].get("annotations") for pod in stage.kubelet.pods("good"))
+
+
+async def test_a_cost_that_someone_else_gave_a_pod_is_no_mark() -> None:
+    async with on_stage(leads=lambda: False) as stage:
+        stage.cluster.scale("good", 1, MANAGER)
+        (name,) = phases(await stage.watcher.until("good", ready(1)))
+        await stage.api.set_cost(name, -100_000)
+        await asyncio.sleep(5)
+        assert phases(stage.scaler.replicas("good")) == {name: Phase.READY}

@@ -257,6 +257,8 @@ class TestScalingDown:
         stage.scaler.scale("good", 1)
         await asyncio.sleep(60)
         assert stage.replicas() == 2
+        ((_, sentence),) = stage.hindrances
+        assert sentence == "deletion costs cannot be set: the API server answered 403 Forbidden: pods is forbidden"
         stage.routing.finish(names[1])
         await asyncio.sleep(60)
         assert stage.replicas() == 1
@@ -331,6 +333,9 @@ class TestOthers:
             stage.cluster.scale("good", 3, "keda-operator")
         snapshot = await stage.watcher.until("good", ready(3))
         assert snapshot.desired == 3
+        ((revision, sentence),) = stage.hindrances
+        assert (revision, "pause it with the annotation" in sentence) == ("good", True)
+        assert (stage.scaler.corrections()["good"], stage.scaler.held()["good"]) == (3, True)
         stage.cluster.scale("good", 0, "keda-operator")
         await stage.watcher.until("good", gone)
         stage.scaler.scale("good", 1)
