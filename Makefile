@@ -10,7 +10,8 @@ demo: $(READY)  ## two models asleep, woken by real requests, scaled, and back t
 	$(BIN)/python examples/demo.py
 
 test: $(READY)  ## the whole suite
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 3 --dist worksteal --ignore tests/ledger
+	$(BIN)/pytest tests/ledger  # alone, as it judges times
 
 test-cluster: $(READY)  ## the end-to-end suite, on the cluster that KUBECONFIG names (docs/end-to-end.md)
 	$(BIN)/pytest tests/e2e --ignore tests/e2e/chaos -v -rs

@@ -17,9 +17,11 @@ from activator.cluster import Cluster
 from activator.front import Alone, Front
 from activator.insight import Insight
 from activator.journal import Journal
+from activator.kube.edges import EdgePods
 from activator.loop import Loop
 from activator.metering import Metering
 from activator.peers.crew import Crew
+from activator.peers.league import League, self_of
 from activator.rollouts import Rollouts
 from activator.savings import Savings
 from activator.scalers.kubernetes.scaler import KubernetesScaler
@@ -52,7 +54,7 @@ if TYPE_CHECKING:
 SWEEP_SECONDS = 0.25
 WATCH_SECONDS = 0.05
 SYNC_SECONDS = 10.0
-FIXED = ("listen", "listen_plain", "admin", "workers", "scaler", "namespace", "state_dir", "log_dir")
+FIXED = ("listen", "listen_plain", "admin", "workers", "peers", "scaler", "namespace", "state_dir", "log_dir")
 
 
 class Edge:
@@ -72,9 +74,7 @@ class Edge:
         self._reloading = asyncio.Lock()
         self._reload_waits = False
         clock = time.monotonic
-        self._front: Front = (
-            Crew(settings.workers, self, clock, self._log) if settings.workers > 1 else Alone(self, clock, self._log)
-        )
+        self._front = self._new_front(settings, clock)
         router = self._front.router
         self._scaler = self._new_scaler(router, clock)
         self._loop = Loop(router, self._scaler, clock)
@@ -96,7 +96,11 @@ class Edge:
         self._cluster: Cluster | None = None
         if views is not None and isinstance(self._scaler, KubernetesScaler):
             self._cluster = Cluster(views.client, views.deployments, parts, self._log)
-            self._loop.leads = self._scaler.leads = self._rollouts.leads = self._cluster.leads
+            leads = self._cluster.leads
+            if isinstance(self._front, League):
+                self._front.router.elected, leads = leads, self._front.router.leads
+                self._insight.peers = self._front.tenure.facts
+            self._loop.leads = self._scaler.leads = self._rollouts.leads = leads
             self._scaler.on_hindrance = self._cluster.hindered
             scaler = self._scaler
             self._cluster.others = {"corrections": scaler.corrections, "contested": scaler.held, "watches": views.up}
@@ -105,6 +109,11 @@ class Edge:
     def wake(self, revision: str) -> None:
         """Pass the router's call for capacity on to the loop."""
         self._loop.wake(revision)
+
+    def _new_front(self, settings: Settings, clock: Clock) -> Front:
+        if settings.peers.listen is not None:
+            return League(self_of(settings, clock), self, self._tasks, self._log)
+        return Crew(settings.workers, self, clock, self._log) if settings.workers > 1 else Alone(self, clock, self._log)
 
     def _new_scaler(self, router: Router, clock: Clock) -> ProcessScaler | MemoryScaler | KubernetesScaler:
         if self._views is not None:
@@ -176,6 +185,8 @@ class Edge:
         self._origin.follow(self._tasks)
         self._apply(settings, await self._catalog_of(settings))
         listen, plain, admin = settings.listen, settings.listen_plain, settings.admin
+        if self._views is not None and isinstance(self._front, League) and not settings.peers.addresses:
+            EdgePods(self._views.pods, self._front.port, self._front.list)
         ports = await self._front.open(settings)
         more = {} if plain is None else {"plain": f"{plain.host}:{ports['listen-plain']}"}
         admin_port = await _open(self._admin.open, admin, "admin")

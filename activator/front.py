@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from activator.serving import Serving
 from router.proxy import Proxy
+from router.queue import Queue
 from router.servers import bind
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from activator.terms import Terms
     from router.counters import Counters
     from router.ports import Clock, Replicas, RevisionStats, Waker
+    from router.queues import MakeQueue
     from router.table import Table
 
 
@@ -33,6 +35,17 @@ class Health(NamedTuple):
     dropped: int = 0
     workers: int = 1
     restarts: int = 0
+
+
+class PeerFacts(NamedTuple):
+    """What one of several edges can tell: peers that are connected, and lost; whether all see the same; how often a
+    revision got another owner; and who owns each limited revision, by address."""
+
+    live: int
+    lost: int
+    agreed: bool
+    moves: int
+    owners: Mapping[str, str]
 
 
 class Router(Protocol):
@@ -100,8 +113,8 @@ class Front(Protocol):
 class Alone:
     """One process, in which nothing is asked of another."""
 
-    def __init__(self, waker: Waker, clock: Clock, log: FilteringBoundLogger) -> None:
-        self.router = Proxy(waker, clock)
+    def __init__(self, waker: Waker, clock: Clock, log: FilteringBoundLogger, make_queue: MakeQueue = Queue) -> None:
+        self.router = Proxy(waker, clock, make_queue=make_queue)
         self._serving = Serving(self.router, clock, log)
         self.take = self._serving.take
         self.lead = self._serving.lead

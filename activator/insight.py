@@ -13,7 +13,7 @@ from router.counters import RevisionCounters
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from activator.front import Health, Router
+    from activator.front import Health, PeerFacts, Router
     from activator.loop import Loop
     from activator.revision import Record
     from activator.rollouts import Rollouts
@@ -106,6 +106,7 @@ class Insight:
         self.services: tuple[Service, ...] = ()
         self.namespace = "local"
         self.cluster: Callable[[], ClusterFacts] | None = None
+        self.peers: Callable[[], PeerFacts] | None = None
         self.expiries: Callable[[], Mapping[str, float]] = dict  # of certificates by file, in Unix seconds
         self.reloads = 0
         self.reload_failures = 0

@@ -26,6 +26,7 @@ from router.counters import SECONDS, Histogram
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from activator.front import PeerFacts
     from activator.insight import ClusterFacts, Insight, RevisionView
 
     Gauge = tuple[str, str, str, Callable[[RevisionView], float]]
@@ -74,6 +75,8 @@ class Metrics:
         yield from self._process()
         if self._insight.cluster is not None:
             yield from _cluster(self._insight.cluster())
+        if self._insight.peers is not None:
+            yield from _peers(self._insight.peers())
 
     def _process(self) -> Iterator[Metric]:
         insight, health = self._insight, self._insight.health()
@@ -186,6 +189,18 @@ def _ours(views: list[RevisionView]) -> Iterator[Metric]:
         for name, histogram in view.cold_starts.items():
             _add(cold, [*labels, name], histogram)
     yield from (held, replicas, failures, running, idle, reasons, holds, cold, pokes)
+
+
+def _peers(facts: PeerFacts) -> Iterator[Metric]:
+    peers = GaugeMetricFamily("activator_peers", "Other edges by state", labels=["state"])
+    peers.add_metric(["live"], facts.live)
+    peers.add_metric(["lost"], facts.lost)
+    owners = GaugeMetricFamily("activator_owner", "1 for the edge that owns admission", labels=["revision", "owner"])
+    for name, owner in sorted(facts.owners.items()):
+        owners.add_metric([name, owner], 1)
+    yield from (peers, owners)
+    yield GaugeMetricFamily("activator_peers_agree", "1 while all edges see the same", value=int(facts.agreed))
+    yield CounterMetricFamily("activator_owner_changes", "Revisions that got another owner", value=facts.moves)
 
 
 def _cluster(facts: ClusterFacts) -> Iterator[Metric]:

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from router.exchange import Exchange
     from router.pool import Pool
     from router.ports import Clock
-    from router.queue import Queue
     from router.queues import Queues
     from router.slots import Slots
     from router.table import EdgeLimits
@@ -62,7 +61,7 @@ class Admission:
                     continue
                 upstream = self._pool.take(slots, exchange.request)
                 if upstream is None:
-                    upstream = await self._connect(exchange, queue, slots)
+                    upstream = await self._connect(exchange, slots)
                 if upstream is not None:
                     return upstream
             raise exchange.failure
@@ -116,23 +115,23 @@ class Admission:
                 retry_after=spread(self._refused),
             )
 
-    async def _connect(self, exchange: Exchange, queue: Queue, slots: Slots) -> Upstream | None:
+    async def _connect(self, exchange: Exchange, slots: Slots) -> Upstream | None:
         """Return a connection for a slot that was taken. None when the replica cannot be connected: the slot is given
         back and the replica left alone for a moment."""
         try:
             upstream = await self._pool.connect(slots)
         except (OSError, TimeoutError):
-            queue.avoid(slots, SUSPECT_SECONDS)
-            queue.release(slots)
+            slots.lender.avoid(slots, SUSPECT_SECONDS)
+            slots.lender.release(slots)
             if exchange.revision.name in self.queues.retired:
                 self._resolve(exchange)
             return None
         except BaseException:
-            queue.release(slots)
+            slots.lender.release(slots)
             raise
         if exchange.failure is not None:
             slots.idle.append(upstream)
-            queue.release(slots)
+            slots.lender.release(slots)
             raise exchange.failure
         return upstream
 

@@ -135,10 +135,13 @@ class Counters:
             counters.tally.add(exchange, now)
 
     def move(self, exchange: Counted, revision: Revision, now: float, *, tagged: bool) -> None:
-        """Count `exchange` as demand of another revision than before."""
+        """Count `exchange` as demand of a revision, if it was that of another one before."""
+        counters = self.revisions[revision.name]
+        if exchange.counters is counters and exchange.tagged == tagged:
+            return
         if exchange.counters is not None:
             exchange.counters.demand.leave(now, exchange.tagged)
-        exchange.counters = self.revisions[revision.name]
+        exchange.counters = counters
         exchange.counters.demand.enter(now, tagged=tagged)
 
     def replace(self, revisions: Iterable[Revision]) -> None:

@@ -71,7 +71,7 @@ class Waiter:
 
 class Queue:
     """Admission to one revision. `held` and `held_bytes` are what waits; times are clock seconds. `wake` asks for
-    capacity when there is none at all."""
+    capacity when there is none at all. While it is `closed` nothing begins, whatever is free."""
 
     slots_type: type[Slots] = Slots
 
@@ -82,6 +82,7 @@ class Queue:
         self.replicas = Replicas(revision.name)
         self.held = 0
         self.held_bytes = 0
+        self.closed = False
         self._slots: dict[Endpoint, Slots] = {}
         self._leaving: dict[Endpoint, Slots] = {}
         self._usable: list[Slots] = []
@@ -110,7 +111,8 @@ class Queue:
 
     def refresh(self, now: float) -> None:
         """Reconsider which replicas can be used; suspicion may have ended."""
-        self._usable = [slots for slots in self._slots.values() if slots.suspect_until <= now]
+        usable = () if self.closed else self._slots.values()
+        self._usable = [slots for slots in usable if slots.suspect_until <= now]
         self._grant()
 
     def take(self) -> Slots | None:
@@ -145,7 +147,7 @@ class Queue:
             await exchange.wait()
         except BaseException:
             if waiter.slots is not None:
-                self.release(waiter.slots)
+                waiter.slots.lender.release(waiter.slots)
             raise
         finally:
             self._forget(waiter)
@@ -187,6 +189,17 @@ class Queue:
         """End the wait of all without an answer: the revision has left the table and they are resolved again."""
         for waiter in self._drop():
             waiter.exchange.wake()
+
+    def parts(self) -> tuple[Replicas, dict[Endpoint, Slots], dict[Endpoint, Slots]]:
+        """Return the snapshot, the slots of its replicas, and those of replicas that have left and run something."""
+        return self.replicas, self._slots, self._leaving
+
+    def take_over(self, former: Queue) -> None:
+        """Stand in for another queue of this revision: what began there ends here. Those who wait are not moved."""
+        self.replicas, self._slots, self._leaving = former.parts()
+        for slots in (*self._slots.values(), *self._leaving.values()):
+            slots.lender = self
+        self.refresh(self._clock())
 
     def in_flight(self) -> dict[str, int]:
         """Return the requests running per replica, replicas without any left out."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class Line(Protocol):
     """The way to a claimer."""
 
-    def send(self, message: m.ToClaimer) -> None:
+    def send(self, message: m.Message) -> None:
         """Send a message in the order of sending."""
 
 
@@ -72,11 +72,12 @@ class Claim(Driven):
     """A claim that waits in a queue, as an exchange would. What ends the wait is told at once: before any snapshot that
     takes the granted replica away."""
 
-    __slots__ = ("_account", "_message", "arrived", "failure", "size")
+    __slots__ = ("_account", "_message", "arrived", "failure", "revision", "size")
 
     def __init__(self, message: m.Claim, account: Account) -> None:
         self.arrived = message.arrived
         self.size = message.size
+        self.revision = message.revision
         self.failure = None
         self._waits = False
         self._message = message

@@ -137,6 +137,14 @@ class Agreement:
             await departure.over.wait()
             terms.departures.pop(replica, None)
 
+    def replace(self, former: Account, account: Account) -> None:
+        """Wait for a claimer that is back in place of what it was; it is told all capacity next."""
+        for terms in self._terms.values():
+            for pending in (terms.pending, *(departure.pending for departure in terms.departures.values())):
+                if former in pending:
+                    pending.remove(former)
+                    pending.add(account)
+
     def leave(self, account: Account) -> None:
         """Wait for a claimer no more."""
         for terms in list(self._terms.values()):

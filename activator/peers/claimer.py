@@ -105,7 +105,7 @@ class Claimer:
     def _grant(self, message: m.Grant) -> None:
         """Hand a slot to who claimed it, or back if nobody waits any more."""
         waiting = self.waiting.pop(message.claim, None)
-        slots = waiting.queue.granted(message.replica) if waiting is not None else None
+        slots = waiting.queue.granted(message) if waiting is not None else None
         if slots is None:
             self.send(m.Release(message.revision, message.replica))
         if waiting is not None:
@@ -178,7 +178,7 @@ class ClaimQueue(Queue):
             await exchange.wait()
         except BaseException:
             if waiting.slots is not None:
-                self.release(waiting.slots)
+                waiting.slots.lender.release(waiting.slots)
             elif self._claimer.waiting.pop(claim, None) is not None:
                 self._claimer.send(m.Withdraw(claim))
             raise
@@ -186,9 +186,9 @@ class ClaimQueue(Queue):
             self.held -= 1
         return waiting.slots
 
-    def granted(self, replica: str) -> Lent | None:
+    def granted(self, grant: m.Grant) -> Lent | None:
         """Return the slots of a replica after taking one that the owner has granted; None when it is unknown."""
-        slots = next((each for each in self._all() if each.endpoint.replica == replica), None)
+        slots = next((each for each in self._all() if each.endpoint.replica == grant.replica), None)
         if slots is not None:
             slots.granted += 1
             slots.running += 1

@@ -89,11 +89,14 @@ class Claim(Message, tag=7):
 
 
 class Grant(Message, tag=8):
-    """Owner: the claim has a slot on `replica`, which stays taken until it is released."""
+    """Owner: the claim has a slot on `replica`, which stays taken until it is released. Between edges `endpoint` says
+    where that is, and `epoch` which of the claimer's views of its peers the grant answers (see pacts)."""
 
     claim: int
     revision: str
     replica: str
+    endpoint: Endpoint | None = None
+    epoch: int = 0
 
 
 class Refuse(Message, tag=9):

@@ -36,6 +36,7 @@ class Wire(asyncio.Protocol, Generic[Heard]):
         self._transport: asyncio.Transport | None = None
         self._unsent: list[Message] = []
         self._read = b""
+        self.largest = LARGEST
 
     def send(self, message: Message) -> None:
         """Send a message at the end of this loop turn, or to nobody if the other side is gone."""
@@ -51,6 +52,11 @@ class Wire(asyncio.Protocol, Generic[Heard]):
         self._unsent.clear()
         if not self._transport.is_closing():
             self._transport.write(LENGTH.pack(len(frame)) + frame)
+
+    def abort(self) -> None:
+        """Close at once: the other side breaks the rules, or does not answer."""
+        if self._transport is not None:
+            self._transport.abort()
 
     def close(self) -> None:
         """Send what is unsent, and close."""
@@ -69,8 +75,8 @@ class Wire(asyncio.Protocol, Generic[Heard]):
         at, end = 0, len(read)
         while end - at >= LENGTH.size:
             (size,) = LENGTH.unpack_from(read, at)
-            if size > LARGEST:
-                self._cut()
+            if size > self.largest:
+                self.abort()
                 return
             if end - at - LENGTH.size < size:
                 break
@@ -78,7 +84,7 @@ class Wire(asyncio.Protocol, Generic[Heard]):
             try:
                 messages = self._decode(memoryview(read)[at : at + size])
             except msgspec.MsgspecError:
-                self._cut()
+                self.abort()
                 return
             at += size
             self._hear(self, messages)
@@ -87,7 +93,3 @@ class Wire(asyncio.Protocol, Generic[Heard]):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """Tell that the other side is gone."""
         self._lost()
-
-    def _cut(self) -> None:
-        if self._transport is not None:
-            self._transport.abort()

@@ -11,6 +11,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from activator.settings.canary_checks import check_canaries
+from activator.settings.peering import check_peers
 from activator.settings.problems import Finding, Location, shown
 from activator.settings.route_checks import check_routes
 from activator.settings.scaling_checks import check_scaling
@@ -35,6 +36,7 @@ def check(settings: Settings) -> Iterator[Finding]:
     yield from check_services(settings)
     yield from _wakes(settings)
     yield from check_scaling(settings)
+    yield from check_peers(settings)
     for index, pair in enumerate(settings.tls):
         yield from _required(pair, ("tls", index))
     yield from check_tls(settings)

@@ -16,6 +16,7 @@ from activator.settings.commands import Command, EnvName, EnvText
 from activator.settings.group import Group
 from activator.settings.manifests import Manifests
 from activator.settings.numbers import Duration, Whole
+from activator.settings.peering import Peers
 from activator.settings.places import Address, Cidr, File, Listen, Network
 from activator.settings.rules import Choice, Flag
 from activator.settings.running import EdgeLimits, Process, Requests
@@ -135,6 +136,8 @@ class Settings(Group):
     """Address of the admin API and of metrics."""
     workers: Annotated[int, Whole(1, 64)] = 1
     """Processes that serve clients; 1 = the edge itself does, with no other process in between."""
+    peers: Peers = Peers()
+    """Other edges that serve the same replicas."""
     scaler: Annotated[str, Choice(("process", "memory", "kubernetes"))] = "process"
     """What runs replicas: local processes, nothing but memory (for trials), or the Deployments of a namespace."""
     namespace: Annotated[str | None, Label()] = None

@@ -8,6 +8,7 @@ from activator.settings import preset
 from activator.settings.autoscaling import Autoscaling, AutoscalingOverrides
 from activator.settings.canary import Canary
 from activator.settings.manifests import Manifests, Runtimes
+from activator.settings.peering import Peers
 from activator.settings.rules import Rule
 from activator.settings.running import EdgeLimits, Process, Requests
 from activator.settings.schema import Revision, Service, Settings, Tls, Traffic
@@ -24,6 +25,7 @@ GROUPS: tuple[type[Group], ...] = (
     Requests,
     Process,
     EdgeLimits,
+    Peers,
     Manifests,
     Runtimes,
     Tls,

@@ -9,6 +9,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from activator.front import PeerFacts
 from activator.insight import ClusterFacts
 from activator.kpa.spec import Metric
 from activator.metrics import Metrics
@@ -58,6 +59,7 @@ OURS_NAMES = """
     activator_canary_percent activator_canary_phase
     activator_canary_evidence activator_canary_events_total activator_canary_fallbacks_total
 """
+PEER_NAMES = "activator_peers activator_owner activator_peers_agree activator_owner_changes_total"
 CLUSTER_NAMES = """
     activator_leader activator_deployment_problems activator_api_calls_total activator_events_withheld_total
     activator_events_lost_total activator_replica_corrections_total activator_replicas_contested activator_watch_up
@@ -236,3 +238,12 @@ async def test_ten_thousand_hosts_do_not_make_one_series_more(parts: Parts) -> N
         await parts.proxy.serve(parts.request(f"{chance.randbytes(6).hex()}.example"))
     assert len(samples(parts)) == before
     assert value(parts, "activator_refused_total", reason="unknown_host") == 10_001
+
+
+async def test_an_edge_among_others_tells_of_its_peers(parts: Parts) -> None:
+    before = {sample.name for sample in samples(parts)}
+    parts.insight.peers = lambda: PeerFacts(2, 1, agreed=False, moves=3, owners={"m-1": "10.0.0.1:9091"})
+    assert {sample.name for sample in samples(parts)} - before == set(PEER_NAMES.split())
+    assert [value(parts, "activator_peers", state=state) for state in ("live", "lost")] == [2, 1]
+    assert value(parts, "activator_owner", revision="m-1", owner="10.0.0.1:9091") == 1
+    assert (value(parts, "activator_peers_agree"), value(parts, "activator_owner_changes_total")) == (0, 3)

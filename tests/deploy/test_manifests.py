@@ -133,9 +133,9 @@ def test_ports_and_probes_are_those_of_the_configuration(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", EDGE_POD)
-def test_two_edges_stay_up_through_evictions_and_rollouts_on_different_nodes(name: str) -> None:
+def test_edges_stay_up_through_evictions_and_rollouts_on_different_nodes(name: str) -> None:
     (found,) = (item for item in of_kind(name, "Deployment") if item["metadata"]["name"] == EDGE_POD[name])
-    assert found["spec"]["replicas"] == 2
+    assert found["spec"]["replicas"] == 1
     assert found["spec"]["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
     labels = found["spec"]["template"]["metadata"]["labels"]
     (budget,) = of_kind(name, "PodDisruptionBudget")
@@ -146,6 +146,11 @@ def test_two_edges_stay_up_through_evictions_and_rollouts_on_different_nodes(nam
         spread = found["spec"]["template"]["spec"]["topologySpreadConstraints"]
         assert [each["topologyKey"] for each in spread] == ["kubernetes.io/hostname", "topology.kubernetes.io/zone"]
         assert all(each["labelSelector"]["matchLabels"] == labels for each in spread)
+
+
+def test_several_edges_run_where_they_know_of_each_others_requests() -> None:
+    (found,) = of_kind("overlays/peers", "Deployment")
+    assert found["spec"]["replicas"] == 2
 
 
 @pytest.mark.parametrize("name", EDGE_POD)

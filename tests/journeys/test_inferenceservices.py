@@ -89,7 +89,7 @@ async def test_a_chain_takes_its_longest_start_not_their_sum(serve: Serve, tmp_p
     [loading] = edge.stamps(predictor, "start")
     [listening] = edge.stamps(transformer, "listening")
     assert loading.at < listening.at
-    assert 1.6e9 <= called.at - began.at < 1.6e9 + 0.6e9
+    assert called.at - min(began.at, loading.at) < 1.6e9 + 0.8e9
 
 
 async def test_classifier_has_a_transformer_that_stays_and_a_predictor_that_sleeps(start: Any) -> None:

@@ -105,7 +105,7 @@ class Kubelet:
             if event.old is None or event.old["spec"] != event.item["spec"]:
                 self._later(self._react, lambda: self._sync(name))
         elif event.plural == "pods":
-            owner = event.item["metadata"]["labels"]["app"]
+            owner = event.item["metadata"]["labels"].get("app", "")
             if event.kind == "DELETED":
                 self._bury(name)
                 self._later(self._react, lambda: self._sync(owner))
@@ -123,7 +123,7 @@ class Kubelet:
         return [
             pod
             for pod in pods
-            if pod["metadata"]["labels"]["app"] == deployment
+            if pod["metadata"]["labels"].get("app") == deployment
             and not pod["metadata"].get("deletionTimestamp")
             and pod["status"]["phase"] not in {"Failed", "Succeeded"}
         ]

@@ -19,13 +19,14 @@ if TYPE_CHECKING:
     from tests.models.kubelet import Actor
 
 
-@dataclass(frozen=True)
+@dataclass
 class Served:
-    """A request that a pod began to answer, at the loop's time."""
+    """A request that a pod began to answer, at the loop's time, and when that ended."""
 
     pod: str
     target: str
     at: float
+    until: float | None = None
 
 
 class PodServers(Kubelet):
@@ -84,7 +85,8 @@ class PodServers(Kubelet):
 
     async def _serve(self, name: str, request: web.Request) -> web.StreamResponse:
         target = request.path_qs
-        self.served.append(Served(name, target, asyncio.get_running_loop().time()))
+        served = Served(name, target, asyncio.get_running_loop().time())
+        self.served.append(served)
         try:
             await asyncio.sleep(float(request.query.get("delay", 0)))
             response = web.StreamResponse(headers={"Pod": name})
@@ -97,6 +99,8 @@ class PodServers(Kubelet):
         except asyncio.CancelledError:
             self.cut.append(target)
             raise
+        finally:
+            served.until = asyncio.get_running_loop().time()
         return response
 
     def _spawn(self, coroutine: Coroutine[object, object, None]) -> None:

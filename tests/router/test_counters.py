@@ -57,6 +57,18 @@ def test_the_end_of_a_request_is_counted_with_its_times() -> None:
     assert (counted.durations.total, counted.holds.total) == (25.0, 20.0)
 
 
+def test_a_request_that_comes_back_to_its_revision_has_arrived_once() -> None:
+    clock = Clock()
+    counters = Counters(clock)
+    counters.replace([revision("a-1")])
+    asked = exchange()
+    asked.assign(service(), revision("a-1"), tagged=False)
+    counters.enter(asked, clock.now)
+    counters.move(asked, revision("a-1"), clock.now, tagged=False)
+    demand = counters.revisions["a-1"].demand
+    assert (demand.now_open, demand.arrivals) == (1, 1)
+
+
 def test_a_request_that_moves_is_demand_of_its_new_revision_only() -> None:
     clock = Clock()
     counters = Counters(clock)

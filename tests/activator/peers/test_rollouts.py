@@ -23,8 +23,8 @@ LIMITED = Limits(container_concurrency=1)
 OLD, NEW = Revision("a-1", "a", LIMITED, compared=1), Revision("a-2", "a", LIMITED, compared=1)
 
 
-class Line(list[m.ToClaimer]):
-    def send(self, message: m.ToClaimer) -> None:
+class Line(list[m.Message]):
+    def send(self, message: m.Message) -> None:
         self.append(message)
 
 
@@ -46,7 +46,7 @@ def lead(owner: Owner, *shares: Share) -> None:
     owner.replace_table(Table((Service("a", ("a.example",), shares),)))
 
 
-def said(line: Sequence[m.ToClaimer], *kinds: type[m.Message]) -> list[str]:
+def said(line: Sequence[m.Message], *kinds: type[m.Message]) -> list[str]:
     return [type(message).__name__ for message in line if isinstance(message, kinds)]
 
 

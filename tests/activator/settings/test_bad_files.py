@@ -201,6 +201,30 @@ CLASHES: list[tuple[dict[str, Any], str, str]] = [
     ),
 ]
 
+PEERS = {"listen": ":7000", "secret-file": "secret"}
+TOGETHER = [
+    (
+        whole(peers=PEERS, scaler="memory"),
+        (
+            "12: scaler: must be kubernetes where there are peers: nobody else runs replicas that several edges can use"
+            " (got 'memory')"
+        ),
+    ),
+    (
+        whole(peers=PEERS, scaler="kubernetes", workers=2),
+        "13: workers: must be 1 where there are peers: each edge owns what others claim, in one process (got 2)",
+    ),
+    (
+        whole(peers={"listen": ":7000"}, scaler="kubernetes"),
+        "9: peers.secret-file: is required where there are peers",
+    ),
+    (
+        whole(peers={**PEERS, "listen": ":0"}, scaler="kubernetes"),
+        "10: peers.listen: needs a port that others know (got ':0')",
+    ),
+    (whole(peers={"addresses": ["10.0.0.1:7000"]}), "10: peers.addresses: is of no use without peers.listen"),
+]
+
 NAME = "allowed: up to 63 of a-z, 0-9 and -, which begin and end with a letter or digit"
 HOST = "allowed: a DNS name or IP address without port, no wildcard"
 PATH = "allowed: a decoded path such as /v1/models, without query, %, empty or dot segments"
@@ -328,7 +352,7 @@ REVISIONS = [
 ]
 
 
-@pytest.mark.parametrize(("text", "problem"), YAML + WHOLE + SERVICES + REVISIONS)
+@pytest.mark.parametrize(("text", "problem"), YAML + WHOLE + TOGETHER + SERVICES + REVISIONS)
 def test_a_mistake_is_named_with_its_place_and_its_remedy(text: str, problem: str) -> None:
     assert problems(text) == [problem] or problems(text) == [f"1: {problem}"]
 

@@ -11,6 +11,7 @@ from activator.settings.autoscaling import Autoscaling, AutoscalingOverrides
 from activator.settings.canary import Canary
 from activator.settings.load import load
 from activator.settings.manifests import Manifests, Runtimes
+from activator.settings.peering import Peers
 from activator.settings.rules import Rule
 from activator.settings.running import EdgeLimits, Process, Requests
 from activator.settings.schema import Revision, Service, Settings, Traffic
@@ -31,6 +32,7 @@ TOP: list[tuple[Location, type[Group]]] = [
     (("requests",), Requests),
     (("process",), Process),
     (("limits",), EdgeLimits),
+    (("peers",), Peers),
     (("manifests",), Manifests),
     (("manifests", "runtimes"), Runtimes),
 ]
@@ -41,7 +43,7 @@ EXAMPLE: list[tuple[Location, type[Group]]] = [
     (("services", 0, "canary"), Canary),
 ]
 LAYERS = {"autoscaling", "requests", "process"}
-GROUPS = {*LAYERS, "limits", "manifests", "runtimes", "services"}
+GROUPS = {*LAYERS, "limits", "manifests", "peers", "runtimes", "services"}
 
 
 def example() -> str:

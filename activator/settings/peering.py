@@ -1,0 +1,62 @@
+"""The keys about other edges that serve the same replicas."""
+
+from __future__ import annotations
+
+from pathlib import Path  # noqa: TC003 - pydantic reads it
+from typing import TYPE_CHECKING, Annotated
+
+from activator.settings.group import Group
+from activator.settings.places import Address, File, Listen
+from activator.settings.problems import Finding, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from activator.settings.schema import Settings
+
+LEAST_SECRET = 16
+
+
+class Peers(Group):
+    """Several edges, of which each may take any request."""
+
+    listen: Annotated[Address | None, Listen()] = None
+    """Where other edges connect; not written = there are no others."""
+    advertise: Annotated[Address | None, Listen()] = None
+    """Where others reach this edge; not written = `listen`, on Kubernetes the pod's IP and the port of `listen`."""
+    addresses: tuple[Annotated[Address, Listen()], ...] = ()
+    """All edges, as they advertise themselves; none = on Kubernetes, the pods of the edge's own Deployment."""
+    secret_file: Annotated[Path | None, File()] = None
+    """File with a secret of 16 bytes or more, the same for all edges."""
+
+
+def check_peers(settings: Settings) -> Iterator[Finding]:
+    """Yield what does not fit together where there are peers."""
+    peers = settings.peers
+    if peers.listen is None:
+        for key, name in peers.fields_by_key().items():
+            if getattr(peers, name):
+                yield Finding(("peers", key), "is of no use without peers.listen", needs=(("peers", "listen"),))
+        return
+    if not peers.listen.port:
+        yield Finding(("peers", "listen"), "needs a port that others know", shown(str(peers.listen)))
+    if peers.secret_file is None:
+        yield Finding(("peers", "secret-file"), "is required where there are peers")
+    if settings.workers > 1:
+        message = "must be 1 where there are peers: each edge owns what others claim, in one process"
+        yield Finding(("workers",), message, shown(settings.workers), needs=(("peers", "listen"),))
+    if settings.scaler != "kubernetes":
+        message = "must be kubernetes where there are peers: nobody else runs replicas that several edges can use"
+        yield Finding(("scaler",), message, shown(settings.scaler), needs=(("peers", "listen"),))
+
+
+def read_secret(path: Path) -> bytes:
+    """Return the secret in a file. OSError when there is none that is of use. It is read at the start and not with the
+    configuration, which may be checked where the secret is not."""
+    try:
+        secret = path.read_bytes().strip()
+    except OSError as error:
+        raise OSError(f"peers.secret-file: cannot read {path}: {error.strerror or error}") from error
+    if len(secret) < LEAST_SECRET:
+        raise OSError(f"peers.secret-file: {path} has {len(secret)} bytes, and must have {LEAST_SECRET} or more")
+    return secret

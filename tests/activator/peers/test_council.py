@@ -1,0 +1,191 @@
+"""What edges count together, and what they agree to before replicas go."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.activator.peers.edges import NAME, Edges
+from tests.router.fakes import replicas
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from tests.activator.peers.edges import Node
+
+pytestmark = pytest.mark.looptime
+
+
+@asynccontextmanager
+async def led(count: int = 3, ready: int = 2, **limits: object) -> AsyncIterator[tuple[Edges, Node, list[Node]]]:
+    """Edges of which the first leads."""
+    stage = Edges(count, **limits)
+    stage.grow(ready)
+    await stage.turn()
+    leader, *others = stage.nodes
+    stage.elect(leader)
+    await stage.turn()
+    try:
+        yield stage, leader, others
+    finally:
+        await stage.clear()
+
+
+async def test_the_leader_counts_for_all() -> None:
+    async with led() as (stage, leader, others):
+        leader.council.collect()
+        callers = await stage.arrived(leader, *others, *others)
+        await stage.later(1.0)
+        for node in others:
+            node.council.collect()
+        await stage.turn()
+        stats = leader.council.collect()[NAME]
+        assert (stats.requests, stats.open, sum(stats.busy.values())) == (5, 5, 5)
+        assert stats.concurrency == pytest.approx(5.0, abs=0.1)
+        for caller in callers:
+            caller.finish()
+        await stage.turn()
+        ended = stage.clock()
+        await stage.later(1.0)
+        for node in others:
+            node.council.collect()
+        await stage.turn()
+        stats = leader.council.look(NAME)
+        assert stats.open == 0
+        assert not stats.busy
+        assert stats.idle_since == pytest.approx(ended)
+
+
+async def test_others_count_for_themselves() -> None:
+    async with led() as (stage, _, others):
+        await stage.arrived(*others)
+        assert [node.council.look(NAME).open for node in others] == [1, 1]
+
+
+async def test_a_leader_decides_only_once_all_have_told_what_they_have_open() -> None:
+    async with led() as (stage, leader, others):
+        await stage.arrived(others[0])
+        stage.elect(others[1])
+        assert not others[1].council.leads()
+        await stage.turn()
+        assert others[1].council.leads()
+        assert not leader.council.leads()
+        assert others[1].council.look(NAME).open == 1
+
+
+async def test_the_last_replica_goes_when_all_have_agreed_to_begin_nothing() -> None:
+    async with led() as (stage, leader, others):
+        agreed: list[str] = []
+        assert not leader.council.settled(NAME, agreed.append)
+        await stage.turn()
+        assert agreed == [NAME]
+        assert leader.council.settled(NAME, agreed.append)
+        (held,) = await stage.arrived(others[0])
+        assert held.state == "running"  # it was told, and so ended the agreement
+        assert leader.council.look(NAME).open == 1
+
+
+async def test_nothing_begins_unseen_between_the_agreement_and_the_order() -> None:
+    async with led() as (stage, leader, others):
+        seen: list[tuple[int, int]] = []
+
+        def agreed(name: str) -> None:
+            seen.append((leader.council.look(name).open, stage.running().total()))
+
+        running = stage.arrive(others[0])
+        leader.council.settled(NAME, agreed)
+        await stage.turn()
+        assert running.state == "running"
+        assert seen == [(1, 1)]
+
+
+async def test_while_an_edge_is_lost_nothing_goes_to_zero_and_its_counts_stay() -> None:
+    async with led() as (stage, leader, others):
+        silent, other = others
+        await stage.arrived(silent)
+        silent.council.collect()
+        await stage.turn()
+        for node in (leader, other):
+            stage.disconnect(silent, node)
+        await stage.turn()
+        assert not leader.council.settled(NAME, lambda _: None)
+        assert leader.council.look(NAME).open == 1
+        silent.dead = True
+        for node in (leader, other):
+            node.gone(silent.name)
+        await stage.turn()
+        assert leader.council.look(NAME).open == 0
+        stats = leader.council.look(NAME)
+        assert stats.idle_since == pytest.approx(stage.clock())
+
+
+async def test_a_replica_that_the_leader_ends_gets_nothing_and_ends_when_all_have_left_it() -> None:
+    async with led(ready=1) as (stage, leader, others):
+        (running,) = await stage.arrived(others[0])
+        stage.grow(2)
+        await stage.turn()
+        every, last = stage.capacity, stage.capacity.endpoints[1]
+        leader.council.update(type(every)(every.revision, (last,), every.start))
+        drained = asyncio.ensure_future(leader.council.drained(NAME, "r1"))
+        await stage.turn()
+        callers = await stage.arrived(*others * 3)
+        assert {caller.replica for caller in callers} == {"r2"}
+        await stage.later(0.3)
+        assert not drained.done()
+        running.finish()
+        await stage.later(0.3)
+        await stage.spin()
+        assert drained.done()
+
+
+async def test_a_replica_that_the_leader_has_not_seen_yet_is_used() -> None:
+    async with led(ready=1) as (stage, _, others):
+        stage.capacity = type(stage.capacity)(NAME, stage.capacity.endpoints, stage.capacity.start)
+        follower = others[0]
+        follower.council.update(replicas(2))
+        callers = await stage.arrived(*[follower] * 4)
+        assert {caller.replica for caller in callers} == {"r1", "r2"}
+
+
+async def test_without_the_leader_edges_go_by_what_they_see() -> None:
+    async with led(ready=2) as (stage, leader, others):
+        every = stage.capacity
+        leader.council.update(type(every)(every.revision, every.endpoints[:1], every.start))
+        leader.council.settled(NAME, lambda _: None)
+        await stage.turn()
+        stage.kill(leader)
+        await stage.turn()
+        callers = await stage.arrived(*[others[0]] * 4)
+        assert {(caller.state, caller.replica) for caller in callers} == {("running", "r1"), ("running", "r2")}
+
+
+async def test_a_request_without_a_replica_is_told_to_the_leader_at_once() -> None:
+    async with led(ready=0) as (stage, leader, others):
+        await stage.arrived(others[0])
+        assert leader.wakes
+        assert others[0].wakes
+        assert leader.council.look(NAME).open == 1
+
+
+async def test_an_edge_that_is_back_is_counted_anew() -> None:
+    async with led() as (stage, leader, others):
+        (running,) = await stage.arrived(others[0])
+        others[0].council.collect()
+        await stage.turn()
+        stage.disconnect(leader, others[0])
+        running.finish()
+        await stage.turn()
+        assert leader.council.look(NAME).open == 1
+        stage.connect(leader, others[0])
+        assert not leader.council.leads()
+        await stage.turn()
+        assert (leader.council.leads(), leader.council.look(NAME).open) == (True, 0)
+
+
+async def test_idle_clocks_come_from_an_earlier_run() -> None:
+    async with led() as (_, leader, _others):
+        leader.council.restore(NAME, 17.0, None)
+        assert leader.council.look(NAME).idle_since == 17.0
