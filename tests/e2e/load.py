@@ -1,4 +1,7 @@
-"""Requests as a client makes them, and what became of each: none is retried, and none is forgotten."""
+"""Requests as a client makes them, and what became of each: none is retried, and none is forgotten.
+
+Only a new model may be unknown for a moment, until the edge's watch has told of it. Once known, it must stay so.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 PATIENCE = 120.0
+HEARD_WITHIN = 5.0  # seconds from a model's first request until the edge must know it
 
 
 @dataclass
@@ -51,9 +55,19 @@ class Client:
     def __init__(self, session: aiohttp.ClientSession, address: str) -> None:
         self._session = session
         self.address = address
+        self._known: set[str] = set()
 
     async def ask(self, model: str, target: str = "/", patience: float = PATIENCE) -> Answer:
-        """Make one POST request on a connection of its own."""
+        """Make one POST request on a connection of its own; the first of a model waits until the edge knows it."""
+        until = time.time() + HEARD_WITHIN
+        while True:
+            answer = await self._ask(model, target, patience)
+            if model in self._known or answer.facts.get("reason") != "unknown_host" or time.time() > until:
+                self._known.add(model)
+                return answer
+            await asyncio.sleep(0.05)
+
+    async def _ask(self, model: str, target: str, patience: float) -> Answer:
         begun = time.time()
         head: dict[str, str] = {}
         text = ""

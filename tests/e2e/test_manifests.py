@@ -62,8 +62,6 @@ async def kubectl(*arguments: str, given: str) -> str:
 
 async def run(*command: str, given: str = "") -> str:
     """Return what a command prints; it must end well."""
-    done = await asyncio.to_thread(
-        subprocess.run, command, input=given, capture_output=True, text=True, check=False
-    )
+    done = await asyncio.to_thread(subprocess.run, command, input=given, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout

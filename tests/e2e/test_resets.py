@@ -30,7 +30,9 @@ async def test_a_reset_to_zero_is_corrected_three_times_and_then_let_be_with_a_r
     history: list[tuple[float, int]] = []
     watching = asyncio.create_task(tenant.history(name, history))
     for _ in range(RESETS):
-        await tenant.api.patch(f"{tenant.path('deployments', name, sub)}?fieldManager=kubectl", {"spec": {"replicas": 0}})
+        await tenant.api.patch(
+            f"{tenant.path('deployments', name, sub)}?fieldManager=kubectl", {"spec": {"replicas": 0}}
+        )
         await corrected(tenant, name)
     watching.cancel()
     assert sum(1 for _, replicas in history[1:] if replicas) == CORRECTIONS, history
@@ -38,7 +40,7 @@ async def test_a_reset_to_zero_is_corrected_three_times_and_then_let_be_with_a_r
     remedy = await eventually(lambda: hindrance(tenant, name))
     assert "also writes the replicas" in remedy
     assert f"{CORRECTIONS} times" in remedy
-    assert (await client.ask(name)).good
+    assert (answer := await client.ask(name, patience=15)).good, str(answer)
     await tenant.remove(name)
 
 

@@ -199,6 +199,8 @@ class Workload:
         waits = [PAST] if any(member.committed for member in members) else []
         if any(member.marked or (self.costs.refused and member.chosen) for member in members):
             waits.append(AGAIN)
+        if self.writer.held:
+            waits.append(AGAIN)  # a request that waits at zero changes no decision, but may now have its replica
         if again is not None:
             waits.append(max(0.0, again - self._around.clock()))
         loop = asyncio.get_running_loop()

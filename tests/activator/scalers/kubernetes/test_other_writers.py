@@ -80,6 +80,19 @@ async def test_while_it_holds_requests_at_zero_get_their_replica() -> None:
         assert numbers(stage)[before:] == [1]
 
 
+async def test_while_it_holds_a_request_gets_its_replica_though_no_other_number_is_decided() -> None:
+    async with forgetful() as stage:
+        stage.scaler.scale("good", 1)
+        await asyncio.sleep(1)
+        await insist(stage, 0, times=4)
+        stage.scaler.scale("good", 1)
+        await asyncio.sleep(5)
+        assert stage.replicas() == 0
+        stage.routing.held["good"] = 1
+        await asyncio.sleep(2)
+        assert stage.replicas() == 1
+
+
 async def test_while_it_holds_it_writes_once_a_second_at_most() -> None:
     async with forgetful() as stage:
         stage.scaler.scale("good", 1)
