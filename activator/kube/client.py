@@ -106,10 +106,6 @@ class Client:
         """Change a part of an object or subresource; `kind` is the media type of the patch."""
         return await self._write("patch", to, body, kind, within)
 
-    async def delete(self, resource: Resource, name: str, within: float = WITHIN) -> Object:
-        """Delete an object."""
-        return await self._ask(Request("delete", Address(resource, name), _within(within)))
-
     async def log(self, pod: str, query: Mapping[str, str], within: float = WITHIN) -> str:
         """Return what a container wrote; `query` may have `container`, `tailLines` and `previous`."""
         async with self._call(Request("get", Address(PODS, pod, "log"), _within(within), query)) as response:
@@ -192,7 +188,7 @@ class Client:
         return self._http
 
 
-_METHODS = {"create": "POST", "update": "PUT", "patch": "PATCH", "delete": "DELETE"}
+_METHODS = {"create": "POST", "update": "PUT", "patch": "PATCH"}
 
 
 async def connect(namespace: str = "", kubeconfig: str = "") -> Client:

@@ -57,7 +57,6 @@ class Candidate:
 
     def __init__(self, identity: str) -> None:
         self.identity = identity
-        self.transitions = 0
         self._seen: Seen | None = None
         self._renewed: float | None = None
 
@@ -101,8 +100,6 @@ class Candidate:
 
     def wrote(self, lease: Object, sent: float, now: float) -> None:
         """Take note that `claim` was accepted; it was sent at `sent`."""
-        spec = lease.get("spec") or {}
-        self.transitions = _whole(spec.get("leaseTransitions"))
         self._seen = Seen(version_of(lease), self.identity, LEASE_DURATION, now)
         self._renewed = sent
 

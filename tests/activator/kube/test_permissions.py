@@ -20,9 +20,9 @@ async def test_a_call_that_nobody_granted_is_not_made(cluster: Cluster, client: 
     await client.patch(Address(DEPLOYMENTS, "m-1", "scale"), {"spec": {"replicas": 1}})
     for forbidden in (
         client.patch(Address(DEPLOYMENTS, "m-1"), {"spec": {"template": {}}}),
-        client.delete(PODS, "p"),
+        client.create(PODS, {"metadata": {"name": "p"}}),
         client.list(Resource("v1", "secrets")),
-        client.delete(CONFIG_MAPS, "gpu-activator-state"),
+        client.patch(Address(CONFIG_MAPS, "gpu-activator-state"), {"data": {}}),
     ):
         with pytest.raises(ValueError, match="does not grant"):
             await forbidden
