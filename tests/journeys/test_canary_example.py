@@ -80,6 +80,7 @@ async def test_the_example_happens_as_it_is_told(serve: Serve, tmp_path: Path) -
     found = [shape(line) for line in told(edge, "explain", "greeter", "--last", "1000").splitlines()]
     assert [line for line in found if "  canary " in line] == expected
     assert "0 % (canary rolled-back)" in told(edge, "status")
+    await edge.ready("greeter", 0, revision=1)
     config["services"][0]["revisions"][1]["command"][-1] = "0"
     await edge.reload(config)
     await edge.ready("greeter", 1, revision=1)
