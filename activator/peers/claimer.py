@@ -43,14 +43,15 @@ class Lent(Slots):
 
 
 class Waiting:
-    """A claim that is with the owner; `slots` is what it was granted."""
+    """A claim that is with the owner; `slots` is what it was granted. One that was `repeated` may wait there twice."""
 
-    __slots__ = ("exchange", "queue", "slots")
+    __slots__ = ("exchange", "queue", "repeated", "slots")
 
     def __init__(self, queue: ClaimQueue, exchange: Held) -> None:
         self.queue = queue
         self.exchange = exchange
         self.slots: Lent | None = None
+        self.repeated = False
 
 
 class Claimer:
@@ -83,10 +84,10 @@ class Claimer:
                 error = EdgeError(
                     Reason(message.reason), message.message, retry_after=message.retry_after, detail=message.detail
                 )
-                if (waiting := self.waiting.pop(message.claim, None)) is not None:
+                if (waiting := self._answered(message.claim)) is not None:
                     waiting.exchange.fail(error)
             case m.Move():
-                if (waiting := self.waiting.pop(message.claim, None)) is not None:
+                if (waiting := self._answered(message.claim)) is not None:
                     waiting.exchange.wake()
             case m.Snapshot():
                 self._apply(message)
@@ -102,9 +103,23 @@ class Claimer:
         for queue in list(self._queues.values()):
             queue.give_back_unused()
 
+    def repeat(self) -> None:
+        """Claim again what waits, of an owner that may not know of it."""
+        for claim, waiting in self.waiting.items():
+            exchange = waiting.exchange
+            waiting.repeated = True
+            self.send(m.Claim(claim, waiting.queue.revision.name, exchange.arrived, exchange.size))
+
+    def _answered(self, claim: int) -> Waiting | None:
+        """Return who waits for an answer, and take back what was claimed once more while that was under way."""
+        waiting = self.waiting.pop(claim, None)
+        if waiting is not None and waiting.repeated:
+            self.send(m.Withdraw(claim))
+        return waiting
+
     def _grant(self, message: m.Grant) -> None:
         """Hand a slot to who claimed it, or back if nobody waits any more."""
-        waiting = self.waiting.pop(message.claim, None)
+        waiting = self._answered(message.claim)
         slots = waiting.queue.granted(message) if waiting is not None else None
         if slots is None:
             self.send(m.Release(message.revision, message.replica))

@@ -144,17 +144,12 @@ class Tenure:
             self.on_gone(name)
         self._check()
         if self._agreed:
-            self._claim_again(peer)
+            self._claimers[peer].repeat()
 
     def _send(self, peer: str, message: m.ToOwner) -> None:
         """Send what a claimer says, if it can be heard; claims wait until there is one view."""
         if peer in self.views.members and (self._agreed or not isinstance(message, m.Claim)):
             self.ledgers[peer].line.send(message)
-
-    def _claim_again(self, peer: str) -> None:
-        for claim, waiting in self._claimers[peer].waiting.items():
-            exchange, revision = waiting.exchange, waiting.queue.revision.name
-            self._send(peer, m.Claim(claim, revision, exchange.arrived, exchange.size))
 
     def _see(self, members: frozenset[str], lost: frozenset[str]) -> None:
         self._begin(members, lost)
@@ -186,8 +181,8 @@ class Tenure:
         self._agreed = agreed
         self._gate()
         if agreed:
-            for peer in self._claimers:
-                self._claim_again(peer)
+            for claimer in self._claimers.values():
+                claimer.repeat()
 
     def _gate(self) -> None:
         for queue in list(self.queues.values()):

@@ -114,6 +114,20 @@ async def test_nothing_begins_before_all_edges_have_told_what_they_run() -> None
         assert waiting.state == "running"
 
 
+async def test_a_claim_that_was_repeated_while_its_grant_was_under_way_waits_no_more() -> None:
+    async with edges(3) as stage:
+        dead = stage.owner
+        after = owner_of(NAME, frozenset(node.name for node in stage.others))
+        owner, one = sorted(stage.others, key=lambda node: node.name != after)
+        caller = stage.arrive(one)
+        stage.kill(dead, noticed_by=one)
+        await stage.turn()
+        stage.notice(owner, dead)
+        await stage.turn()
+        assert caller.state == "running"
+        assert owner.queues[NAME].held == 0
+
+
 async def test_a_grant_that_crosses_a_new_view_counts_no_more() -> None:
     async with edges(2) as stage:
         owner, (other,) = stage.owner, stage.others
