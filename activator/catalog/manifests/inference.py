@@ -44,7 +44,7 @@ def beta(data: Mapping[str, Any], notes: Notes, settings: Manifests) -> Applicat
     found[PREDICTOR] = _with_canaries(found[PREDICTOR], spec, origin)
     if not all(found.values()):
         return None
-    components = tuple(_against_previous(each, spec[each.role]) for each in _components(name, found, predictor))
+    components = tuple(_against_previous(each, spec[each.role]) for each in connected(name, found, predictor))
     return application("InferenceService", metadata, components)
 
 
@@ -108,7 +108,9 @@ def _with_canaries(stable: tuple[Revision, ...], spec: Mapping[str, Any], origin
     return (*(replace(each, percent=rest) for each in stable), *made) if complete else ()
 
 
-def _components(name: str, found: Mapping[str, tuple[Revision, ...]], predictor: str) -> tuple[Component, ...]:
+def connected(name: str, found: Mapping[str, tuple[Revision, ...]], predictor: str) -> tuple[Component, ...]:
+    """Return the components of v1beta1 by the revisions of each role, with what wakes what; `predictor` is the host of
+    that one."""
     entry = TRANSFORMER if TRANSFORMER in found else PREDICTOR
     predictors = tuple(dict.fromkeys((predictor, f"{name}-predictor")))
     if entry == PREDICTOR:
