@@ -8,7 +8,7 @@ with the InferenceService that has it; that goes on as it last was good.
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from activator.catalog.annotations import LABEL, OWN
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from activator.settings.problems import Finding
 
     Objects = tuple[dict[str, Any], ...]
+    _Made = dict[str, tuple[Made, dict[str, Any]]]
 
 SHORT = "inferenceservice"
 HOSTS = f"{OWN}hosts"
@@ -84,41 +85,61 @@ class InferenceServices:
         self, services: Iterable[Mapping[str, Any]], deployments: Iterable[dict[str, Any]], settings: Manifests
     ) -> Adopted:
         """Return what `services` and the `deployments` that KServe made of them amount to."""
-        made: dict[str, dict[str, tuple[Made, dict[str, Any]]]] = defaultdict(dict)
-        for deployment in deployments:
-            if (one := made_of(deployment)) is not None:
-                made[one.owner][one.name] = one, deployment
+        made = _by_owner(deployments)
         good, self._good = self._good, {}
-        adopted: list[dict[str, Any]] = []
-        owners: dict[str, str] = {}
-        problems: dict[str, tuple[Problem, ...]] = {}
-        refused: set[str] = set()
-        left: dict[str, tuple[Problem, ...]] = {}
+        told = _Told()
         for service in services:
-            metadata = mapping(service.get("metadata"))
-            name, uid = str(metadata.get("name", "")), str(metadata.get("uid", ""))
+            name, uid = _identity(service)
             if is_absent(service):
                 continue
             if why := reasons(service):
-                left[name] = why
+                told.left[name] = why
                 continue
             notes = Notes(())
             dressed = _dressed(service, made[uid], settings, notes)
-            told = [*notes.errors, *notes.warnings]
-            if told:
-                problems[name] = tuple(dict.fromkeys(map(_problem, told)))
             if notes.errors:
-                refused.add(name)
                 dressed = tuple(each for each in good.get(uid, ()) if each["metadata"]["name"] in made[uid])
             self._good[uid] = dressed
-            adopted += dressed
-            owners |= {each["metadata"]["name"]: name for each in dressed}
-        return Adopted(tuple(adopted), owners, problems, frozenset(refused), left)
+            told.take(name, dressed, notes)
+        return Adopted(tuple(told.deployments), told.owners, told.problems, frozenset(told.refused), told.left)
+
+
+@dataclass(slots=True)
+class _Told:
+    deployments: list[dict[str, Any]] = field(default_factory=list)
+    owners: dict[str, str] = field(default_factory=dict)
+    problems: dict[str, tuple[Problem, ...]] = field(default_factory=dict)
+    refused: set[str] = field(default_factory=set)
+    left: dict[str, tuple[Problem, ...]] = field(default_factory=dict)
+
+    def take(self, name: str, dressed: Objects, notes: Notes) -> None:
+        """Take what has become of an InferenceService."""
+        self.deployments += dressed
+        self.owners |= {each["metadata"]["name"]: name for each in dressed}
+        if found_wrong := [*notes.errors, *notes.warnings]:
+            self.problems[name] = tuple(dict.fromkeys(map(_problem, found_wrong)))
+        if notes.errors:
+            self.refused.add(name)
+
+
+def _identity(service: Mapping[str, Any]) -> tuple[str, str]:
+    """Return name and uid."""
+    metadata = mapping(service.get("metadata"))
+    return str(metadata.get("name", "")), str(metadata.get("uid", ""))
+
+
+def _by_owner(deployments: Iterable[dict[str, Any]]) -> Mapping[str, _Made]:
+    """Return the Deployments of each InferenceService, by its uid and their names."""
+    made: dict[str, _Made] = defaultdict(dict)
+    for deployment in deployments:
+        if (one := made_of(deployment)) is not None:
+            made[one.owner][one.name] = one, deployment
+    return made
 
 
 def _dressed(
     service: Mapping[str, Any],
-    made: Mapping[str, tuple[Made, dict[str, Any]]],
+    made: _Made,
     settings: Manifests,
     notes: Notes,
 ) -> Objects:
@@ -129,13 +150,11 @@ def _dressed(
     dressed = []
     for component, revision in result.application.revisions():
         hosts = _hosts(service, component, result, settings)
-        own = of_service(mapping(mapping(service.get("metadata")).get("annotations")))
-        own.pop(HOSTS, None)
-        more = own if component is result.application.components[0] else {}
-        annotations = {**more, **annotations_of(component, revision, hosts)}
+        entry = component is result.application.components[0]
+        own = of_service(mapping(mapping(service.get("metadata")).get("annotations"))) if entry else {}
+        annotations = {**own, **annotations_of(component, revision, hosts)}
         deployment = made[revision.name][1]
-        labels = {LABEL: component.name}
-        metadata = {**deployment["metadata"], "labels": labels, "annotations": annotations}
+        metadata = {**deployment["metadata"], "labels": {LABEL: component.name}, "annotations": annotations}
         dressed.append({**deployment, "metadata": metadata})
     return tuple(dressed)
 

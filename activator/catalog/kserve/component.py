@@ -69,14 +69,22 @@ def found(service: Mapping[str, Any], made: Mapping[str, Made], settings: Manife
         notes.warn(
             ("spec", PREDICTOR, PERCENT), f"has no effect in this mode of KServe: name a canary in spec.{CANARY}"
         )
-    ordered = {role: _shared(each) for role, each in revisions.items()}
-    callers = [made[each.name] for role in (TRANSFORMER, EXPLAINER) for each in ordered.get(role, ())]
-    past = {f"{metadata['name']}-{PREDICTOR}", *(each.name for each in ordered[PREDICTOR])}
-    hosts = tuple(each.calls for each in callers if each.calls.partition(".")[0] not in {"", *past})
-    if len(hosts) < len(callers):
-        ordered[PREDICTOR] = tuple(_kept_awake(each, notes) for each in ordered[PREDICTOR])
-    parts = connected(metadata["name"], ordered, f"{metadata['name']}-{PREDICTOR}")
-    return Found(application("InferenceService", metadata, parts), hosts if len(hosts) == len(callers) else ())
+    shared = {role: _shared(each) for role, each in revisions.items()}
+    predictor = f"{metadata['name']}-{PREDICTOR}"
+    hosts = _called(predictor, shared, made)
+    if hosts is None:
+        shared[PREDICTOR] = tuple(_kept_awake(each, notes) for each in shared[PREDICTOR])
+    parts = connected(metadata["name"], shared, predictor)
+    return Found(application("InferenceService", metadata, parts), hosts or ())
+
+
+def _called(
+    predictor: str, revisions: Mapping[str, tuple[Revision, ...]], made: Mapping[str, Made]
+) -> tuple[str, ...] | None:
+    """Return the names by which the others call a predictor; None if that is KServe's own, past the edge."""
+    past = {"", predictor, *(each.name for each in revisions[PREDICTOR])}
+    hosts = [made[each.name].calls for role in (TRANSFORMER, EXPLAINER) for each in revisions.get(role, ())]
+    return None if any(each.partition(".")[0] in past for each in hosts) else tuple(hosts)
 
 
 @dataclass(frozen=True, slots=True)

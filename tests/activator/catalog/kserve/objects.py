@@ -51,8 +51,9 @@ def made(name: str, of: str = "m", *, args: list[str] | None = None, replicas: i
     }
 
 
-def adopt(*objects: Object, known: InferenceServices | None = None, **settings: Any) -> Adopted:
+def adopt(*objects: Object, known: InferenceServices | None = None, minimum: int = 0) -> Adopted:
     """Return what InferenceServices and Deployments amount to, told apart by what Deployments have."""
     services = [each for each in objects if "selector" not in each.get("spec", {})]
     deployments = [each for each in objects if "selector" in each.get("spec", {})]
-    return (known or InferenceServices()).adopt(services, deployments, Manifests(**settings))
+    settings = Manifests.model_validate({"min-replicas-default": minimum})
+    return (known or InferenceServices()).adopt(services, deployments, settings)

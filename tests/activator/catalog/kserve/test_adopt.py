@@ -80,7 +80,7 @@ def test_fields_win_over_annotations_and_min_scale_is_read_from_the_service() ->
 
 def test_a_missing_minimum_is_the_settings() -> None:
     for low in (0, 1):
-        adopted = adopt(service(predictor={}), made("m-predictor"), **{"min-replicas-default": low})
+        adopted = adopt(service(predictor={}), made("m-predictor"), minimum=low)
         assert services(adopted)["m"].revisions[0].autoscaling.min_scale == low
 
 
