@@ -105,6 +105,14 @@ class RequestReader:
         if self._upgrade is not None:
             self._upgrade.finish()
 
+    def close(self) -> None:
+        """Let go of what refers back to this reader, as nothing more is fed: no collector need find out."""
+        for body in (self._body, self._upgrade):
+            if body is not None:
+                body.discard()
+        del self._parser, self._sink
+        self._body = self._upgrade = self._offer = self._whole = self._refusal = None
+
     def decline(self) -> bool:
         """Take requests again after an offer to upgrade; False when that cannot be, as something came behind it."""
         upgrade, self._upgrade = self._upgrade, None
