@@ -72,7 +72,9 @@ class Edge(Stage):
 
     def answered(self, mine: tuple[int, int], other: tuple[int, int]) -> None:
         """Count requests, and how many of them failed, of the canary and of the stable revision."""
-        for name, (answered, failed) in ((NEW, mine), (OLD, other)):
+        for name, (answered, failed) in (
+            ((NEW, mine), (OLD, other)) if self.canary else ()
+        ):  # as Counters.compare has it
             self.tallies[name].answered += answered
             self.tallies[name].failed += failed
 

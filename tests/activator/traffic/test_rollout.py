@@ -169,6 +169,11 @@ class TestAnotherConfiguration:
         rollout, _ = follow(canary(50, steps=(5, 25)), course.rollout, 1)
         assert (rollout.phase, rollout.percent) == (Phase.RUNNING, 5)
 
+    def test_without_steps_a_higher_goal_counts_at_once(self) -> None:
+        course = Course(canary(10, steps=()))
+        rollout, _ = follow(canary(60, steps=()), course.rollout, 1)
+        assert (rollout.phase, rollout.percent) == (Phase.RUNNING, 60)
+
     def test_a_lower_goal_counts_at_once(self) -> None:
         course = Course(canary(50, steps=()))
         rollout, _ = follow(canary(10, steps=()), course.rollout, 1)
