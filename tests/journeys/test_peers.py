@@ -274,11 +274,10 @@ async def test_edges_that_are_all_restarted_go_on_with_the_idle_clocks(tmp_path:
         await asyncio.sleep(IDLE_PERIOD / 2)
         daemons = [edge.daemon for edge in stage.edges]
         await asyncio.gather(*(asyncio.to_thread(daemon.stop) for daemon in daemons))
-        begun = asyncio.get_running_loop().time()
         await asyncio.gather(*(asyncio.to_thread(daemon.start) for daemon in daemons))
-        assert stage.replicas() == 1
+        started = asyncio.get_running_loop().time()
         await until(lambda: stage.replicas() == 0, 2 * IDLE_PERIOD)
-        assert asyncio.get_running_loop().time() - begun < IDLE_PERIOD - 0.5
+        assert asyncio.get_running_loop().time() - started < IDLE_PERIOD - 2
         assert (await follower.request("m")).status == 200
 
 
