@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from router.admission import CONTINUE
 from router.body import BUFFER
 from router.errors import EdgeError, Reason, spread
-from router.headers import values
 from router.inference import subject_of, told
 from router.match import normal_path, quoted
 from router.peek import PEEK, model_in
@@ -102,7 +101,7 @@ class Naming:
 
 
 def _in_header(request: Request) -> str | None:
-    found = values(request.lines, MODEL_HEADER)
+    found = request.values(MODEL_HEADER)
     if len(found) > 1:
         raise _ambiguous(f"The header {MODEL_HEADER.decode()} is there {len(found)} times.")
     return found[0].strip().decode("utf-8", "backslashreplace") if found else None
