@@ -4,6 +4,7 @@ Deployment."""
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from activator.catalog.annotations import LABEL, OWN
@@ -42,7 +43,7 @@ async def test_what_only_a_follower_is_answered_takes_a_bad_canary_out(tmp_path:
         leader = await stage.leader()
         (follower,) = [edge for edge in stage.edges if edge is not leader]
         for edge in stage.edges:
-            await edge.eventually(lambda edge=edge: known(edge))
+            await edge.eventually(partial(known, edge))
         await until(lambda: "CanaryWarm" in reasons(stage, CANARY), within=15)
 
         async def out() -> bool | None:
