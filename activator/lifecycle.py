@@ -78,7 +78,7 @@ def settle(
     number, rules = _bounded(spec, bounds, life, wanted)
     outcome = _limited(bounds, Outcome(decision, number, rules, stats.idle_since), seen)
     if life.evicted and not stats.open:
-        return replace(life, awake_since=None), _ruled(outcome, EVICTED, 0)
+        return life, _ruled(outcome, EVICTED, 0)
     life = replace(life, evicted=False)
     if outcome.replicas and not spec.reachable and not stats.open:
         outcome = _ruled(outcome, NO_TRAFFIC, 0)
@@ -93,7 +93,7 @@ def settle(
         elif not stats.open and bounds.min_scale == 0 and (life.overdue or _hopeless(bounds, replicas)):
             life = replace(life, retry_at=replicas.retry_at or life.retry_at)
             outcome = _ruled(outcome, START_FAILS, 0)
-    return (life if outcome.replicas else replace(life, awake_since=None)), outcome
+    return life, outcome
 
 
 def failing(bounds: Bounds, life: Life, replicas: ReplicaSet, now: float) -> bool:
@@ -117,6 +117,10 @@ def present(bounds: Bounds, life: Life, replicas: ReplicaSet, now: float) -> Rep
 
 
 def _grow(life: Life, bounds: Bounds, replicas: ReplicaSet) -> Life:
+    """Take note of what has become ready. It is awake until nothing is ordered, and not only until that is decided: the
+    decision may have to be made again."""
+    if not replicas.desired:
+        return replace(life, awake_since=None)
     ready = [replica.since for replica in replicas.replicas if replica.phase is Phase.READY]
     if not ready:
         return life

@@ -54,6 +54,18 @@ def rules(outcome: Outcome) -> list[str]:
     return [rule.name for rule in outcome.rules]
 
 
+class TestAwake:
+    def test_the_end_of_the_idle_period_may_be_decided_again_until_nothing_is_ordered(self) -> None:
+        """Other edges may have to agree first, and this one may have found the replica only after a restart."""
+        long_ago, found = RevisionStats(idle_since=100.0), replicas(Phase.READY, since=950.0)
+        life = AWAKE
+        for _ in range(2):
+            life, outcome = settle((SPEC, BOUNDS), life, wants(0), (found, long_ago), NOW)
+            assert (outcome.replicas, rules(outcome)) == (0, [])
+        going = replace(found, desired=0)
+        assert settle((SPEC, BOUNDS), life, wants(0), (going, long_ago), NOW)[0].awake_since is None
+
+
 class TestRollouts:
     def test_a_revision_that_is_about_to_get_traffic_is_kept_ready(self) -> None:
         outcome = settled(0, NONE, life=Life(), within=bounds(pre_warm=1))
@@ -319,8 +331,8 @@ class TestGpus:
     def test_one_that_gave_way_sleeps_until_a_request_comes(self) -> None:
         gone = replace(AWAKE, evicted=True)
         life, outcome = settle((SPEC, BOUNDS), gone, wants(2), (ONE, QUIET), NOW)
-        assert (outcome.replicas, rules(outcome), life.awake_since) == (0, ["evicted"], None)
+        assert (outcome.replicas, rules(outcome), life.awake_since) == (0, ["evicted"], 0.0)
         life, outcome = settle((SPEC, BOUNDS), life, wants(1), (NONE, QUIET), NOW)
-        assert (outcome.replicas, life.evicted) == (0, True)
+        assert (outcome.replicas, life.evicted, life.awake_since) == (0, True, None)
         life, outcome = settle((SPEC, BOUNDS), life, wants(1), (NONE, BUSY), NOW)
         assert (outcome.replicas, life.evicted) == (1, False)

@@ -21,6 +21,7 @@ import pytest_asyncio
 from tests.e2e.api import Api
 from tests.e2e.edge_pods import PodFleet
 from tests.e2e.edge_processes import ProcessFleet, write_kubeconfig
+from tests.e2e.edges import SECRET
 from tests.e2e.load import Client
 from tests.e2e.options import Options
 from tests.e2e.tenant import Tenant
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     Serve = Callable[..., Awaitable[list[Edge]]]
 
 HERE = Path(__file__).parent
-BASE = HERE.parents[1] / "deploy" / "base"
+DEPLOY = HERE.parents[1] / "deploy"
 ACCOUNT = EDGE = "gpu-activator"
 FIGURES: list[str] = []
 
@@ -76,11 +77,14 @@ async def tenant(options: Options) -> AsyncIterator[Tenant]:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def base(tenant: Tenant, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """What `kubectl apply -k deploy/base` says in the namespace. No edge is left running: tests start theirs."""
+    """What `kubectl apply -k` says of what is shipped: of the base, or, if edges are pods, of that with peers. No edge is
+    left running: tests start theirs."""
     kubectl = shutil.which("kubectl")
     if kubectl is None:
         pytest.skip("there is no kubectl on PATH")
-    directory = with_image(BASE, tenant.options.edge_image, tmp_path_factory.mktemp("kustomize"))
+    directory = to_apply(tenant.options.edge_image, tmp_path_factory.mktemp("kustomize"))
+    secret = {"metadata": {"name": f"{EDGE}-peers"}, "stringData": {"secret": SECRET}}
+    await tenant.api.post(tenant.path("secrets"), secret)
     command = [kubectl, "--namespace", tenant.namespace, "apply", "--kustomize", str(directory)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: ASYNC221 - nothing else runs
     assert done.returncode == 0, done.stderr
@@ -127,12 +131,12 @@ async def client(serve: Serve, session: aiohttp.ClientSession) -> Client:
     return Client(session, edge.listen)
 
 
-def with_image(base: Path, image: str, directory: Path) -> Path:
-    """Return the kustomization to apply: the base, or one that only sets its image."""
+def to_apply(image: str, directory: Path) -> Path:
+    """Return the kustomization to apply: the base, or in `directory` one of edges with an image and peers."""
     if not image:
-        return base
+        return DEPLOY / "base"
     name, _, tag = image.rpartition(":")
     images = [{"name": EDGE, "newName": name, "newTag": tag}]
-    text = {"resources": [os.path.relpath(base, directory)], "images": images}
+    text = {"resources": [os.path.relpath(DEPLOY / "overlays" / "peers", directory)], "images": images}
     (directory / "kustomization.yaml").write_text(json.dumps(text))
     return directory

@@ -1,4 +1,5 @@
-"""Edges as they are shipped: the pods of the base's Deployment, with its ConfigMap, ServiceAccount and probes."""
+"""Edges as they are shipped: the pods of the Deployment, with its ConfigMap, ServiceAccount, probes and the peers'
+secret."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
     from tests.e2e.edges import Edge
     from tests.e2e.tenant import Tenant
 
-LISTEN, ADMIN = 8080, 9090
+LISTEN, ADMIN, PEERS = 8080, 9090, 9091
+SECRET_FILE = "/etc/gpu-activator/peers/secret"
 SELECTOR = "app.kubernetes.io/name"
 
 
@@ -33,16 +35,21 @@ class EdgePod:
         """Delete it without grace: its processes get SIGKILL."""
         await self.tenant.api.delete(self.tenant.path("pods", self.name), gracePeriodSeconds=0)
 
+    async def restart(self) -> None:
+        """See Edge: the Deployment sees to it."""
+        await self.kill()
+
 
 class PodFleet:
-    """The Deployment of the base."""
+    """The Deployment of the overlay `peers`."""
 
     def __init__(self, tenant: Tenant, deployment: str) -> None:
         self._tenant = tenant
         self._deployment = deployment
 
     async def start(self, count: int, changes: Mapping[str, Any]) -> list[Edge]:
-        data = configuration(f"0.0.0.0:{LISTEN}", f"0.0.0.0:{ADMIN}", changes)
+        peers = {"listen": f"0.0.0.0:{PEERS}", "secret-file": SECRET_FILE}
+        data = configuration(f"0.0.0.0:{LISTEN}", f"0.0.0.0:{ADMIN}", {"peers": peers, **changes})
         await self._tenant.api.patch(
             self._tenant.path("configmaps", self._deployment), {"data": {"config.yaml": yaml.safe_dump(data)}}
         )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from tests.e2e.edges import configuration
+from tests.e2e.edges import configuration, peers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -69,12 +69,18 @@ class EdgeProcess:
                     "POD_NAME": self.name,
                 },
             )
+        serving = await self.said_that("serving")
+        self.listen, self.admin = serving["listen"], serving["admin"]
+
+    async def said_that(self, event: str) -> dict[str, Any]:
+        """Wait until the present run's log tells of `event`; return the first line that does."""
         deadline = time.monotonic() + PATIENCE
-        while not (serving := self.logs("serving")):
+        while not (lines := self.logs(event)):
+            assert self._process is not None
             assert self._process.poll() is None, self.said
             assert time.monotonic() < deadline, self.said
             await asyncio.sleep(0.02)
-        self.listen, self.admin = serving[0]["listen"], serving[0]["admin"]
+        return lines[0]
 
     def signal(self, number: int) -> None:
         assert self._process is not None
@@ -83,6 +89,11 @@ class EdgeProcess:
     async def kill(self) -> None:
         """End it without a word."""
         self._end(signal.SIGKILL)
+
+    async def restart(self) -> None:
+        """See Edge: it keeps its name."""
+        await self.kill()
+        await self.start()
 
     def stop(self) -> None:
         """End it as Kubernetes would: it must end well, without a traceback or a defect."""
@@ -105,7 +116,7 @@ class EdgeProcess:
 
 
 class ProcessFleet:
-    """Processes in directories of their own, below `home`."""
+    """Processes in directories of their own, below `home`. Those that are started together are peers."""
 
     def __init__(self, home: Path, kubeconfig: Path, called: str = "edge") -> None:
         self._home = home
@@ -114,13 +125,15 @@ class ProcessFleet:
         self._edges: list[EdgeProcess] = []
 
     async def start(self, count: int, changes: Mapping[str, Any]) -> list[EdgeProcess]:
-        data = configuration("127.0.0.1:0", "127.0.0.1:0", changes)
         new: list[EdgeProcess] = []
-        for _ in range(count):
+        for each in peers(count, self._home) if count > 1 else [{}]:
+            data = configuration("127.0.0.1:0", "127.0.0.1:0", {"peers": each, **changes})
             edge = EdgeProcess(self._home / f"{self._called}-{len(self._edges)}", data, self._kubeconfig)
             self._edges.append(edge)
             await edge.start()
             new.append(edge)
+        for edge in new if count > 1 else []:
+            await edge.said_that("peer joined")
         return new
 
     async def stop(self) -> None:

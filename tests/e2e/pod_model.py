@@ -3,9 +3,9 @@ so that any image with a Python will do and no volume is needed.
 
 Environment: PORT to listen on; START_SECONDS before it listens; LOAD_SECONDS after that until `/ready` answers 200.
 The query of a request may say: `seconds` of work before the answer; `stream` seconds of events, ten a second. Each
-answer is JSON, or ends with an event of JSON: the pod's name, when it began to listen and to be ready and what time it
-is (seconds since the epoch, by the pod's clock), and how many requests it ever had at once. SIGTERM: it listens no
-more, ends what it runs, and leaves.
+answer is JSON, or ends with an event of JSON: the pod's name, how many requests it ever had at once, when it began to
+listen, to be ready, and to have this request, and what time it is (seconds since the epoch, by the pod's clock).
+SIGTERM: it listens no more, ends what it runs, and leaves.
 """
 
 from __future__ import annotations
@@ -67,32 +67,31 @@ class Model:
         if path == "/ready":
             connection.sendall(whole(200 if time.time() >= self._ready else 503, b"{}"))
             return
+        begun = time.time()
         asked = dict(pair.split("=", 1) for pair in query.split("&") if pair)
         with self._lock:
             self._running += 1
             self._most = max(self._most, self._running)
         try:
-            if path == "/about":
-                connection.sendall(whole(200, self._about()))
-            elif "stream" in asked:
-                self._stream(connection, float(asked["stream"]))
+            if "stream" in asked:
+                self._stream(connection, float(asked["stream"]), begun)
             else:
                 time.sleep(float(asked.get("seconds", "0")))
-                connection.sendall(whole(200, self._about()))
+                connection.sendall(whole(200, self._about(begun)))
         finally:
             with self._lock:
                 self._running -= 1
 
-    def _stream(self, connection: socket.socket, seconds: float) -> None:
+    def _stream(self, connection: socket.socket, seconds: float, begun: float) -> None:
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
         for count in range(round(seconds * EVENTS_A_SECOND)):
             connection.sendall(chunk(b"data: %d\n\n" % count))
             time.sleep(1 / EVENTS_A_SECOND)
-        connection.sendall(chunk(b"data: " + self._about() + b"\n\n") + b"0\r\n\r\n")
+        connection.sendall(chunk(b"data: " + self._about(begun) + b"\n\n") + b"0\r\n\r\n")
 
-    def _about(self) -> bytes:
-        facts = {"pod": POD, "listening": self._listening, "ready": self._ready, "now": time.time(), "most": self._most}
-        return json.dumps(facts).encode()
+    def _about(self, begun: float) -> bytes:
+        facts = {"pod": POD, "most": self._most, "listening": self._listening, "ready": self._ready}
+        return json.dumps({**facts, "begun": begun, "now": time.time()}).encode()
 
 
 def leave(*_: object) -> None:
