@@ -5,7 +5,8 @@ Environment: PORT to listen on; START_SECONDS before it listens; LOAD_SECONDS af
 The query of a request may say: `seconds` of work before the answer; `stream` seconds of events, ten a second. Each
 answer is JSON, or ends with an event of JSON: the pod's name, how many requests it ever had at once, when it began to
 listen, to be ready, and to have this request, and what time it is (seconds since the epoch, by the pod's clock).
-SIGTERM: it listens no more, ends what it runs, and leaves.
+SIGTERM: after half a second, which a preStop hook would give others to hear of it, it listens no more, ends what it runs,
+and leaves.
 """
 
 from __future__ import annotations
@@ -23,10 +24,8 @@ if TYPE_CHECKING:
 
 POD = socket.gethostname()
 EVENTS_A_SECOND = 10
-
-
-class Leaving(Exception):
-    """SIGTERM came."""
+LINGERS = 0.5  # seconds
+LOOK = 0.1
 
 
 class Model:
@@ -35,22 +34,35 @@ class Model:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._running = self._most = 0
-        self._listening = self._ready = 0.0
+        self._listening = self._ready = self._leaves_at = 0.0
 
     def run(self) -> None:
-        signal.signal(signal.SIGTERM, leave)
-        try:
-            time.sleep(float(os.environ.get("START_SECONDS", "0")))
-            with socket.create_server(("", int(os.environ["PORT"])), backlog=1024) as server:
-                self._listening = time.time()
-                self._ready = self._listening + float(os.environ.get("LOAD_SECONDS", "0"))
-                while True:
+        signal.signal(signal.SIGTERM, self._leave)
+        self._pause(float(os.environ.get("START_SECONDS", "0")))
+        if self._leaves_at:
+            return
+        with socket.create_server(("", int(os.environ["PORT"])), backlog=1024) as server:
+            self._listening = time.time()
+            self._ready = self._listening + float(os.environ.get("LOAD_SECONDS", "0"))
+            server.settimeout(LOOK)
+            while not self._leaves_at or time.time() < self._leaves_at:
+                try:
                     connection, _ = server.accept()
-                    threading.Thread(target=self._converse, args=(connection,), daemon=True).start()
-        except Leaving:
-            while self._running:
-                time.sleep(0.02)
-            time.sleep(0.2)  # the network may go with the last process: what was sent shall be out
+                except TimeoutError:
+                    continue
+                connection.settimeout(None)
+                threading.Thread(target=self._converse, args=(connection,), daemon=True).start()
+        while self._running:
+            time.sleep(0.02)
+        time.sleep(0.2)  # the network may go with the last process: what was sent shall be out
+
+    def _leave(self, *_: object) -> None:
+        self._leaves_at = self._leaves_at or time.time() + LINGERS
+
+    def _pause(self, seconds: float) -> None:
+        until = time.time() + seconds
+        while not self._leaves_at and (left := until - time.time()) > 0:
+            time.sleep(min(left, LOOK))
 
     def _converse(self, connection: socket.socket) -> None:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -92,11 +104,6 @@ class Model:
     def _about(self, begun: float) -> bytes:
         facts = {"pod": POD, "most": self._most, "listening": self._listening, "ready": self._ready}
         return json.dumps({**facts, "begun": begun, "now": time.time()}).encode()
-
-
-def leave(*_: object) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    raise Leaving
 
 
 def whole(status: int, body: bytes) -> bytes:
