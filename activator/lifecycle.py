@@ -117,13 +117,9 @@ def present(bounds: Bounds, life: Life, replicas: ReplicaSet, now: float) -> Rep
 
 
 def _grow(life: Life, bounds: Bounds, replicas: ReplicaSet) -> Life:
-    """Take note of what has become ready. It is awake until nothing is ordered, and not only until that is decided: the
-    decision may have to be made again."""
-    if not replicas.desired:
-        return replace(life, awake_since=None)
     ready = [replica.since for replica in replicas.replicas if replica.phase is Phase.READY]
     if not ready:
-        return life
+        return life if replicas.desired else replace(life, awake_since=None)
     awake = min(ready) if life.awake_since is None else life.awake_since
     enough = min(bounds.initial_scale, bounds.max_scale) if bounds.max_scale else bounds.initial_scale
     initialized = life.initialized or len(ready) >= enough

@@ -54,18 +54,6 @@ def rules(outcome: Outcome) -> list[str]:
     return [rule.name for rule in outcome.rules]
 
 
-class TestAwake:
-    def test_the_end_of_the_idle_period_may_be_decided_again_until_nothing_is_ordered(self) -> None:
-        """Other edges may have to agree first, and this one may have found the replica only after a restart."""
-        long_ago, found = RevisionStats(idle_since=100.0), replicas(Phase.READY, since=950.0)
-        life = AWAKE
-        for _ in range(2):
-            life, outcome = settle((SPEC, BOUNDS), life, wants(0), (found, long_ago), NOW)
-            assert (outcome.replicas, rules(outcome)) == (0, [])
-        going = replace(found, desired=0)
-        assert settle((SPEC, BOUNDS), life, wants(0), (going, long_ago), NOW)[0].awake_since is None
-
-
 class TestRollouts:
     def test_a_revision_that_is_about_to_get_traffic_is_kept_ready(self) -> None:
         outcome = settled(0, NONE, life=Life(), within=bounds(pre_warm=1))
@@ -133,6 +121,19 @@ class TestToZero:
 
     def test_the_period_of_one_that_became_ready_after_its_last_request_runs_from_its_readiness(self) -> None:
         assert settled(0, life=Life(True, 950.0)).zero_at == 1250.0
+
+    def test_a_decision_for_zero_that_has_to_be_agreed_to_begins_no_new_period(self) -> None:
+        seen_late = replicas(Phase.READY, since=NOW - 1)  # by an edge that was started again
+        long_idle = RevisionStats(idle_since=100.0)
+        life, first = settle((SPEC, BOUNDS), AWAKE, wants(0), (seen_late, long_idle), NOW)
+        _, second = settle((SPEC, BOUNDS), life, wants(0), (seen_late, long_idle), NOW + 0.01)
+        assert (first.replicas, second.replicas) == (0, 0)
+
+    def test_one_that_comes_after_zero_begins_a_period_of_its_own(self) -> None:
+        life, _ = settle((SPEC, BOUNDS), AWAKE, wants(0), (replicas(desired=0), QUIET), NOW)
+        anew = replicas(Phase.READY, since=NOW + 5)
+        life, _ = settle((SPEC, BOUNDS), life, wants(1), (anew, QUIET), NOW + 6)
+        assert life.awake_since == NOW + 5
 
     def test_several_fall_to_one_for_the_idle_period(self) -> None:
         assert settled(0, replicas(Phase.READY, Phase.READY)).replicas == 1
@@ -331,8 +332,8 @@ class TestGpus:
     def test_one_that_gave_way_sleeps_until_a_request_comes(self) -> None:
         gone = replace(AWAKE, evicted=True)
         life, outcome = settle((SPEC, BOUNDS), gone, wants(2), (ONE, QUIET), NOW)
-        assert (outcome.replicas, rules(outcome), life.awake_since) == (0, ["evicted"], 0.0)
+        assert (outcome.replicas, rules(outcome), life.evicted) == (0, ["evicted"], True)
         life, outcome = settle((SPEC, BOUNDS), life, wants(1), (NONE, QUIET), NOW)
-        assert (outcome.replicas, life.evicted, life.awake_since) == (0, True, None)
+        assert (outcome.replicas, life.evicted) == (0, True)
         life, outcome = settle((SPEC, BOUNDS), life, wants(1), (NONE, BUSY), NOW)
         assert (outcome.replicas, life.evicted) == (1, False)

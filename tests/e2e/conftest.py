@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     Serve = Callable[..., Awaitable[list[Edge]]]
 
 HERE = Path(__file__).parent
-DEPLOY = HERE.parents[1] / "deploy"
+BASE = HERE.parents[1] / "deploy" / "base"
 ACCOUNT = EDGE = "gpu-activator"
 FIGURES: list[str] = []
 
@@ -77,12 +77,11 @@ async def tenant(options: Options) -> AsyncIterator[Tenant]:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def base(tenant: Tenant, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """What `kubectl apply -k` says of what is shipped: of the base, or, if edges are pods, of that with peers. No edge is
-    left running: tests start theirs."""
+    """What `kubectl apply -k deploy/base` says in the namespace. No edge is left running: tests start theirs."""
     kubectl = shutil.which("kubectl")
     if kubectl is None:
         pytest.skip("there is no kubectl on PATH")
-    directory = to_apply(tenant.options.edge_image, tmp_path_factory.mktemp("kustomize"))
+    directory = with_image(BASE, tenant.options.edge_image, tmp_path_factory.mktemp("kustomize"))
     secret = {"metadata": {"name": f"{EDGE}-peers"}, "stringData": {"secret": SECRET}}
     await tenant.api.post(tenant.path("secrets"), secret)
     command = [kubectl, "--namespace", tenant.namespace, "apply", "--kustomize", str(directory)]
@@ -131,12 +130,12 @@ async def client(serve: Serve, session: aiohttp.ClientSession) -> Client:
     return Client(session, edge.listen)
 
 
-def to_apply(image: str, directory: Path) -> Path:
-    """Return the kustomization to apply: the base, or in `directory` one of edges with an image and peers."""
+def with_image(base: Path, image: str, directory: Path) -> Path:
+    """Return the kustomization to apply: the base, or one that only sets its image."""
     if not image:
-        return DEPLOY / "base"
+        return base
     name, _, tag = image.rpartition(":")
     images = [{"name": EDGE, "newName": name, "newTag": tag}]
-    text = {"resources": [os.path.relpath(DEPLOY / "overlays" / "peers", directory)], "images": images}
+    text = {"resources": [os.path.relpath(base, directory)], "images": images}
     (directory / "kustomization.yaml").write_text(json.dumps(text))
     return directory

@@ -1,5 +1,4 @@
-"""Edges as they are shipped: the pods of the Deployment, with its ConfigMap, ServiceAccount, probes and the peers'
-secret."""
+"""Edges as they are shipped: the pods of the base's Deployment, with its ConfigMap, ServiceAccount, probes and secret."""
 
 from __future__ import annotations
 
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     from tests.e2e.tenant import Tenant
 
 LISTEN, ADMIN, PEERS = 8080, 9090, 9091
-SECRET_FILE = "/etc/gpu-activator/peers/secret"
 SELECTOR = "app.kubernetes.io/name"
 
 
@@ -41,14 +39,14 @@ class EdgePod:
 
 
 class PodFleet:
-    """The Deployment of the overlay `peers`."""
+    """The Deployment of the base."""
 
     def __init__(self, tenant: Tenant, deployment: str) -> None:
         self._tenant = tenant
         self._deployment = deployment
 
     async def start(self, count: int, changes: Mapping[str, Any]) -> list[Edge]:
-        peers = {"listen": f"0.0.0.0:{PEERS}", "secret-file": SECRET_FILE}
+        peers = {"listen": f"0.0.0.0:{PEERS}"}
         data = configuration(f"0.0.0.0:{LISTEN}", f"0.0.0.0:{ADMIN}", {"peers": peers, **changes})
         await self._tenant.api.patch(
             self._tenant.path("configmaps", self._deployment), {"data": {"config.yaml": yaml.safe_dump(data)}}
