@@ -1,4 +1,4 @@
-"""Edges as they are shipped: the pods of the base's Deployment, with its ConfigMap, ServiceAccount, probes and secret."""
+"""Edges as they are shipped: the pods of the base's Deployment, with its ConfigMap, ServiceAccount and probes."""
 
 from __future__ import annotations
 

@@ -25,10 +25,12 @@ RUN = "from activator.cli import main; main()"
 
 
 class EdgeProcess:
-    """`activator serve`, with a directory of its own."""
+    """`activator serve`, with a directory of its own. `program` and `config` may be others before it is started."""
 
     def __init__(self, home: Path, settings: dict[str, Any], kubeconfig: Path) -> None:
         self.home = home
+        self.program = RUN
+        self.config = str(home / "activator.yaml")
         self.name = home.name
         self.listen = self.admin = ""
         self._kubeconfig = kubeconfig
@@ -57,7 +59,7 @@ class EdgeProcess:
         self._starts += 1
         with (self.home / f"edge-{self._starts}.log").open("wb") as output:
             self._process = subprocess.Popen(  # noqa: ASYNC220 - which takes no time worth a thread
-                [sys.executable, "-c", RUN, "serve", "--config", str(self.home / "activator.yaml")],
+                [sys.executable, "-c", self.program, "serve", "--config", self.config],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -124,12 +126,17 @@ class ProcessFleet:
         self._called = called
         self._edges: list[EdgeProcess] = []
 
+    def prepare(self, changes: Mapping[str, Any]) -> EdgeProcess:
+        """Return another edge, which is yet to be started."""
+        data = configuration("127.0.0.1:0", "127.0.0.1:0", changes)
+        edge = EdgeProcess(self._home / f"{self._called}-{len(self._edges)}", data, self._kubeconfig)
+        self._edges.append(edge)
+        return edge
+
     async def start(self, count: int, changes: Mapping[str, Any]) -> list[EdgeProcess]:
         new: list[EdgeProcess] = []
         for each in peers(count, self._home) if count > 1 else [{}]:
-            data = configuration("127.0.0.1:0", "127.0.0.1:0", {"peers": each, **changes})
-            edge = EdgeProcess(self._home / f"{self._called}-{len(self._edges)}", data, self._kubeconfig)
-            self._edges.append(edge)
+            edge = self.prepare({"peers": each, **changes})
             await edge.start()
             new.append(edge)
         for edge in new if count > 1 else []:

@@ -5,8 +5,8 @@ Environment: PORT to listen on; START_SECONDS before it listens; LOAD_SECONDS af
 The query of a request may say: `seconds` of work before the answer; `stream` seconds of events, ten a second. Each
 answer is JSON, or ends with an event of JSON: the pod's name, how many requests it ever had at once, when it began to
 listen, to be ready, and to have this request, and what time it is (seconds since the epoch, by the pod's clock).
-SIGTERM: after half a second, which a preStop hook would give others to hear of it, it listens no more, ends what it runs,
-and leaves.
+SIGTERM: for half a second, which a preStop hook would give others to hear of it, it goes on; then it listens no more,
+ends what it runs, and leaves.
 """
 
 from __future__ import annotations

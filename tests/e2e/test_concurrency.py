@@ -7,8 +7,8 @@ from collections import defaultdict
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from tests.e2e.load import Client, Load
 from tests.e2e.figures import spread
+from tests.e2e.load import Client, Load
 from tests.e2e.manifests import MAX_SCALE, Model
 
 if TYPE_CHECKING:

@@ -90,7 +90,9 @@ async def test_idle_clocks_go_on_when_both_edges_are_killed_and_started_again(
 
     await eventually(asleep, 2 * RETENTION)
     idle = time.time() - answer.ended
-    figure(f"both edges were killed and started again: a model that is retained for {RETENTION} s went after {idle:.1f} s")
+    figure(
+        f"both edges were killed and started again: a model that is retained for {RETENTION} s went after {idle:.1f} s"
+    )
     assert RETENTION - CLOCKS <= idle < RETENTION + SAVED
 
 
