@@ -25,7 +25,7 @@ BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
     f"{new}: &{new} [{','.join([f'*{old}'] * 9)}]\n" for old, new in zip("abcdefgh", "bcdefghi", strict=True)
 )
 TWICE = [{"name": name, "hosts": ["twice.e2e.test"], "revisions": [{"name": name}]} for name in ("one", "two")]
-POISONS = {
+POISONS: dict[str, str | dict[str, Any]] = {
     "no YAML": "listen: [",
     "a list": "- listen",
     "nothing": "",

@@ -1,6 +1,6 @@
 """Two edges that are peers. The leader is paused, or cut off from the API server (F24 and F25 of the fault table): the
-other one takes over, nothing is scaled down meanwhile, and the old leader does no harm when it is back. They are cut off
-from each other (F26): each serves, and nothing is scaled down. Their clocks are set (F27): nothing changes at all.
+other one takes over, nothing is scaled down meanwhile, and the old leader does no harm when it is back. They cannot see
+each other (F26): each serves, and nothing is scaled down. Their clocks are set (F27): nothing changes at all.
 """
 
 from __future__ import annotations
