@@ -78,7 +78,7 @@ def settle(
     number, rules = _bounded(spec, bounds, life, wanted)
     outcome = _limited(bounds, Outcome(decision, number, rules, stats.idle_since), seen)
     if life.evicted and not stats.open:
-        return replace(life, awake_since=None), _ruled(outcome, EVICTED, 0)
+        return life, _ruled(outcome, EVICTED, 0)
     life = replace(life, evicted=False)
     if outcome.replicas and not spec.reachable and not stats.open:
         outcome = _ruled(outcome, NO_TRAFFIC, 0)
@@ -93,7 +93,7 @@ def settle(
         elif not stats.open and bounds.min_scale == 0 and (life.overdue or _hopeless(bounds, replicas)):
             life = replace(life, retry_at=replicas.retry_at or life.retry_at)
             outcome = _ruled(outcome, START_FAILS, 0)
-    return (life if outcome.replicas else replace(life, awake_since=None)), outcome
+    return life, outcome
 
 
 def failing(bounds: Bounds, life: Life, replicas: ReplicaSet, now: float) -> bool:
@@ -119,7 +119,7 @@ def present(bounds: Bounds, life: Life, replicas: ReplicaSet, now: float) -> Rep
 def _grow(life: Life, bounds: Bounds, replicas: ReplicaSet) -> Life:
     ready = [replica.since for replica in replicas.replicas if replica.phase is Phase.READY]
     if not ready:
-        return life
+        return life if replicas.desired else replace(life, awake_since=None)
     awake = min(ready) if life.awake_since is None else life.awake_since
     enough = min(bounds.initial_scale, bounds.max_scale) if bounds.max_scale else bounds.initial_scale
     initialized = life.initialized or len(ready) >= enough

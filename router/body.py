@@ -84,13 +84,16 @@ class Body:
     def finish(self) -> None:
         """Take note that the client has sent all of it."""
         self.complete = True
-        if self._sink is not None:
-            self._sink.end_body()
+        self.on_overflow = None
+        sink, self._sink = self._sink, None
+        if sink is not None:
+            sink.end_body()
         self._tell_ready()
 
     def attach(self, sink: BodySink) -> None:
         """Send what is buffered, and all that follows, to `sink`."""
-        self._sink = sink
+        if not self.complete:
+            self._sink = sink
         pieces, self._pieces = self._pieces, []
         self._release()
         if pieces:
@@ -115,6 +118,7 @@ class Body:
         """Drop what is buffered and what is still to come."""
         self._sink = _Nowhere()
         self.limit = 0
+        self.on_ready = self.on_overflow = None
         self._release()
 
     def _release(self) -> None:
@@ -129,7 +133,7 @@ class Body:
             tell()
 
     def _overflow(self) -> None:
-        tell, self.on_overflow = self.on_overflow, None
+        tell = self.on_overflow
         self.discard()
         if tell is not None:
             tell()

@@ -136,6 +136,9 @@ class Connection(asyncio.Protocol):
         self.lost = True
         self._edge.door.leave(self)
         self._leave()
+        self._unread = b""
+        self._refusal = None
+        self._reader.close()
 
     def pause_writing(self) -> None:
         self._clogged = True

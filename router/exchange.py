@@ -125,8 +125,9 @@ class Exchange(Driven):
             return
         if (self.request.length or body.received) > limit:
             raise _too_large(limit)
-        body.limit = limit
-        body.on_overflow = lambda: self.fail(_too_large(limit))
+        if not body.complete:
+            body.limit = limit
+            body.on_overflow = lambda: self.fail(_too_large(limit))
 
     @property
     def size(self) -> int:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from router.request import Request
 
 MAX_HEAD = 64 << 10
+MAX_TARGET = 8 << 10
 MAX_FIELDS = 100
 _VERSIONS = frozenset(("1.1", "1.0"))
 

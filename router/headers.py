@@ -22,8 +22,8 @@ _INTERNAL = frozenset((TAG_HEADER, b"knative-serving-revision", b"knative-servin
 _FORWARDING = frozenset(b"x-forwarded-for x-forwarded-proto x-forwarded-host forwarded".split())
 _OWN = frozenset(b"activator-reason activator-revision".split())
 UPGRADE = (b"Connection", b": ", b"Upgrade", b"\r\n", b"Upgrade", b": ", b"websocket", b"\r\n")
-_NAME_BYTES = 64
-_NAMES = 4096
+MAX_NAME = 64
+MOST_NAMES = 4096
 
 
 class Special(dict[bytes, bytes]):
@@ -40,7 +40,7 @@ class Special(dict[bytes, bytes]):
     def __missing__(self, spelled: bytes) -> bytes:
         lower = spelled.lower()
         name = lower if lower in self.names else b""
-        if len(self) < _NAMES and len(spelled) <= _NAME_BYTES:
+        if len(self) < MOST_NAMES and len(spelled) <= MAX_NAME:
             self[spelled] = name
         return name
 

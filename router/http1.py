@@ -12,15 +12,15 @@ import httptools
 
 from router.body import Body, Flow
 from router.errors import EdgeError, Reason
-from router.guard import MAX_HEAD, bad_method, check, check_size, offers_websocket
+from router.guard import MAX_HEAD, MAX_TARGET, bad_method, check, check_size, offers_websocket
 from router.headers import IN_REQUEST, UPGRADE, request_head
+from router.plain import plain
 from router.repeats import Last
 from router.request import Request
 
 if TYPE_CHECKING:
     from router.headers import Special
 
-MAX_TARGET = 8 << 10
 SLICE = 64 << 10
 MAX_CHUNK_EXTENSIONS = 4 << 10
 TINY_CHUNK = 16
@@ -105,6 +105,14 @@ class RequestReader:
         if self._upgrade is not None:
             self._upgrade.finish()
 
+    def close(self) -> None:
+        """Let go of what refers back to this reader, as nothing more is fed: no collector need find out."""
+        for body in (self._body, self._upgrade):
+            if body is not None:
+                body.discard()
+        del self._parser, self._sink
+        self._body = self._upgrade = self._offer = self._whole = self._refusal = None
+
     def decline(self) -> bool:
         """Take requests again after an offer to upgrade; False when that cannot be, as something came behind it."""
         upgrade, self._upgrade = self._upgrade, None
@@ -114,10 +122,19 @@ class RequestReader:
         """Parse at most SLICE bytes from the client, or as many as are expected."""
         last = self._last
         if len(data) == last.size and data.startswith(last.head):
-            self._repeat(last.translation, data[len(last.head) :])
-        else:
-            last.size = 0
-            self._parse(data)
+            known = last.translation
+            self._hand_over(known.again() if known.length else known, data)
+            return
+        last.size = 0
+        forwarding = self._forwarding
+        if forwarding is not None and not self.in_head and self._body is None and self._upgrade is None:
+            request = plain(data, forwarding)
+            if request is not None:
+                if last.learn(data, request.length or 0):
+                    last.translation = request
+                self._hand_over(request, data)
+                return
+        self._parse(data)
 
     def on_message_begin(self) -> None:
         self._lines = []
@@ -145,6 +162,8 @@ class RequestReader:
         special = self._special
         request = Request(parser.get_method(), self._target, self._lines, special, parser.should_keep_alive())
         offers = False
+        if not request.keep_alive:
+            self._forwarding = None  # it is the last one
         if not request.keep_alive or (len(special) > 1 and request.header(b"connection") is not None):
             request.version = parser.get_http_version()  # else it can only be 1.1, and asking is not cheap
             offers = parser.should_upgrade()
@@ -214,15 +233,14 @@ class RequestReader:
             self._last.translation = known = request if request.body is None else request.again()
             request_head(known, forwarding)
 
-    def _repeat(self, request: Request, rest: bytes) -> None:
-        """Hand over what the last read was parsed to, with a body of its own."""
-        if not rest:
+    def _hand_over(self, request: Request, data: bytes) -> None:
+        """Hand over a request that is all of `data`."""
+        if not request.length:
             self._sink.on_request(request)
             return
-        request = request.again()
         request.body = body = Body(self._sink)
         self._sink.on_request(request)
-        body.feed(rest)
+        body.feed(data[-request.length :])
         body.finish()
 
     def _stop_behind_offer(self, rest: bytes) -> bytes:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from router.arrival import Arrival
 from router.connection import NEWCOMER_SECONDS, Connection
-from router.door import Door
+from router.door import Door, Guest
 from router.origin import Policy
 from router.servers import Servers, bind
 from router.table import EdgeLimits
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 HANDSHAKE_SECONDS = 10.0
 LOOK_SECONDS = 0.5  # between looks for clients that left unseen
 ACCEPTED_SECONDS = 0.05  # within which the loop tells of all clients that the kernel has handed over
-PART_SECONDS = 0.0005  # of a sweep, for which everybody waits
+PART_SECONDS = 0.0002  # of a sweep, for which everybody waits
+PAUSE_SECONDS = 0.002  # between two parts
 
 
 class Listener:
@@ -49,7 +50,7 @@ class Listener:
         self._all_idle = asyncio.Event()
         self.loop = asyncio.get_running_loop()
         self._looked = 0.0
-        self._unswept: list[Connection] = []
+        self._unswept: list[Guest] = []
 
     @property
     def connections(self) -> set[Connection]:
@@ -77,8 +78,7 @@ class Listener:
             await self.servers.open(lambda: Arrival(self, certificates), sockets)
 
     def sweep(self, now: float) -> None:
-        """Check the clocks of all connections: a part now, the rest in the next turns of the loop, so that requests go
-        in between."""
+        """Check the clocks of all connections: a part now, the rest bit by bit, so that requests go in between."""
         self.door.sweep(now)
         if self.draining:
             self._sweep_arrivals(now)
@@ -87,20 +87,20 @@ class Listener:
         look = now - self._looked >= LOOK_SECONDS
         if look:
             self._looked = now
-        self._unswept = list(self.connections | self.busy)
+        self._unswept = list(self.busy.union(self.door.guests))
         self._sweep_part(now, look)
 
     def _sweep_part(self, now: float, look: bool) -> None:
         until = self.clock() + PART_SECONDS
         while self._unswept and self.clock() < until:
             connection = self._unswept.pop()
-            if connection.lost and connection not in self.busy:
+            if not isinstance(connection, Connection) or (connection.lost and connection not in self.busy):
                 continue
             connection.check_clocks(now)
             if look:
                 connection.look_for_client()
         if self._unswept:
-            self.loop.call_soon(self._sweep_part, now, look)
+            self.loop.call_later(PAUSE_SECONDS, self._sweep_part, now, look)
 
     async def drain(self, seconds: float) -> None:
         """Accept nothing more, let what runs or is about to come end within `seconds`, then answer or cut the rest."""

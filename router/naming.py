@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from router.admission import CONTINUE
 from router.body import BUFFER
 from router.errors import EdgeError, Reason, spread
-from router.headers import values
 from router.inference import subject_of, told
 from router.match import normal_path, quoted
 from router.peek import PEEK, model_in
@@ -47,6 +46,8 @@ class Naming:
         subject = subject_of(normal_path(request.target), models.listed)
         if request.method in {b"GET", b"HEAD"} and (answer := told(subject, models, self._phase)) is not None:
             raise answer
+        if models.any:
+            return ""
         if subject.model is not None:
             return subject.model
         found = await self._in_body(exchange, request.body, models.hold) if request.body is not None else None
@@ -100,7 +101,7 @@ class Naming:
 
 
 def _in_header(request: Request) -> str | None:
-    found = values(request.lines, MODEL_HEADER)
+    found = request.values(MODEL_HEADER)
     if len(found) > 1:
         raise _ambiguous(f"The header {MODEL_HEADER.decode()} is there {len(found)} times.")
     return found[0].strip().decode("utf-8", "backslashreplace") if found else None

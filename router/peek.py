@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from router import form, toplevel
 from router.body import BUFFER
-from router.headers import values
 
 if TYPE_CHECKING:
     from router.request import Request
@@ -25,7 +24,7 @@ _WINDOWS = {b"gzip": 31, b"x-gzip": 31, b"deflate": 15}  # zlib's wbits; RFC 911
 def model_in(request: Request, data: bytes, *, whole: bool) -> str | None:
     """Return the model that a body names; `data` is its beginning, all of it if `whole`. None when it names none there,
     or cannot be read. Ambiguous when its readers may disagree about the name."""
-    types, codings = values(request.lines, b"content-type"), values(request.lines, b"content-encoding")
+    types, codings = request.values(b"content-type"), request.values(b"content-encoding")
     if len(types) > 1 or len(codings) > 1:
         return None
     coding = codings[0].strip().lower() if codings else b"identity"

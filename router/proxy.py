@@ -192,6 +192,7 @@ class Proxy:
         self.counters.leave(exchange, now)
         if self.on_end is not None:
             self.on_end(exchange)
+        exchange.failure = None  # the traceback leads back here: without it no collector need find out
         exchange.client.done(exchange, now)
 
     def _report(self, error: Exception) -> None:

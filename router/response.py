@@ -73,6 +73,10 @@ class ResponseReader:
         self._out: list[bytes] = []
         self._last = Last[tuple[int, bytes]]()  # its translation: the status, and what the head became
 
+    def close(self) -> None:
+        """Let go of what refers back to this reader, as nothing more is fed: no collector need find out."""
+        del self._parser
+
     def begin(self, exchange: Exchange) -> None:
         """Expect the response to `exchange`."""
         self.complete = False

@@ -10,7 +10,7 @@ from __future__ import annotations
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
-from router.headers import TAG_HEADER, values
+from router.headers import TAG_HEADER
 from router.table import Key
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def _client(sticky: Sticky, request: Request, forwarded: bytes) -> bytes:
         first = (request.forwarded or forwarded).partition(b"\r\n")[0]  # X-Forwarded-For, the client first
         return first.partition(b",")[0]
     if sticky.key is Key.HEADER:
-        found = values(request.lines, sticky.name)
+        found = request.values(sticky.name)
         return found[0] if found else request.header(sticky.name) or b""
-    pairs = (pair.partition(b"=") for line in values(request.lines, b"cookie") for pair in line.split(b";"))
+    pairs = (pair.partition(b"=") for line in request.values(b"cookie") for pair in line.split(b";"))
     return next((value.strip() for name, _, value in pairs if name.strip() == sticky.name), b"")

@@ -166,6 +166,7 @@ class Upstream(asyncio.Protocol):
         elif reader.switched:
             self.usable = False
             Tunnel(exchange, self._transport, self._clock).switch()
+            reader.close()
 
     def eof_received(self) -> bool:
         self._ended()
@@ -177,6 +178,7 @@ class Upstream(asyncio.Protocol):
         else:
             self._ended()
         self.usable = False
+        self._reader.close()
 
     def pause_writing(self) -> None:
         if self._exchange is not None:

@@ -121,10 +121,10 @@ class League:
 
 
 def self_of(settings: Settings, clock: Clock) -> Self:
-    """Return what this edge is to others. OSError when the file of the secret cannot be read."""
+    """Return what this edge is to others. OSError when there is no secret."""
     peers = settings.peers
-    listen, file = peers.listen, peers.secret_file
-    if listen is None or file is None:
-        raise ValueError("an edge without peers.listen and peers.secret-file has no peers")
+    listen = peers.listen
+    if listen is None:
+        raise ValueError("an edge without peers.listen has no peers")
     name = peers.advertise or Address(os.environ.get("POD_IP") or listen.host, listen.port)
-    return Self(str(name), read_secret(file), clock)
+    return Self(str(name), read_secret(peers.secret_file), clock)

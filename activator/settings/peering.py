@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path  # noqa: TC003 - pydantic reads it
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,11 +11,12 @@ from activator.settings.places import Address, File, Listen
 from activator.settings.problems import Finding, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from activator.settings.schema import Settings
 
 LEAST_SECRET = 16
+SECRET = "ACTIVATOR_PEERS_SECRET"  # noqa: S105 - the variable's name
 
 
 class Peers(Group):
@@ -27,7 +29,7 @@ class Peers(Group):
     addresses: tuple[Annotated[Address, Listen()], ...] = ()
     """All edges, as they advertise themselves; none = on Kubernetes, the pods of the edge's own Deployment."""
     secret_file: Annotated[Path | None, File()] = None
-    """File with a secret of 16 bytes or more, the same for all edges."""
+    """File with a secret of 16 bytes or more, the same for all edges; not written = it is in ACTIVATOR_PEERS_SECRET."""
 
 
 def check_peers(settings: Settings) -> Iterator[Finding]:
@@ -40,8 +42,6 @@ def check_peers(settings: Settings) -> Iterator[Finding]:
         return
     if not peers.listen.port:
         yield Finding(("peers", "listen"), "needs a port that others know", shown(str(peers.listen)))
-    if peers.secret_file is None:
-        yield Finding(("peers", "secret-file"), "is required where there are peers")
     if settings.workers > 1:
         message = "must be 1 where there are peers: each edge owns what others claim, in one process"
         yield Finding(("workers",), message, shown(settings.workers), needs=(("peers", "listen"),))
@@ -50,13 +50,18 @@ def check_peers(settings: Settings) -> Iterator[Finding]:
         yield Finding(("scaler",), message, shown(settings.scaler), needs=(("peers", "listen"),))
 
 
-def read_secret(path: Path) -> bytes:
-    """Return the secret in a file. OSError when there is none that is of use. It is read at the start and not with the
-    configuration, which may be checked where the secret is not."""
-    try:
-        secret = path.read_bytes().strip()
-    except OSError as error:
-        raise OSError(f"peers.secret-file: cannot read {path}: {error.strerror or error}") from error
+def read_secret(path: Path | None, environment: Mapping[str, str] = os.environ) -> bytes:
+    """Return the secret in a file, or without one in the environment. OSError when there is none that is of use. It is
+    read at the start and not with the configuration, which may be checked where the secret is not."""
+    if path is None:
+        place, secret = f"the variable {SECRET}", environment.get(SECRET, "").strip().encode()
+    else:
+        try:
+            place, secret = str(path), path.read_bytes().strip()
+        except OSError as error:
+            raise OSError(f"peers.secret-file: cannot read {path}: {error.strerror or error}") from error
+    if not secret and path is None:
+        raise OSError(f"peers: there is no secret: set {place}, or peers.secret-file")
     if len(secret) < LEAST_SECRET:
-        raise OSError(f"peers.secret-file: {path} has {len(secret)} bytes, and must have {LEAST_SECRET} or more")
+        raise OSError(f"peers: the secret in {place} has {len(secret)} bytes, and must have {LEAST_SECRET} or more")
     return secret

@@ -1,5 +1,5 @@
 """Hostile clients: some send a head a byte at a time, some ask for a large answer and hardly read it; whoever is cut
-off comes again.
+off comes again. They are to disturb the proxy, not the measurement, which shares their core: it goes first there.
 
 Arguments: port, slow senders, slow readers. Says `all` when all have come once; ends when its input is closed.
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import sys
 from collections import Counter
 
@@ -71,6 +72,7 @@ async def read_slowly(reader: asyncio.StreamReader, writer: asyncio.StreamWriter
 
 async def main() -> None:
     port, senders, readers = map(int, sys.argv[1:])
+    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     crowd = Crowd(port)
     arrived = [asyncio.Event() for _ in range(senders + readers)]
     tasks = [

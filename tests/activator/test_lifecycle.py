@@ -122,6 +122,19 @@ class TestToZero:
     def test_the_period_of_one_that_became_ready_after_its_last_request_runs_from_its_readiness(self) -> None:
         assert settled(0, life=Life(True, 950.0)).zero_at == 1250.0
 
+    def test_a_decision_for_zero_that_has_to_be_agreed_to_begins_no_new_period(self) -> None:
+        seen_late = replicas(Phase.READY, since=NOW - 1)  # by an edge that was started again
+        long_idle = RevisionStats(idle_since=100.0)
+        life, first = settle((SPEC, BOUNDS), AWAKE, wants(0), (seen_late, long_idle), NOW)
+        _, second = settle((SPEC, BOUNDS), life, wants(0), (seen_late, long_idle), NOW + 0.01)
+        assert (first.replicas, second.replicas) == (0, 0)
+
+    def test_one_that_comes_after_zero_begins_a_period_of_its_own(self) -> None:
+        life, _ = settle((SPEC, BOUNDS), AWAKE, wants(0), (replicas(desired=0), QUIET), NOW)
+        anew = replicas(Phase.READY, since=NOW + 5)
+        life, _ = settle((SPEC, BOUNDS), life, wants(1), (anew, QUIET), NOW + 6)
+        assert life.awake_since == NOW + 5
+
     def test_several_fall_to_one_for_the_idle_period(self) -> None:
         assert settled(0, replicas(Phase.READY, Phase.READY)).replicas == 1
 
@@ -319,7 +332,7 @@ class TestGpus:
     def test_one_that_gave_way_sleeps_until_a_request_comes(self) -> None:
         gone = replace(AWAKE, evicted=True)
         life, outcome = settle((SPEC, BOUNDS), gone, wants(2), (ONE, QUIET), NOW)
-        assert (outcome.replicas, rules(outcome), life.awake_since) == (0, ["evicted"], None)
+        assert (outcome.replicas, rules(outcome), life.evicted) == (0, ["evicted"], True)
         life, outcome = settle((SPEC, BOUNDS), life, wants(1), (NONE, QUIET), NOW)
         assert (outcome.replicas, life.evicted) == (0, True)
         life, outcome = settle((SPEC, BOUNDS), life, wants(1), (NONE, BUSY), NOW)

@@ -14,7 +14,7 @@ import yaml
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
 KUSTOMIZATIONS = sorted(path.parent.relative_to(DEPLOY).as_posix() for path in DEPLOY.rglob("kustomization.yaml"))
-EDGE_POD = {"base": "gpu-activator", "overlays/sidecar": "gateway"}
+EDGE_POD = {"base": "gpu-activator", "overlays/single": "gpu-activator", "overlays/sidecar": "gateway"}
 
 
 @functools.cache

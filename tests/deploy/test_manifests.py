@@ -10,6 +10,7 @@ import yaml
 from activator.catalog.merge import Deployments
 from activator.kube.permissions import KSERVE_ROLE, NAME, NODES_ROLE, ROLE, STATE, Grant
 from activator.settings.load import load
+from activator.settings.peering import SECRET
 from tests.deploy.manifests import DEPLOY, EDGE_POD, KUSTOMIZATIONS, edge_container, files, of_kind, rendered
 
 if TYPE_CHECKING:
@@ -150,22 +151,51 @@ def test_ports_and_probes_are_those_of_the_configuration(name: str) -> None:
 @pytest.mark.parametrize("name", EDGE_POD)
 def test_edges_stay_up_through_evictions_and_rollouts_on_different_nodes(name: str) -> None:
     (found,) = (item for item in of_kind(name, "Deployment") if item["metadata"]["name"] == EDGE_POD[name])
-    assert found["spec"]["replicas"] == 1
     assert found["spec"]["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
     labels = found["spec"]["template"]["metadata"]["labels"]
     (budget,) = of_kind(name, "PodDisruptionBudget")
     assert budget["spec"] == {"maxUnavailable": 1, "selector": {"matchLabels": labels}}
     (service,) = of_kind(name, "Service")
     assert service["spec"]["selector"] == labels
-    if name == "base":
+    if EDGE_POD[name] == NAME:
         spread = found["spec"]["template"]["spec"]["topologySpreadConstraints"]
         assert [each["topologyKey"] for each in spread] == ["kubernetes.io/hostname", "topology.kubernetes.io/zone"]
         assert all(each["labelSelector"]["matchLabels"] == labels for each in spread)
 
 
-def test_several_edges_run_where_they_know_of_each_others_requests() -> None:
-    (found,) = of_kind("overlays/peers", "Deployment")
-    assert found["spec"]["replicas"] == 2
+@pytest.mark.parametrize("name", EDGE_POD)
+def test_several_edges_run_where_they_know_of_each_others_requests(name: str) -> None:
+    (found,) = (item for item in of_kind(name, "Deployment") if item["metadata"]["name"] == EDGE_POD[name])
+    peers = load(DEPLOY / name / "config.yaml").peers.listen
+    assert found["spec"]["replicas"] == (2 if name == "base" else 1)
+    assert (peers is not None) == (name == "base")
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: str(path.relative_to(DEPLOY)))
+def test_every_configuration_for_the_pods_of_the_base_has_their_peers(path: Path) -> None:
+    alone = path.parent.name in {"single", "sidecar"}
+    assert (load(path).peers.listen is None) == alone
+
+
+@pytest.mark.parametrize("name", [name for name in KUSTOMIZATIONS if name.startswith(("base", "overlays"))])
+def test_the_secret_of_the_edges_comes_from_one_that_is_not_in_any_file(name: str) -> None:
+    alone = name in {"overlays/single", "overlays/sidecar"}
+    for each in of_kind(name, "Deployment"):
+        container = each["spec"]["template"]["spec"]["containers"][-1]
+        found = [variable for variable in container["env"] if variable["name"] == SECRET]
+        wanted = {"secretKeyRef": {"name": "gpu-activator-peers", "key": "secret"}}
+        assert found == ([] if alone else [{"name": SECRET, "valueFrom": wanted}])
+        assert ("peers" in {port["name"] for port in container["ports"]}) == (not alone)
+    assert not of_kind(name, "Secret")
+    assert len(of_kind(name, "NetworkPolicy")) == (0 if alone else 1)
+
+
+def test_nobody_but_edges_reaches_the_port_where_edges_talk() -> None:
+    (policy,) = of_kind("base", "NetworkPolicy")
+    edges = {"matchLabels": {"app.kubernetes.io/name": NAME}}
+    assert policy["spec"]["podSelector"] == edges
+    reached = {port["port"]: rule.get("from") for rule in policy["spec"]["ingress"] for port in rule["ports"]}
+    assert reached == {"peers": [{"podSelector": edges}], "http": None, "admin": None}
 
 
 @pytest.mark.parametrize("name", EDGE_POD)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 IDLE_SECONDS = 0.05
 TAKEOVER = 20.0
+IDLE_PERIOD = 10
 
 
 class Stage:
@@ -263,6 +264,21 @@ async def test_a_killed_leader_is_followed_and_nothing_scales_down(tmp_path: Pat
         assert stage.replicas() >= scale
         writes = [write.body["spec"]["replicas"] for write in stage.cluster.asked("patch", "deployments/scale")]
         assert writes == sorted(writes), json.dumps(writes)
+
+
+async def test_edges_that_are_all_restarted_go_on_with_the_idle_clocks(tmp_path: Path) -> None:
+    async with on_stage(tmp_path, autoscaling={"scale-to-zero-grace-period": f"{IDLE_PERIOD}s"}) as stage:
+        leader = await stage.leader()
+        (follower,) = [edge for edge in stage.edges if edge is not leader]
+        assert (await follower.request("m")).status == 200
+        await asyncio.sleep(IDLE_PERIOD / 2)
+        daemons = [edge.daemon for edge in stage.edges]
+        await asyncio.gather(*(asyncio.to_thread(daemon.stop) for daemon in daemons))
+        await asyncio.gather(*(asyncio.to_thread(daemon.start) for daemon in daemons))
+        started = asyncio.get_running_loop().time()
+        await until(lambda: stage.replicas() == 0, 2 * IDLE_PERIOD)
+        assert asyncio.get_running_loop().time() - started < IDLE_PERIOD - 2
+        assert (await follower.request("m")).status == 200
 
 
 async def test_edges_that_cannot_see_each_other_exceed_no_limit_and_lose_nothing(tmp_path: Path) -> None:

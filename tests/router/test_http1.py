@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router.errors import EdgeError, Reason
-from router.http1 import MAX_TARGET, SLICE, RequestReader
+from router.guard import MAX_TARGET
+from router.http1 import SLICE, RequestReader
 from tests.router.fakes import Client
 from tests.router.segments import dribble, segmented
 

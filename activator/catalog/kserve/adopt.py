@@ -11,8 +11,8 @@ from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from activator.catalog.annotations import LABEL, OWN
-from activator.catalog.kserve.component import found, of_service
+from activator.catalog.annotations import LABEL
+from activator.catalog.kserve.component import HOSTS, found
 from activator.catalog.kserve.objects import hosts_in, made_of, mapping
 from activator.catalog.kserve.rights import is_absent, reasons
 from activator.catalog.manifests.fields import EXPLAINER, PREDICTOR
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     _Made = dict[str, tuple[Made, dict[str, Any]]]
 
 SHORT = "inferenceservice"
-HOSTS = f"{OWN}hosts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,9 +149,7 @@ def _dressed(
     dressed = []
     for component, revision in result.application.revisions():
         hosts = _hosts(service, component, result, settings)
-        entry = component is result.application.components[0]
-        own = of_service(mapping(mapping(service.get("metadata")).get("annotations"))) if entry else {}
-        annotations = {**own, **annotations_of(component, revision, hosts)}
+        annotations = annotations_of(component, revision, hosts)
         deployment = made[revision.name][1]
         metadata = {**deployment["metadata"], "labels": {LABEL: component.name}, "annotations": annotations}
         dressed.append({**deployment, "metadata": metadata})

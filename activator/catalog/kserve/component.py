@@ -9,11 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from activator.catalog.annotations import BY_NAME, KNATIVE, OWN, PROGRESS
+from activator.catalog.annotations import KNATIVE, OWN, PROGRESS
 from activator.catalog.kserve.objects import items, mapping
 from activator.catalog.manifests import scaling
 from activator.catalog.manifests.fields import BETA, EXPLAINER, PREDICTOR, ROLES, TRANSFORMER
-from activator.catalog.manifests.inference import connected
+from activator.catalog.manifests.inference import connected, with_canary
 from activator.catalog.manifests.model import Application, Revision, application
 from activator.catalog.manifests.table import clean
 
@@ -40,6 +40,7 @@ FIELDS = (
 CANARY = "canary"
 PERCENT = "canaryTrafficPercent"
 MIN = "min-scale"
+HOSTS = f"{OWN}hosts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,8 @@ def found(service: Mapping[str, Any], made: Mapping[str, Made], settings: Manife
     if hosts is None:
         shared[PREDICTOR] = tuple(_kept_awake(each, notes) for each in shared[PREDICTOR])
     parts = connected(metadata["name"], shared, predictor)
+    if len(shared[PREDICTOR]) > 1:
+        parts = tuple(with_canary(each, notes) if each.role == PREDICTOR else each for each in parts)
     return Found(application("InferenceService", metadata, parts), hosts or ())
 
 
@@ -116,8 +119,9 @@ class _Reader:
     def _revision(self, name: str, spec: Mapping[str, Any], at: Location) -> Revision:
         annotations = {**self.annotations, **spec.get("annotations", {})}
         keys = scaling.of_inference_service(spec, annotations, self.settings.min_replicas_default, (self.notes, at))
-        template: dict[str, Any] = {"labels": {}, "annotations": {}, "spec": {}}
-        return Revision(name, template, self.made[name].port, "", keys, at=at)
+        made = self.made[name]
+        template = {"labels": {}, "annotations": {}, "spec": {"containers": [made.container]}}
+        return Revision(name, template, made.port, "", keys, at=at)
 
 
 def _shared(revisions: tuple[Revision, ...]) -> tuple[Revision, ...]:
@@ -161,19 +165,7 @@ def _fields(spec: object) -> dict[str, Any]:
 
 
 def _annotations(annotations: Mapping[str, Any]) -> dict[str, Any]:
-    """Return those that are about a revision; the others are KServe's, or the service's (see `of_service`)."""
-    ours = of_service(annotations)
-    return {
-        name: value
-        for name, value in annotations.items()
-        if name not in ours and (name.startswith((OWN, KNATIVE)) or name == PROGRESS)
-    }
-
-
-def of_service(annotations: Mapping[str, Any]) -> dict[str, str]:
-    """Return our own annotations that are about a service as a whole, such as its hosts and models."""
-    return {
-        name: str(value)
-        for name, value in annotations.items()
-        if name in BY_NAME and BY_NAME[name].at[0] not in {"revisions", "traffic"}
-    }
+    """Return those that are ours to read; the others are KServe's, and hosts are read where the others are."""
+    read = {name: value for name, value in annotations.items() if name.startswith((OWN, KNATIVE)) or name == PROGRESS}
+    read.pop(HOSTS, None)
+    return read

@@ -25,14 +25,15 @@ PREDICTOR_HOST = "--predictor_host"
 
 
 class Made(NamedTuple):
-    """What counts of a Deployment that KServe made: its `port`, and the host by which it `calls` a predictor, "" = it
-    calls none. `owner` is the uid of its InferenceService."""
+    """What counts of a Deployment that KServe made: its `port`, the host by which it `calls` a predictor, "" = it calls
+    none, and what the model's `container` is told. `owner` is the uid of its InferenceService."""
 
     name: str
     owner: str
     born: str
     port: int
     calls: str
+    container: dict[str, Any]
 
 
 def made_of(deployment: Mapping[str, Any]) -> Made | None:
@@ -45,7 +46,8 @@ def made_of(deployment: Mapping[str, Any]) -> Made | None:
     containers = items(mapping(template.get("spec")).get("containers"))
     calls = next((host for each in containers if (host := _argument(each.get("args")))), "")
     created = str(metadata.get("creationTimestamp", ""))
-    return Made(str(metadata.get("name", "")), str(owners[0].get("uid", "")), created, _port(containers), calls)
+    name, uid = str(metadata.get("name", "")), str(owners[0].get("uid", ""))
+    return Made(name, uid, created, _port(containers), calls, _container(containers))
 
 
 def read_of(service: Mapping[str, Any]) -> object:
@@ -90,10 +92,22 @@ def _port(containers: list[dict[str, Any]]) -> int:
     return next((port for port in found if isinstance(port, int)), PORT)
 
 
+def _container(containers: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return what is said to the model's server."""
+    found = next((each for each in containers if each.get("name") == CONTAINERS[-1]), next(iter(containers), {}))
+    told: dict[str, Any] = {key: _texts(found.get(key)) for key in ("command", "args")}
+    variables = items(found.get("env"))
+    told["env"] = [each for each in variables if isinstance(each.get("value"), str) and each.get("name")]
+    return told
+
+
+def _texts(value: object) -> list[str]:
+    return [each for each in value if isinstance(each, str)] if isinstance(value, list) else []
+
+
 def _argument(args: object) -> str:
     """Return the value of the argument that names the predictor's host, without its port."""
-    words = [str(each) for each in args] if isinstance(args, list) else []
-    for word, following in pairwise([*words, ""]):
+    for word, following in pairwise([*_texts(args), ""]):
         name, equals, value = word.partition("=")
         if name == PREDICTOR_HOST:
             return (value if equals else following).partition(":")[0].lower()

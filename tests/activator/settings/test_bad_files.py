@@ -215,10 +215,6 @@ TOGETHER = [
         "13: workers: must be 1 where there are peers: each edge owns what others claim, in one process (got 2)",
     ),
     (
-        whole(peers={"listen": ":7000"}, scaler="kubernetes"),
-        "9: peers.secret-file: is required where there are peers",
-    ),
-    (
         whole(peers={**PEERS, "listen": ":0"}, scaler="kubernetes"),
         "10: peers.listen: needs a port that others know (got ':0')",
     ),

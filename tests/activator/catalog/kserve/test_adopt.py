@@ -11,7 +11,10 @@ from hypothesis import strategies as st
 from activator.catalog.annotations import KNATIVE, LABEL, OWN
 from activator.catalog.kserve.adopt import Adopted, InferenceServices
 from activator.catalog.manifests.annotations import MODE, SCALED_BY, STOP
+from activator.catalog.manifests.read import Document, build
+from activator.catalog.manifests.render import render
 from activator.catalog.merge import Deployments
+from activator.settings.source import Source
 from tests.activator.catalog.deployed import SETTINGS, deployment
 from tests.activator.catalog.kserve.objects import adopt, made, service
 from tests.activator.catalog.manifests.test_mutations import damaged
@@ -113,6 +116,12 @@ def test_our_annotations_about_the_service_count() -> None:
     assert services(adopted)["m"].models == ("gpt2", "gpt-2")
 
 
+def test_models_are_called_as_the_server_in_the_pod_is_told() -> None:
+    for args, models in ((["--model_name=bert"], ("bert",)), ([], ("m",))):
+        found = services(adopt(service(), made("m-predictor", args=args)))["m"]
+        assert found.models == models
+
+
 CHAIN: dict[str, Any] = {"transformer": {"containers": [{}]}, "predictor": {"minReplicas": 0}}
 
 
@@ -148,6 +157,16 @@ def test_canaries_are_further_revisions_once_they_are_there() -> None:
         "m-v1-predictor": (80, None),
         "m-v2-predictor": (20, "v2"),
     }
+    assert (found.canary.revision, found.canary.stable) == ("m-v2-predictor", "m-v1-predictor")
+
+
+def test_no_label_by_which_kserve_finds_its_own_is_on_what_is_rendered() -> None:
+    """KServe 0.20 deletes what carries both and is not its own."""
+    manifest = {"apiVersion": "serving.kserve.io/v1beta1", "kind": "InferenceService", "metadata": {"name": "m"}}
+    manifest["spec"] = {"predictor": {"sklearn": {"storageUri": "pvc://c/p"}}}
+    found = build([Document(Source("m.yaml", manifest), (), manifest)], SETTINGS.manifests)
+    for item in render(found.applications, SETTINGS.manifests):
+        assert not {"component", "serving.kserve.io/inferenceservice"} & item["metadata"]["labels"].keys()
 
 
 def test_a_share_that_kserve_ignores_is_warned_of() -> None:

@@ -86,7 +86,7 @@ def check_refusal(error: SettingsError) -> None:
 
 
 def check_use(manifests: Manifests) -> None:
-    for warning in (*manifests.warnings, *advice.advise(manifests.applications, DEFAULTS.manifests)):
+    for warning in (*manifests.warnings, *advice.advise(manifests.applications)):
         assert str(warning).isprintable()
     commands = [f"{application.name}=model" for application in manifests.applications]
     settings_of(use.for_here(manifests, commands, DEFAULTS, None))

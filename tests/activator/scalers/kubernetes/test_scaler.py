@@ -397,6 +397,7 @@ def test_no_scale_down_ever_ends_a_pod_that_has_requests(steps: list[tuple[str, 
             for name in list(stage.routing.busy):
                 stage.routing.finish(name)
             await stage.watcher.until("good", ready(wanted))
+            await asyncio.sleep(1)  # the last write is under way
             assert (ended, stage.replicas()) == ([], wanted)
 
     with asyncio.Runner(loop_factory=looptime.new_event_loop) as runner:
