@@ -161,6 +161,32 @@ async def test_a_transformer_wakes_its_predictor_with_it(tmp_path: Path) -> None
         assert (await stage.edge.request("m-wake.models")).headers["Pod"].startswith("m-predictor")
 
 
+async def test_a_version_that_sets_the_replicas_back_is_told_with_the_fix(tmp_path: Path) -> None:
+    async with on_stage(tmp_path) as stage:
+        stage.cluster.put(SERVICES, service())
+        stage.deploy("m-predictor")
+
+        def update(item: dict[str, Any]) -> None:
+            entry = {"manager": "manager", "operation": "Update", "fieldsV1": {"f:spec": {"f:replicas": {}}}}
+            item["spec"]["replicas"] = 1
+            item["metadata"]["managedFields"] = [entry]
+
+        def put_back(event: Any) -> None:
+            if event.plural == "deployments" and event.item["spec"]["replicas"] == 0:
+                asyncio.get_running_loop().call_later(0.05, stage.cluster.change, "deployments", "m-predictor", update)
+
+        stage.cluster.on_change.append(put_back)
+
+        def hindered() -> list[str]:
+            events = stage.cluster.objects.get("events", {}).values()
+            return [event["note"] for event in events if event["reason"] == "ScalingHindered"]
+
+        await until(hindered, within=30)
+        assert "manager also writes the replicas of Deployment m-predictor" in hindered()[0]
+        assert "upgrade it to 0.15.1 or later" in hindered()[0]
+        assert (await stage.edge.request(HOST)).status == 200
+
+
 async def test_without_the_crd_everything_else_goes_on(tmp_path: Path) -> None:
     async with on_stage(tmp_path, crd=False) as stage:
         item = labelled(made("own", port=stage.pods.port))
