@@ -46,7 +46,13 @@ def places(data: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 @st.composite
 def mutated(draw: st.DrawFn) -> Any:
     """Return a manifest in which a few things were replaced, added or taken away."""
-    data: Any = deepcopy(MANIFESTS[draw(st.sampled_from(sorted(MANIFESTS)))])
+    return draw(damaged(MANIFESTS[draw(st.sampled_from(sorted(MANIFESTS)))]))
+
+
+@st.composite
+def damaged(draw: st.DrawFn, whole: Any) -> Any:
+    """Return `whole` with a few things replaced, added or taken away."""
+    data: Any = deepcopy(whole)
     for _ in range(draw(st.integers(1, 3))):
         *outer, last = draw(st.sampled_from(places(data)))
         inner: Any = data
