@@ -109,6 +109,15 @@ class Refuse(Message, tag=9):
     detail: dict[str, Any]
 
 
+class Bar(Message, tag=20):
+    """Owner: a Poke came to nothing; requests whose body is coming for this revision get this error."""
+
+    revision: str
+    reason: str
+    message: str
+    retry_after: float | None
+
+
 class Move(Message, tag=10):
     """Owner: the claim's revision has left the table; its request is to be resolved again."""
 
@@ -198,4 +207,4 @@ class Drain(Message, tag=18):
 
 
 ToOwner = Hello | Configured | Applied | Drained | Poke | Claim | Withdraw | Release | Avoid | Count | Beat
-ToClaimer = Configure | Snapshot | Grant | Refuse | Move | Neighbours | Renew | Lead | Drain
+ToClaimer = Configure | Snapshot | Grant | Refuse | Bar | Move | Neighbours | Renew | Lead | Drain

@@ -8,7 +8,6 @@ claimer was granted is on its account; when it is lost, all of it comes back at 
 from __future__ import annotations
 
 from collections import Counter
-from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -149,8 +148,16 @@ class Owner:
             case m.Avoid():
                 account.avoid(message.revision, message.replica, message.seconds)
             case m.Poke():
-                with suppress(EdgeError, KeyError):
-                    self.queues.wake(message.revision)
+                self._wake(account, message.revision)
+
+    def _wake(self, account: Account, revision: str) -> None:
+        """Wake a revision for a request whose body is coming, or say at once why not: the body need not come then."""
+        try:
+            self.queues.wake(revision)
+        except KeyError:
+            pass  # it has left the table, as the claimer will hear
+        except EdgeError as error:
+            account.line.send(m.Bar(revision, error.reason, error.message, error.retry_after))
 
     def _claim(self, account: Account, message: m.Claim) -> None:
         queue = self.queues.get(message.revision)
