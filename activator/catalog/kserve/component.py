@@ -58,7 +58,7 @@ def found(service: Mapping[str, Any], made: Mapping[str, Made], settings: Manife
     notes.errors += cleaned.errors
     notes.warnings += cleaned.warnings
     spec = cleaned.data.get("spec", {})
-    if notes.errors or PREDICTOR not in spec:
+    if notes.errors or PREDICTOR not in spec or "name" not in cleaned.data["metadata"]:
         return None
     metadata = cleaned.data["metadata"]
     reader = _Reader(metadata["name"], metadata["annotations"], made, settings, notes)
