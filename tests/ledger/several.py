@@ -85,7 +85,7 @@ async def _roll(stage: Stage, other: Daemon) -> Daemon:
     """Start the other edge, and end the present one while requests are held; return the one that has ended."""
     old = stage.daemon
     await asyncio.to_thread(other.start)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while (await stage.edge_of(other).look("warm"))["phase"] != "ready":  # noqa: ASYNC110
             await asyncio.sleep(0.05)
     held = asyncio.create_task(stage.crowd(10, "cold", body=b"held"))
