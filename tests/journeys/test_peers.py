@@ -99,14 +99,14 @@ class Way:
         self._servers: list[asyncio.Server] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def lead(self, port: int, to: int) -> None:
-        """Have what connects to `port` be connected with `to`."""
+    async def lead(self, port: int, to: int, host: str = "127.0.0.1") -> None:
+        """Have what connects to `port` be connected with `to` at `host`."""
 
         async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             while self.cut:  # noqa: ASYNC110 - the simplest
                 await asyncio.sleep(0.02)
             try:
-                there_reader, there_writer = await asyncio.open_connection("127.0.0.1", to)
+                there_reader, there_writer = await asyncio.open_connection(host, to)
             except OSError:
                 writer.transport.abort()
                 return
