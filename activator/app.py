@@ -287,6 +287,8 @@ class Edge:
 
     def _moved(self, told: Told) -> None:
         self._journal.moved(told)
+        if self._cluster is not None:
+            self._cluster.moved(told)
         self._tasks.spawn(self._keep_rollouts(), "state")
 
     async def _keep_rollouts(self) -> None:

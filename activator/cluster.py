@@ -15,6 +15,7 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from activator import rollout_events
 from activator.catalog.changes import Changes
 from activator.catalog.merge import Deployments
 from activator.insight import ClusterFacts
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from activator.kube.store import Store
     from activator.loop import Loop
     from activator.revision import Record, Revision
-    from activator.rollouts import Rollouts
+    from activator.rollouts import Rollouts, Told
     from activator.scalers.base import ReplicaSet
     from activator.settings.problems import Problem
     from activator.settings.schema import Settings
@@ -94,6 +95,11 @@ class Cluster:
             reason = "ScaledUp" if number > before.desired else "ScaledDown" if number else "ScaledToZero"
             note = f"{before.desired} -> {number}: {record.sentence}"
             self.recorder.tell(Report(about, NORMAL, "Scale", reason, note))
+
+    def moved(self, told: Told) -> None:
+        """Tell a canary's Deployment what has happened to it."""
+        if (about := self._deployments.objects.get(told.revision)) is not None:
+            self.recorder.tell(rollout_events.report(told, about))
 
     def hindered(self, revision: str, sentence: str) -> None:
         """Tell a Deployment what keeps its replicas from being scaled, and what to do."""

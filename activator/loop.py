@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from router.ports import Clock, Replicas, RevisionStats
 
 PERIOD = 1.0
+SCHEDULING = 10.0
+"""Seconds in which what has given way may be followed by who waited: as long as kube-scheduler's longest pause."""
 
 
 class Traffic(Protocol):
@@ -197,11 +199,15 @@ class Loop:
             return
         rivals = [name for name in replicas.rivals if name in self.revisions]
         states = {name: self._scaler.replicas(name) for name in rivals}
+        waiter, now = self.revisions[replicas.revision], self._clock()
         if any(not state.desired and state.replicas for state in states.values()):
-            return  # one is on its way out
+            waiter.room_made_at = now  # one is on its way out
+        if waiter.room_made_at is not None and now < waiter.room_made_at + SCHEDULING:
+            return
         standings = [self.revisions[name].standing(states[name], self._traffic.look(name)) for name in rivals]
-        victim = choose(standings, self._clock())
+        victim = choose(standings, now)
         if victim is not None:
+            waiter.room_made_at = now
             self.revisions[victim].evict()
             self.step(victim)
 

@@ -53,7 +53,7 @@ def checked(file: Path) -> bool:
     with _told():
         settings = _settings(None)
         manifests = _manifests([file], [], settings, "")
-    _warn(use.advice(manifests, settings))
+    _warn(use.advice(manifests))
     typer.echo(f"{file}: {use.summary(manifests)}")
     return True
 

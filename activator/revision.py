@@ -60,6 +60,7 @@ class Revision:
         self.collector = Collector(plan.spec)
         self.records: deque[Record] = deque(maxlen=KEPT)
         self.busy = False
+        self.room_made_at: float | None = None  # when another one last gave way to it
         self._next_tick = now
         self._zero_at: float | None = None
         self._state = initial_state(plan.spec, ready, now)

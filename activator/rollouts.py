@@ -22,7 +22,7 @@ from activator.traffic.shares import Have, Need, effective, percent_of
 from router.table import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from activator.catalog.model import Canary
     from activator.loop import Loop
@@ -48,7 +48,7 @@ class Tallies(Protocol):
     """What the router counts, as rollouts see it: `router.counters.Counters`."""
 
     def tally(self, revision: str) -> Tally | None:
-        """Return what a revision answered; None when nothing is counted of it."""
+        """Return what a revision answered and nobody has taken yet; None when nothing is counted of it."""
 
 
 class Traffic(Protocol):
@@ -80,7 +80,6 @@ class Rollouts:
         self._in_force: object = None
         self._comparisons: dict[str, tuple[int, object]] = {}  # by service: a number, and what it stands for
         self._goals: dict[str, int] = {}  # of the stable revisions, by service
-        self._counted: dict[str, Counts] = {}
         self._loads: dict[str, float] = {}  # by service, in terms of its metric
         self._away: dict[str, Any] = {}  # rollouts of services that are not in the catalog, as they are saved
 
@@ -110,8 +109,6 @@ class Rollouts:
                 except ValueError as error:
                     problems.append(f"The saved rollout of {service} cannot be used, it begins anew: {error}.")
             self._take(service, *moves.follow(canary, before, self._scaler.replicas(canary.stable).desired))
-        compared = {name for canary in self.canaries.values() for name in (canary.revision, canary.stable)}
-        self._counted = {name: counts for name, counts in self._counted.items() if name in compared}
         self._loads = {name: load for name, load in self._loads.items() if name in self.canaries}
         self._away = {name: each for name, each in list(self._away.items())[-KEPT:] if name not in services}
         self._in_force = None
@@ -143,7 +140,7 @@ class Rollouts:
     def look(self, seconds: float) -> None:
         """Take account of what has happened in the last `seconds`, and put into force what comes of it."""
         for service, canary in self.canaries.items():
-            seen = (self._side(canary.revision), self._side(canary.stable))
+            seen = (self._side(canary.revision, self._called(canary)), self._side(canary.stable))
             rollout, events = moves.advance(canary, self.rollouts[service], seen, self.shares(service), seconds)
             if self._swaps(service):
                 rollout = replace(rollout, room=max(rollout.room, self._room(canary, seen, seconds)))
@@ -203,15 +200,20 @@ class Rollouts:
             self._comparisons[service] = number + 1, figures
         return self._comparisons[service][0]
 
-    def _side(self, name: str) -> Side:
+    def _called(self, canary: Canary) -> tuple[str, ...]:
+        """Return the revisions that a canary calls, which must be there, too, before it gets its share."""
+        plan = self._loop.revisions[canary.revision].plan
+        return () if self.rollouts[canary.service].warm else plan.wakes
+
+    def _side(self, name: str, called: Iterable[str] = ()) -> Side:
         replicas = self._scaler.replicas(name)
         tally = self._traffic.counters.tally(name)
-        total = Counts(tally.answered, tally.failed, dict(tally.durations)) if tally is not None else Counts()
-        before, self._counted[name] = self._counted.get(name, total), total
+        counts = Counts(*tally.take()) if tally is not None else Counts()
         revision = self._loop.revisions[name]
         start = present(revision.plan.bounds, revision.life, replicas, self._clock()).start
         failing = (start.message or "no replica becomes ready") if start.phase == FAILING else ""
-        return Side(replicas.count(ReplicaPhase.READY), total.since(before), failing)
+        ready = min(self._scaler.replicas(each).count(ReplicaPhase.READY) for each in (name, *called))
+        return Side(ready, counts, failing)
 
     def _swaps(self, service: str) -> bool:
         """Tell whether the revisions of a service share their room now: during its rollout in swap mode, and until the

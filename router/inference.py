@@ -90,6 +90,8 @@ def told(subject: Subject, models: Models, phase: Phase) -> Told | None:
         return _health(subject.asked, models, phase)
     if subject.model is None or subject.asked is Asked.OTHER:
         return None
+    if models.any and subject.model not in models.listed:
+        return None
     route = known(models.listed, subject.model)
     state, probes = phase(route), route.service.sleeping_probes
     if probes is Probes.WAKE or (state == READY and subject.asked is not Asked.CARD):

@@ -50,6 +50,11 @@ class Models:
     only: Route | None
     hold: float
 
+    @property
+    def any(self) -> bool:
+        """Tell whether the only service takes requests for any model."""
+        return self.only is not None and self.only.service.other_models
+
 
 def compile_routes(table: Table) -> Mapping[bytes, tuple[Route, ...]]:
     """Return the routes per host, longest prefix first. A tag's host is `tag-host` (Knative's rule)."""
@@ -80,8 +85,9 @@ def match(routes: Mapping[bytes, tuple[Route, ...]], host: bytes, target: bytes)
 
 
 def choose(models: Models, model: str) -> Route:
-    """Return the route of a model, or of the only service when none is named ("")."""
-    return models.only if models.only is not None and not model else known(models.routes, model)
+    """Return the route of a model, or of the only service when none is named ("") or it takes any."""
+    only = models.only
+    return only if only is not None and (not model or models.any) else known(models.routes, model)
 
 
 def known(routes: Mapping[str, Route], model: str) -> Route:

@@ -46,6 +46,8 @@ class Naming:
         subject = subject_of(normal_path(request.target), models.listed)
         if request.method in {b"GET", b"HEAD"} and (answer := told(subject, models, self._phase)) is not None:
             raise answer
+        if models.any:
+            return ""
         if subject.model is not None:
             return subject.model
         found = await self._in_body(exchange, request.body, models.hold) if request.body is not None else None

@@ -91,7 +91,8 @@ class Service:
 
     `hosts` are lower-case names without a port. `paths` are prefixes that match whole segments; none = every path.
     `show_revision` adds the revision's name to responses; `tag_header` lets a request choose a share by header as well
-    as by `tag-host`. `models` are the names by which requests choose among the services that share a host and path.
+    as by `tag-host`. `models` are the names by which requests choose among the services that share a host and path; a
+    service that is alone there may take requests for `other_models`, too.
     With `sticky`, a client's requests keep to one share; without it, each is drawn anew.
     """
 
@@ -102,6 +103,7 @@ class Service:
     show_revision: bool = False
     tag_header: bool = True
     models: tuple[str, ...] = ()
+    other_models: bool = False
     sleeping_probes: Probes = Probes.READY
     sticky: Sticky | None = None
 

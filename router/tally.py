@@ -39,8 +39,8 @@ def bound(number: int) -> float:
 
 class Tally:
     """Counts of requests that were sent since clock second `since`, in comparison number `comparison`: `answered`,
-    `failed` of them, and how many took how long from dispatch to their last byte, by `bucket`. They go on rising when
-    another comparison begins."""
+    `failed` of them, and how many took how long from dispatch to their last byte, by `bucket`. Who judges takes them,
+    or who passes them on to who judges: each request counts once. They stay when another comparison begins."""
 
     __slots__ = ("answered", "comparison", "durations", "failed", "since")
 

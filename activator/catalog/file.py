@@ -50,6 +50,7 @@ def _service(settings: schema.Settings, service: schema.Service) -> table.Servic
         show_revision=service.show_revision,
         tag_header=service.tag_header,
         models=service.models,
+        other_models=service.other_models == "pass",
         sleeping_probes=table.Probes(service.sleeping_probes),
         sticky=plan.sticky_of(service.sticky),
     )

@@ -13,10 +13,12 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
-from activator.catalog.annotations import OWN, SHARED, name_at
+from activator.catalog.annotations import CANARY, OWN, SHARED, name_at
 from activator.catalog.deployments import fingerprint, inherited, is_ours, name_of, read
+from activator.settings.canary import Canary
 from activator.settings.checks import check_services
 from activator.settings.problems import Problem, SettingsError
 
@@ -132,12 +134,28 @@ def _service(group: Sequence[Member], warned: dict[str, list[Problem]]) -> Servi
             if getattr(other.service, name) != update[name]:
                 message = f"differs from that of {sayers[0].name}, an older Deployment of this service, which counts"
                 warned[other.name].append(Problem("", OWN + key, message))
+    _without_lonely_canary(update, group, warned)
     shares = zip(group, _percents(group, warned), strict=True)
     update["revisions"] = tuple(member.service.revisions[0] for member in group)
     update["traffic"] = tuple(
         member.service.traffic[0].model_copy(update={"percent": percent}) for member, percent in shares
     )
     return group[0].service.model_copy(update=update)
+
+
+def _without_lonely_canary(update: dict[str, Any], group: Sequence[Member], warned: dict[str, list[Problem]]) -> None:
+    """Forget the canary of a service while its Deployment, or that of the revision it is compared with, is not there:
+    one of the two comes first, and one goes first. What is there serves."""
+    canary, here = update.get(CANARY), {member.name for member in group}
+    if canary is None or canary.revision is None:
+        return
+    missing = sorted({canary.revision, canary.stable or canary.revision} - here)
+    if missing or len(here) == 1:
+        update[CANARY] = Canary()
+        sayer = next(member for member in group if CANARY in member.service.model_fields_set)
+        told = f"{missing[0]} is no Deployment of this service" if missing else "no other Deployment is beside it"
+        near = "".join(get_close_matches(missing[0], here - {sayer.name}, 1)) if missing else ""
+        warned[sayer.name].append(Problem("", f"{OWN}{CANARY}-revision", f"has no effect: {told}", suggestion=near))
 
 
 def _percents(group: Sequence[Member], warned: dict[str, list[Problem]]) -> list[int]:

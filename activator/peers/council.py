@@ -147,6 +147,7 @@ class Council:
                 self.follower.obey(peer, message)
             case m.Count():
                 self._tally(message.revision).add(peer, message)
+                self._judge(message)
             case m.Poke():
                 self._wake(message.revision)
                 self._relax(message.revision, self._clock())
@@ -170,6 +171,12 @@ class Council:
         self._leads = False
         for ledger in self._ledgers.values():
             self._agreement.leave(ledger)
+
+    def _judge(self, count: m.Count) -> None:
+        """Have the answers of another edge judged with our own: here, or where we pass them on if we do not lead."""
+        tally = self.counters.tally(count.revision)
+        if tally is not None and count.tally is not None:
+            tally.merge(*count.tally)
 
     def _relax(self, name: str, now: float) -> None:
         """Let all edges begin requests again where there is one."""

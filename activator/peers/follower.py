@@ -124,7 +124,8 @@ class Follower:
         now = self._clock()
         seconds, self._counted = now - self._counted, now
         for name, each in stats.items():
-            if each.open or each.requests or name in self._open:
+            tally = self._proxy.counters.tally(name)
+            if each.open or each.requests or name in self._open or (tally is not None and tally.answered):
                 self._send(name, each, each.concurrency * seconds)
 
     def _tell(self, name: str) -> None:
@@ -135,6 +136,7 @@ class Follower:
         if self.leader is None:
             return
         (self._open.add if stats.open else self._open.discard)(name)
+        tally = self._proxy.counters.tally(name)
         self.leader.send(
             m.Count(
                 revision=name,
@@ -150,6 +152,7 @@ class Follower:
                 reasons={},
                 durations=([], 0.0),
                 holds=([], 0.0),
+                tally=None if tally is None else tally.take(),
             )
         )
 

@@ -34,7 +34,7 @@ class Runtimes(Group):
     """Triton, for its own model repositories."""
     mlserver: Annotated[str, Image()] = "docker.io/seldonio/mlserver:1.7.1"
     """MLServer, for MLflow, and for sklearn, xgboost and lightgbm by protocol v2."""
-    alibi: Annotated[str, Image()] = "kserve/alibi-explainer:v0.10.2"
+    alibi: Annotated[str, Image()] = "kserve/alibi-explainer:v0.12.1"
     """Explainers of Alibi."""
     art: Annotated[str, Image()] = "kserve/art-explainer:v0.15.2"
     """Explainers of the Adversarial Robustness Toolbox."""

@@ -41,9 +41,10 @@ def check_routes(settings: Settings) -> Iterator[Finding]:
         yield from _listed_twice(service.hosts, ("services", index, "hosts"))
         yield from _listed_twice(service.paths, ("services", index, "paths"))
         yield from _listed_twice(service.models, ("services", index, "models"))
-        if service.sleeping_probes != "ready" and not service.models:
-            at = ("services", index, "sleeping-probes")
-            yield Finding(at, "is for services with models", needs=(("services", index, "models"),))
+        for key, written in (("sleeping-probes", service.sleeping_probes), ("other-models", service.other_models)):
+            if written not in {"ready", "refuse"} and not service.models:
+                at = ("services", index, key)
+                yield Finding(at, "is for services with models", needs=(("services", index, "models"),))
         yield from _long_hosts(service, index)
     claims = (*_hosts(settings), *_tagged_hosts(settings))
     yield from _claimed_twice(settings, claims)

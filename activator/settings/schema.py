@@ -76,6 +76,10 @@ class Service(Group):
     """Names of the models that are served here. Services with models may share hosts and paths: a request chooses by
     the name that it carries.
     """
+    other_models: Annotated[str, Choice(("refuse", "pass"))] = "refuse"
+    """What becomes of a request for a model that is not among them, on a host and path that no other service shares:
+    pass = the service gets it.
+    """
     sleeping_probes: Annotated[str, Choice(("ready", "not-ready", "wake"))] = "ready"
     """What questions for the readiness or metadata of a model without replicas are told by the edge; wake = nothing,
     they wake it.

@@ -111,10 +111,15 @@ def text_of(path: Path) -> str:
         raise _unreadable(str(path), f"cannot be read: {getattr(error, 'strerror', None) or error}") from None
     if len(content) > MAX_BYTES:
         raise _unreadable(str(path), "is larger than 1 MiB")
+    return decoded(content, str(path))
+
+
+def decoded(content: bytes, file: str) -> str:
+    """Return the text of a file's content. SettingsError if it is no text."""
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise _unreadable(str(path), f"is not UTF-8 text (byte {error.start})") from None
+        raise _unreadable(file, f"is not UTF-8 text (byte {error.start})") from None
 
 
 def parse(text: str, file: str) -> Source:

@@ -30,17 +30,6 @@ class Counts:
             durations.update(other.durations)
         return Counts(self.answered + other.answered, self.failed + other.failed, durations)
 
-    def since(self, before: Counts) -> Counts:
-        """Return what was counted after `before`; all of it when counting has begun afresh since."""
-        if self.answered < before.answered or self.failed < before.failed:
-            return self
-        durations = {key: count - before.durations.get(key, 0) for key, count in self.durations.items()}
-        return Counts(
-            self.answered - before.answered,
-            self.failed - before.failed,
-            {key: count for key, count in durations.items() if count > 0},
-        )
-
     @property
     def timed(self) -> int:
         """How many of the requests have a duration."""

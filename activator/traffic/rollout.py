@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 LONGEST = 1e9
 ALL = 100
+BEGUN = "begun"
 
 
 class Phase(StrEnum):
@@ -102,17 +103,18 @@ def begin(canary: Canary, stable_replicas: int) -> Rollout:
 
 def follow(canary: Canary, before: Rollout | None, stable_replicas: int) -> tuple[Rollout, list[Event]]:
     """Return the rollout as it goes on with a new configuration. Another canary begins anew, and so does one that is at
-    0 % when it shall have another share; otherwise a changed goal is approached from where it is."""
+    0 % when it shall have another share; otherwise a changed goal is approached from where it is, by the
+    steps; without steps it counts at once."""
     out = before is not None and (before.phase is Phase.ROLLED_BACK or not before.percent)
     again = before is not None and out and before.goal != canary.goal
     if before is None or before.identity != canary.identity or again:
         rollout = begin(canary, stable_replicas)
-        return rollout, [Event("begun", rollout.why, {"percent": rollout.percent})]
+        return rollout, [Event(BEGUN, rollout.why, {"percent": rollout.percent})]
     if before.goal == canary.goal:
         return before, []
     if before.phase is Phase.PROMOTED:
         return replace(before, phase=Phase.COMPLETE, goal=canary.goal, percent=canary.goal), []
-    percent = min(before.percent, canary.goal)
+    percent = min(before.percent, canary.goal) if canary.steps else canary.goal
     return replace(before, phase=Phase.RUNNING, goal=canary.goal, percent=percent, seconds=0.0, requests=0), []
 
 
@@ -181,12 +183,20 @@ def _judge(
     return _moved(rollout, Phase.ROLLED_BACK, f"{canary.revision} was rolled back to 0 %: {reason}.")
 
 
+def _held(canary: Canary, rollout: Rollout, requests: int) -> Event:
+    """Tell, once in a step, that it has had its time and lacks requests."""
+    wanted, seconds = canary.step_requests, f"{canary.step_seconds:.0f} s"
+    why = f"{canary.revision} stays at {rollout.percent} %: {requests} requests in {seconds}, {wanted} are needed."
+    return Event("held", why, {"percent": rollout.percent, "requests": requests, "wanted": wanted})
+
+
 def _climb(canary: Canary, rollout: Rollout, side: Side, seconds: float) -> tuple[Rollout, list[Event]]:
     """Count time and requests of a step, and go on to the next when it has had enough of both."""
     time = rollout.seconds + (seconds if side.ready else 0.0)
     requests = rollout.requests + side.counts.answered
     if time < canary.step_seconds or requests < canary.step_requests:
-        return replace(rollout, seconds=time, requests=requests), []
+        held = rollout.seconds < canary.step_seconds <= time
+        return replace(rollout, seconds=time, requests=requests), [_held(canary, rollout, requests)] if held else []
     verdict = f"showed nothing against {canary.revision}" if canary.guard else f"were answered by {canary.revision}"
     done = f"{requests} requests in {time:.0f} s at {rollout.percent} % {verdict}"
     told = numbers(rollout.guard)

@@ -121,7 +121,9 @@ def _planned(
     kept = rollout.phase is Phase.RUNNING and not rest  # to come back to
     warming = own > 0 and canary.warm_first and not rollout.warm
     most = (None, None) if need is None else caps(need, own, rest, keeps=kept or rest > 0)
+    called = catalog.plans[canary.revision].wakes if warming else ()
     return {
+        **{name: _called(catalog.plans[name]) for name in called if name in catalog.plans},
         canary.revision: _plan(catalog.plans[canary.revision], own > 0, int(warming), most[0]),
         canary.stable: _plan(catalog.plans[canary.stable], rest > 0 or kept, 0, most[1]),
     }
@@ -133,6 +135,11 @@ def _plan(plan: RevisionPlan, reachable: bool, pre_warm: int, cap: int | None) -
         spec=replace(plan.spec, reachable=reachable),
         bounds=replace(plan.bounds, pre_warm=pre_warm, cap=cap),
     )
+
+
+def _called(plan: RevisionPlan) -> RevisionPlan:
+    """Return the plan of a revision that a canary calls, which is warm first with it."""
+    return replace(plan, bounds=replace(plan.bounds, pre_warm=1))
 
 
 def _compared(service: Service, canary: Canary, comparison: int) -> Service:

@@ -121,7 +121,17 @@ class TestManifests:
 
     def test_a_namespace_that_can_only_be_guessed_is_told(self) -> None:
         assert "names no namespace: its hosts are those of default" in run("render", str(EXAMPLES / "gpt2.yaml")).stderr
-        assert run("render", str(EXAMPLES / "gpt2.yaml"), "-n", "models").stderr == ""
+        assert run("render", str(EXAMPLES / "basnet.yaml"), "-n", "models").stderr == ""
+
+    def test_what_no_namespace_can_be_called_is_refused(self) -> None:
+        result = run("render", str(EXAMPLES / "basnet.yaml"), "-n", "My Models")
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert "--namespace: must be" in result.stderr or "--namespace: is" in result.stderr
+
+    def test_standard_input_that_is_no_text_is_refused(self) -> None:
+        result = run("render", "-", stdin=(EXAMPLES / "basnet.yaml").read_bytes() + b"# caf\xe9\n")
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert "-: is not UTF-8 text (byte" in result.stderr
 
     def test_several_files_and_standard_input_are_rendered(self) -> None:
         names = [str(EXAMPLES / f"{name}.yaml") for name in ("basnet", "sentiment")]

@@ -72,7 +72,9 @@ class Edge(Stage):
 
     def answered(self, mine: tuple[int, int], other: tuple[int, int]) -> None:
         """Count requests, and how many of them failed, of the canary and of the stable revision."""
-        for name, (answered, failed) in ((NEW, mine), (OLD, other)):
+        for name, (answered, failed) in (
+            ((NEW, mine), (OLD, other)) if self.canary else ()
+        ):  # as Counters.compare has it
             self.tallies[name].answered += answered
             self.tallies[name].failed += failed
 
@@ -306,3 +308,22 @@ async def test_a_service_without_a_canary_has_nothing_to_move() -> None:
     async with edge(canary()) as stage:
         with pytest.raises(KeyError):
             stage.rollouts.promote("n")
+
+
+async def test_what_a_canary_calls_is_warm_before_it_gets_its_share() -> None:
+    async with edge(canary(5, steps=())) as stage:
+        stage.plans["m-behind"] = plan(
+            "m-behind", spec=spec(tick=1.0, stable_window=6.0), bounds=bounds(idle_period=30.0)
+        )
+        stage.plans[NEW] = replace(stage.plans[NEW], wakes=("m-behind",))
+        stage.loop.configure(stage.plans)
+        stage.script(Start(delay=4.0), name=NEW)
+        stage.script(Start(delay=20.0), name="m-behind")
+        stage.put(canary(6, steps=()))
+        await asyncio.sleep(10)
+        assert (stage.ready(NEW), stage.desired("m-behind")) == (1, 1)
+        assert "warm" not in stage.kinds
+        await asyncio.sleep(15)
+        assert stage.kinds[-1] == "warm"
+        await asyncio.sleep(90)
+        assert stage.desired("m-behind") == 0

@@ -64,7 +64,7 @@ async def slow(stage: Stage) -> None:
         stage.cluster.faults.fail = partial(_refuse, None)
 
 
-@fault("F19", "watches are cut in the middle of a word, expire, repeat what is old", 6, quick=2)
+@fault("F19", "watches are cut in the middle of a word, expire, repeat what is old", 6)
 async def watches(stage: Stage) -> None:
     await _two_models(stage)
     old = b'{"type":"MODIFIED","object":' + str(stage.cluster.get("deployments", "warm-1")).encode() + b"}\n"
@@ -119,7 +119,7 @@ async def denied(stage: Stage) -> None:
         await _watching_again(stage)
 
 
-@fault("F22", "another one writes other replicas, twenty times a second", 8, quick=3)
+@fault("F22", "another one writes other replicas, twenty times a second", 8)
 async def fought(stage: Stage) -> None:
     await _two_models(stage)
     async with stage.load():

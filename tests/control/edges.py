@@ -89,7 +89,9 @@ async def apart(stage: Stage) -> None:
     stage.expect(await stage.leader() is leader, "the leader has changed")
 
 
-@fault("F27", "the wall clock of the leader, then of the other edge, jumps by an hour, back by four, and on by three", 16, quick=5)
+@fault(
+    "F27", "the wall clock of the leader, then of the other edge, jumps by an hour, back by four, and on by three", 16
+)
 async def clocks(stage: Stage) -> None:
     stage.command = (sys.executable, "-c", CLOCK, "{home}/ahead")
     stage.files["ahead"] = "0"

@@ -40,7 +40,7 @@ async def poisoned(stage: Stage) -> None:
     await _starts_with_it(stage)
 
 
-@fault("T61", "a younger Deployment claims the host of another", 2, quick=1)
+@fault("T61", "a younger Deployment claims the host of another", 2)
 async def claimed(stage: Stage) -> None:
     await stage.start()
     await stage.model("warm", (2, 4))

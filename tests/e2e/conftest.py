@@ -21,6 +21,7 @@ import pytest_asyncio
 from tests.e2e.api import Api
 from tests.e2e.edge_pods import PodFleet
 from tests.e2e.edge_processes import ProcessFleet, write_kubeconfig
+from tests.e2e.edges import SECRET
 from tests.e2e.load import Client
 from tests.e2e.options import Options
 from tests.e2e.tenant import Tenant
@@ -81,6 +82,8 @@ async def base(tenant: Tenant, tmp_path_factory: pytest.TempPathFactory) -> str:
     if kubectl is None:
         pytest.skip("there is no kubectl on PATH")
     directory = with_image(BASE, tenant.options.edge_image, tmp_path_factory.mktemp("kustomize"))
+    secret = {"metadata": {"name": f"{EDGE}-peers"}, "stringData": {"secret": SECRET}}
+    await tenant.api.post(tenant.path("secrets"), secret)
     command = [kubectl, "--namespace", tenant.namespace, "apply", "--kustomize", str(directory)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: ASYNC221 - nothing else runs
     assert done.returncode == 0, done.stderr

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tests.e2e.edges import Edge
     from tests.e2e.tenant import Tenant
 
-LISTEN, ADMIN = 8080, 9090
+LISTEN, ADMIN, PEERS = 8080, 9090, 9091
 SELECTOR = "app.kubernetes.io/name"
 
 
@@ -33,6 +33,10 @@ class EdgePod:
         """Delete it without grace: its processes get SIGKILL."""
         await self.tenant.api.delete(self.tenant.path("pods", self.name), gracePeriodSeconds=0)
 
+    async def restart(self) -> None:
+        """See Edge: the Deployment sees to it."""
+        await self.kill()
+
 
 class PodFleet:
     """The Deployment of the base."""
@@ -42,7 +46,8 @@ class PodFleet:
         self._deployment = deployment
 
     async def start(self, count: int, changes: Mapping[str, Any]) -> list[Edge]:
-        data = configuration(f"0.0.0.0:{LISTEN}", f"0.0.0.0:{ADMIN}", changes)
+        peers = {"listen": f"0.0.0.0:{PEERS}"}
+        data = configuration(f"0.0.0.0:{LISTEN}", f"0.0.0.0:{ADMIN}", {"peers": peers, **changes})
         await self._tenant.api.patch(
             self._tenant.path("configmaps", self._deployment), {"data": {"config.yaml": yaml.safe_dump(data)}}
         )

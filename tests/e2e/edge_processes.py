@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from tests.e2e.edges import configuration
+from tests.e2e.edges import configuration, peers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,10 +25,12 @@ RUN = "from activator.cli import main; main()"
 
 
 class EdgeProcess:
-    """`activator serve`, with a directory of its own."""
+    """`activator serve`, with a directory of its own. `program` and `config` may be others before it is started."""
 
     def __init__(self, home: Path, settings: dict[str, Any], kubeconfig: Path) -> None:
         self.home = home
+        self.program = RUN
+        self.config = str(home / "activator.yaml")
         self.name = home.name
         self.listen = self.admin = ""
         self._kubeconfig = kubeconfig
@@ -57,7 +59,7 @@ class EdgeProcess:
         self._starts += 1
         with (self.home / f"edge-{self._starts}.log").open("wb") as output:
             self._process = subprocess.Popen(  # noqa: ASYNC220 - which takes no time worth a thread
-                [sys.executable, "-c", RUN, "serve", "--config", str(self.home / "activator.yaml")],
+                [sys.executable, "-c", self.program, "serve", "--config", self.config],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -69,12 +71,18 @@ class EdgeProcess:
                     "POD_NAME": self.name,
                 },
             )
+        serving = await self.said_that("serving")
+        self.listen, self.admin = serving["listen"], serving["admin"]
+
+    async def said_that(self, event: str) -> dict[str, Any]:
+        """Wait until the present run's log tells of `event`; return the first line that does."""
         deadline = time.monotonic() + PATIENCE
-        while not (serving := self.logs("serving")):
+        while not (lines := self.logs(event)):
+            assert self._process is not None
             assert self._process.poll() is None, self.said
             assert time.monotonic() < deadline, self.said
             await asyncio.sleep(0.02)
-        self.listen, self.admin = serving[0]["listen"], serving[0]["admin"]
+        return lines[0]
 
     def signal(self, number: int) -> None:
         assert self._process is not None
@@ -83,6 +91,11 @@ class EdgeProcess:
     async def kill(self) -> None:
         """End it without a word."""
         self._end(signal.SIGKILL)
+
+    async def restart(self) -> None:
+        """See Edge: it keeps its name."""
+        await self.kill()
+        await self.start()
 
     def stop(self) -> None:
         """End it as Kubernetes would: it must end well, without a traceback or a defect."""
@@ -105,7 +118,7 @@ class EdgeProcess:
 
 
 class ProcessFleet:
-    """Processes in directories of their own, below `home`."""
+    """Processes in directories of their own, below `home`. Those that are started together are peers."""
 
     def __init__(self, home: Path, kubeconfig: Path, called: str = "edge") -> None:
         self._home = home
@@ -113,14 +126,21 @@ class ProcessFleet:
         self._called = called
         self._edges: list[EdgeProcess] = []
 
-    async def start(self, count: int, changes: Mapping[str, Any]) -> list[EdgeProcess]:
+    def prepare(self, changes: Mapping[str, Any]) -> EdgeProcess:
+        """Return another edge, which is yet to be started."""
         data = configuration("127.0.0.1:0", "127.0.0.1:0", changes)
+        edge = EdgeProcess(self._home / f"{self._called}-{len(self._edges)}", data, self._kubeconfig)
+        self._edges.append(edge)
+        return edge
+
+    async def start(self, count: int, changes: Mapping[str, Any]) -> list[EdgeProcess]:
         new: list[EdgeProcess] = []
-        for _ in range(count):
-            edge = EdgeProcess(self._home / f"{self._called}-{len(self._edges)}", data, self._kubeconfig)
-            self._edges.append(edge)
+        for each in peers(count, self._home) if count > 1 else [{}]:
+            edge = self.prepare({"peers": each, **changes})
             await edge.start()
             new.append(edge)
+        for edge in new if count > 1 else []:
+            await edge.said_that("peer joined")
         return new
 
     async def stop(self) -> None:

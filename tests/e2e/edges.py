@@ -5,8 +5,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
+from tests.activator.peers.ports import free_ports
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
 AUTOSCALING = {
     "tick": "1s",
@@ -15,6 +18,7 @@ AUTOSCALING = {
     "max-scale-down-rate": 10,
     "initial-scale": 0,
 }
+SECRET = "what only these edges know"
 
 
 class Edge(Protocol):
@@ -26,6 +30,9 @@ class Edge(Protocol):
 
     async def kill(self) -> None:
         """End it without a word."""
+
+    async def restart(self) -> None:
+        """End it without a word and have another one in its place, whose name and addresses may be others."""
 
 
 class Fleet(Protocol):
@@ -49,3 +56,11 @@ def configuration(listen: str, admin: str, changes: Mapping[str, Any]) -> dict[s
         "services": [],
         **{key.replace("_", "-"): value for key, value in changes.items()},
     }
+
+
+def peers(count: int, home: Path) -> list[dict[str, Any]]:
+    """Return the `peers` settings of so many edges on this machine, which find each other by a list of addresses."""
+    secret = home / "secret"
+    secret.write_text(SECRET)
+    addresses = [f"127.0.0.1:{port}" for port in free_ports(count)]
+    return [{"listen": address, "addresses": addresses, "secret-file": str(secret)} for address in addresses]

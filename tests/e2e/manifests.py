@@ -17,6 +17,7 @@ SERVICE = "gpu-activator/service"
 HOSTS = "gpu-activator/hosts"
 CONCURRENCY = "gpu-activator/container-concurrency"
 MIN_SCALE = "autoscaling.knative.dev/min-scale"
+MAX_SCALE = "autoscaling.knative.dev/max-scale"
 
 
 class Model(NamedTuple):

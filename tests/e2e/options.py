@@ -17,6 +17,8 @@ class Options(NamedTuple):
     gpu: str  # the resource that stands for a GPU
     stop_api: list[str]  # a command that stops the API server; none = those tests are skipped
     start_api: list[str]
+    stop_etcd: list[str]  # a command that stops etcd
+    start_etcd: list[str]
 
     @classmethod
     def of_environment(cls) -> Options:
@@ -31,4 +33,6 @@ class Options(NamedTuple):
             gpu=of("GPU_RESOURCE", "amd.com/gpu"),
             stop_api=shlex.split(of("STOP_API")),
             start_api=shlex.split(of("START_API")),
+            stop_etcd=shlex.split(of("STOP_ETCD")),
+            start_etcd=shlex.split(of("START_ETCD")),
         )

@@ -3,9 +3,10 @@ so that any image with a Python will do and no volume is needed.
 
 Environment: PORT to listen on; START_SECONDS before it listens; LOAD_SECONDS after that until `/ready` answers 200.
 The query of a request may say: `seconds` of work before the answer; `stream` seconds of events, ten a second. Each
-answer is JSON, or ends with an event of JSON: the pod's name, when it began to listen and to be ready and what time it
-is (seconds since the epoch, by the pod's clock), and how many requests it ever had at once. SIGTERM: it listens no
-more, ends what it runs, and leaves.
+answer is JSON, or ends with an event of JSON: the pod's name, how many requests it ever had at once, when it began to
+listen, to be ready, and to have this request, and what time it is (seconds since the epoch, by the pod's clock).
+SIGTERM: for half a second, which a preStop hook would give others to hear of it, it goes on; then it listens no more,
+ends what it runs, and leaves.
 """
 
 from __future__ import annotations
@@ -23,10 +24,8 @@ if TYPE_CHECKING:
 
 POD = socket.gethostname()
 EVENTS_A_SECOND = 10
-
-
-class Leaving(Exception):
-    """SIGTERM came."""
+LINGERS = 0.5  # seconds
+LOOK = 0.1
 
 
 class Model:
@@ -35,22 +34,35 @@ class Model:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._running = self._most = 0
-        self._listening = self._ready = 0.0
+        self._listening = self._ready = self._leaves_at = 0.0
 
     def run(self) -> None:
-        signal.signal(signal.SIGTERM, leave)
-        try:
-            time.sleep(float(os.environ.get("START_SECONDS", "0")))
-            with socket.create_server(("", int(os.environ["PORT"])), backlog=1024) as server:
-                self._listening = time.time()
-                self._ready = self._listening + float(os.environ.get("LOAD_SECONDS", "0"))
-                while True:
+        signal.signal(signal.SIGTERM, self._leave)
+        self._pause(float(os.environ.get("START_SECONDS", "0")))
+        if self._leaves_at:
+            return
+        with socket.create_server(("", int(os.environ["PORT"])), backlog=1024) as server:
+            self._listening = time.time()
+            self._ready = self._listening + float(os.environ.get("LOAD_SECONDS", "0"))
+            server.settimeout(LOOK)
+            while not self._leaves_at or time.time() < self._leaves_at:
+                try:
                     connection, _ = server.accept()
-                    threading.Thread(target=self._converse, args=(connection,), daemon=True).start()
-        except Leaving:
-            while self._running:
-                time.sleep(0.02)
-            time.sleep(0.2)  # the network may go with the last process: what was sent shall be out
+                except TimeoutError:
+                    continue
+                connection.settimeout(None)
+                threading.Thread(target=self._converse, args=(connection,), daemon=True).start()
+        while self._running:
+            time.sleep(0.02)
+        time.sleep(0.2)  # the network may go with the last process: what was sent shall be out
+
+    def _leave(self, *_: object) -> None:
+        self._leaves_at = self._leaves_at or time.time() + LINGERS
+
+    def _pause(self, seconds: float) -> None:
+        until = time.time() + seconds
+        while not self._leaves_at and (left := until - time.time()) > 0:
+            time.sleep(min(left, LOOK))
 
     def _converse(self, connection: socket.socket) -> None:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -67,37 +79,31 @@ class Model:
         if path == "/ready":
             connection.sendall(whole(200 if time.time() >= self._ready else 503, b"{}"))
             return
+        begun = time.time()
         asked = dict(pair.split("=", 1) for pair in query.split("&") if pair)
         with self._lock:
             self._running += 1
             self._most = max(self._most, self._running)
         try:
-            if path == "/about":
-                connection.sendall(whole(200, self._about()))
-            elif "stream" in asked:
-                self._stream(connection, float(asked["stream"]))
+            if "stream" in asked:
+                self._stream(connection, float(asked["stream"]), begun)
             else:
                 time.sleep(float(asked.get("seconds", "0")))
-                connection.sendall(whole(200, self._about()))
+                connection.sendall(whole(200, self._about(begun)))
         finally:
             with self._lock:
                 self._running -= 1
 
-    def _stream(self, connection: socket.socket, seconds: float) -> None:
+    def _stream(self, connection: socket.socket, seconds: float, begun: float) -> None:
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
         for count in range(round(seconds * EVENTS_A_SECOND)):
             connection.sendall(chunk(b"data: %d\n\n" % count))
             time.sleep(1 / EVENTS_A_SECOND)
-        connection.sendall(chunk(b"data: " + self._about() + b"\n\n") + b"0\r\n\r\n")
+        connection.sendall(chunk(b"data: " + self._about(begun) + b"\n\n") + b"0\r\n\r\n")
 
-    def _about(self) -> bytes:
-        facts = {"pod": POD, "listening": self._listening, "ready": self._ready, "now": time.time(), "most": self._most}
-        return json.dumps(facts).encode()
-
-
-def leave(*_: object) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    raise Leaving
+    def _about(self, begun: float) -> bytes:
+        facts = {"pod": POD, "most": self._most, "listening": self._listening, "ready": self._ready}
+        return json.dumps({**facts, "begun": begun, "now": time.time()}).encode()
 
 
 def whole(status: int, body: bytes) -> bytes:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import asynccontextmanager
-from statistics import median, quantiles
 from typing import TYPE_CHECKING
 
+from tests.e2e.figures import spread
 from tests.e2e.manifests import Model, sleeping
 from tests.e2e.tenant import eventually
 
@@ -113,11 +113,3 @@ async def clock_skew(tenant: Tenant, client: Client) -> float:
     answers: list[Answer] = [await client.ask("cold-0") for _ in range(WARM + 1)][1:]
     best = min(answers, key=lambda answer: answer.ended - answer.begun)
     return float((best.begun + best.ended) / 2 - best.facts["now"])
-
-
-def spread(milliseconds: list[float]) -> str:
-    """Return a sentence's worth of a distribution."""
-    if len(milliseconds) < 2:
-        return "too few to say"
-    high = quantiles(milliseconds, n=10)[-1]
-    return f"median {median(milliseconds):.1f} ms, p90 {high:.1f} ms, most {max(milliseconds):.1f} ms"

@@ -1,4 +1,4 @@
-"""Three models that need a GPU each, on two nodes that have one each."""
+"""Three models that need a GPU each, on two nodes that have one each: the third waits, or an idle one gives way."""
 
 from __future__ import annotations
 
@@ -8,19 +8,29 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import pytest_asyncio
 
+from tests.e2e.conftest import ACCOUNT
 from tests.e2e.load import Client
 from tests.e2e.manifests import Model
 from tests.e2e.tenant import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from aiohttp import ClientSession
 
     from tests.e2e.conftest import Serve
     from tests.e2e.tenant import Tenant
 
+    Figure = Callable[[str], None]
+
 NODES = 2
+MODELS = ("gpu-a", "gpu-b", "gpu-c")
+GIVES_WAY = {
+    "gpu-activator/evictable": "true",
+    "gpu-activator/min-residency": "1s",
+    "autoscaling.knative.dev/scale-to-zero-pod-retention-period": "5m",
+}
+AT_ONCE = 10  # seconds, in which a pod ends and another one starts
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -51,7 +61,7 @@ async def test_the_third_waits_with_the_schedulers_reason_and_is_served_when_a_g
 ) -> None:
     (edge,) = await serve()
     client = Client(session, edge.listen)
-    for model in ("gpu-a", "gpu-b", "gpu-c"):
+    for model in MODELS:
         await tenant.deploy(Model(model, gpus=1))
     first = await asyncio.gather(client.ask("gpu-a"), client.ask("gpu-b"))
     assert all(answer.good for answer in first), [str(answer) for answer in first]
@@ -65,8 +75,54 @@ async def test_the_third_waits_with_the_schedulers_reason_and_is_served_when_a_g
     assert not third.done()
     answer = await third
     assert answer.good, answer
-    for model in ("gpu-a", "gpu-b", "gpu-c"):
+    await clear(tenant)
+
+
+@pytest.mark.parametrize("nodes_known", [False, True])
+async def test_with_eviction_the_third_gets_the_gpu_of_the_one_that_is_idle_for_longest_at_once(
+    tenant: Tenant, serve: Serve, session: ClientSession, nodes: list[str], nodes_known: bool, figure: Figure
+) -> None:
+    if nodes_known:
+        await let_nodes_be_read(tenant)
+    (edge,) = await serve()
+    client = Client(session, edge.listen)
+    for model in MODELS:
+        await tenant.deploy(Model(model, gpus=1, annotations=GIVES_WAY))
+    for model in MODELS[:2]:
+        assert (answer := await client.ask(model)).good, answer
+        await asyncio.sleep(2)
+    third = await client.ask(MODELS[2], patience=30)
+    assert third.good, third
+    assert third.ended - third.begun < AT_ONCE
+    assert [await tenant.replicas(model) for model in MODELS] == [0, 1, 1]
+    known = "known" if nodes_known else "not known"
+    figure(f"eviction, nodes {known}: the third model was answered after {third.ended - third.begun:.1f} s")
+    await clear(tenant)
+
+
+async def let_nodes_be_read(tenant: Tenant) -> None:
+    """Give the edge the rights of the overlay gpu-nodes, until the namespace is removed."""
+    rbac, name = "/apis/rbac.authorization.k8s.io/v1", f"{tenant.namespace}-nodes"
+    rules = [{"apiGroups": [""], "resources": ["nodes"], "verbs": ["list", "watch"]}]
+    subjects = [{"kind": "ServiceAccount", "name": ACCOUNT, "namespace": tenant.namespace}]
+    role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name}
+    space = await tenant.api.get(f"/api/v1/namespaces/{tenant.namespace}")
+    owner = {"apiVersion": "v1", "kind": "Namespace", "name": tenant.namespace, "uid": space["metadata"]["uid"]}
+    metadata = {"name": name, "ownerReferences": [owner]}
+    await tenant.api.post(f"{rbac}/clusterroles", {"metadata": metadata, "rules": rules})
+    binding = {"metadata": metadata, "roleRef": role, "subjects": subjects}
+    await tenant.api.post(f"{rbac}/clusterrolebindings", binding)
+
+
+async def clear(tenant: Tenant) -> None:
+    """Remove the models, and wait until their GPUs are free."""
+    for model in MODELS:
         await tenant.remove(model)
+
+    async def gone() -> bool | None:
+        return not [pod for model in MODELS for pod in await tenant.pods(model)] or None
+
+    await eventually(gone)
 
 
 async def look(session: ClientSession, admin: str, service: str) -> Any:

@@ -274,12 +274,23 @@ async def test_edges_that_are_all_restarted_go_on_with_the_idle_clocks(tmp_path:
         await asyncio.sleep(IDLE_PERIOD / 2)
         daemons = [edge.daemon for edge in stage.edges]
         await asyncio.gather(*(asyncio.to_thread(daemon.stop) for daemon in daemons))
-        begun = asyncio.get_running_loop().time()
         await asyncio.gather(*(asyncio.to_thread(daemon.start) for daemon in daemons))
-        assert stage.replicas() == 1
+        started = asyncio.get_running_loop().time()
+        await until(lambda: stage.replicas() == 0, 2 * IDLE_PERIOD)
+        assert asyncio.get_running_loop().time() - started < IDLE_PERIOD - 2
+        assert (await follower.request("m")).status == 200
+
+
+async def test_edges_that_are_restarted_one_after_the_other_go_on_with_the_idle_clocks(tmp_path: Path) -> None:
+    async with on_stage(tmp_path, autoscaling={"scale-to-zero-grace-period": f"{IDLE_PERIOD}s"}) as stage:
+        assert (await stage.edges[0].request("m")).status == 200
+        await asyncio.sleep(IDLE_PERIOD / 2)
+        for edge in stage.edges:
+            await asyncio.to_thread(edge.daemon.stop)
+            await asyncio.to_thread(edge.daemon.start)
+        begun = asyncio.get_running_loop().time()
         await until(lambda: stage.replicas() == 0, 2 * IDLE_PERIOD)
         assert asyncio.get_running_loop().time() - begun < IDLE_PERIOD - 0.5
-        assert (await follower.request("m")).status == 200
 
 
 async def test_edges_that_cannot_see_each_other_exceed_no_limit_and_lose_nothing(tmp_path: Path) -> None:

@@ -33,8 +33,8 @@ class Served:
 class PodServers(Kubelet):
     """Pods that answer `/ready`, and everything else with their name; `?delay=` and `?stream=` are seconds.
 
-    `served` are the requests without probes; `listening` is when each pod began to listen, `cut` those that a pod took
-    down with it.
+    Those of Deployments that are `broken` answer with 500. `served` are the requests without probes; `listening` is
+    when each pod began to listen, `cut` those that a pod took down with it.
     """
 
     def __init__(self, cluster: Cluster, *, nodes: Mapping[str, int] | None = None) -> None:
@@ -42,6 +42,7 @@ class PodServers(Kubelet):
         self.port = _free_port()
         self.served: list[Served] = []
         self.cut: list[str] = []
+        self.broken: set[str] = set()
         self.listening: dict[str, float] = {}
         self._runners: dict[str, web.AppRunner] = {}
         self._ips: dict[str, str] = {}
@@ -90,7 +91,8 @@ class PodServers(Kubelet):
         self.served.append(served)
         try:
             await asyncio.sleep(float(request.query.get("delay", 0)))
-            response = web.StreamResponse(headers={"Pod": name})
+            status = 500 if any(name.startswith(f"{each}-") for each in self.broken) else 200
+            response = web.StreamResponse(status=status, headers={"Pod": name})
             await response.prepare(request)
             for _ in range(int(float(request.query.get("stream", 0)) * 20)):
                 await response.write(b".")

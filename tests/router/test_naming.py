@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -381,3 +382,35 @@ async def test_how_a_body_is_read_does_not_depend_on_how_it_comes(staged: Staged
             found.add(stage.led_to)
     assert len(found) == 1
     assert found < {"s", "l", "model_ambiguous", "model_required"}
+
+
+class TestOtherModels:
+    """A service that takes requests for models which it does not list."""
+
+    ANY = replace(service(name="any", models=("small",)), other_models=True)
+
+    @pytest.mark.parametrize(
+        "line",
+        [CHAT, "POST /v1/models/none:predict HTTP/1.1", "POST /v2/models/none/infer HTTP/1.1"],
+    )
+    async def test_where_it_is_alone_it_gets_all_requests(self, staged: Staged, line: str) -> None:
+        assert (await staged(line=line, services=(self.ANY,)).run(body("none"))).led_to == "any"
+
+    async def test_their_bodies_are_not_waited_for_or_looked_into(self, staged: Staged) -> None:
+        stage = await staged(services=(self.ANY,)).run()
+        assert stage.led_to == "any"
+        twice = b'{"model": "small", "model": "large"}'
+        assert (await staged(services=(self.ANY,)).run(twice)).led_to == "any"
+
+    async def test_what_the_edge_knows_it_still_tells(self, staged: Staged) -> None:
+        stage = await staged(line="GET /v1/models HTTP/1.1", services=(self.ANY,)).run()
+        assert stage.told["models"] == ["small"]
+        stage = await staged(line="GET /v1/models/small HTTP/1.1", services=(self.ANY,)).run()
+        assert stage.told["state"] == "asleep"
+        assert (await staged(line="GET /v1/models/none HTTP/1.1", services=(self.ANY,)).run()).led_to == "any"
+
+    async def test_where_others_share_the_place_names_decide_as_ever(self, staged: Staged) -> None:
+        both = (self.ANY, LARGE)
+        assert (await staged(services=both).run(body("none"))).led_to == "model_not_found"
+        assert (await staged(services=both).run(body("large"))).led_to == "l"
+        assert (await staged(services=both).run(body("small"))).led_to == "any"

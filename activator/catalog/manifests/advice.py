@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from activator.catalog.manifests.components import gpus
-from activator.catalog.manifests.storage import is_remote, scheme_of
+from activator.catalog.manifests.storage import is_remote
 from activator.settings.durations import parse_size
 from activator.settings.problems import Problem, path_of
 
@@ -13,23 +13,22 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from activator.catalog.manifests.model import Application, Revision
-    from activator.settings.manifests import Manifests
 
 LARGE = 4 << 30
 GRACE = 30
 
 
-def advise(applications: Sequence[Application], settings: Manifests) -> Iterator[Problem]:
+def advise(applications: Sequence[Application]) -> Iterator[Problem]:
     """Yield what will hurt, by application and revision, with the place of the revision."""
     for application in applications:
         for _, revision in application.revisions():
-            for message in _told(revision, settings):
+            for message in _told(revision):
                 yield Problem(application.file, path_of(revision.at), message, revision.line, application.name)
 
 
-def _told(revision: Revision, settings: Manifests) -> Iterator[str]:
+def _told(revision: Revision) -> Iterator[str]:
     yield from revision.assumed
-    yield from _of_start(revision, settings)
+    yield from _of_start(revision)
     yield from _of_readiness(revision)
     if revision.spec.get("terminationGracePeriodSeconds", GRACE) <= GRACE:
         yield (
@@ -46,15 +45,10 @@ def _told(revision: Revision, settings: Manifests) -> Iterator[str]:
         yield f"the image {image} may change under the same name: then this revision does, too, and its name does not"
 
 
-def _of_start(revision: Revision, settings: Manifests) -> Iterator[str]:
+def _of_start(revision: Revision) -> Iterator[str]:
     remote = [uri for uri in revision.models if is_remote(uri)]
     if remote and not revision.keys["autoscaling"].get("min-scale") and _is_large(revision):
         yield f"may sleep, and fetches {remote[0]} anew at each start: keep a large model on a volume (pvc://claim/path)"
-    if any(scheme_of(uri) == "s3" for uri in remote) and not settings.storage_secret:
-        yield (
-            "s3:// may need credentials, which KServe looked up by the service account: "
-            "name the Secret that has them in manifests.storage-secret"
-        )
 
 
 def _of_readiness(revision: Revision) -> Iterator[str]:

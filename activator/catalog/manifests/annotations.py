@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from activator.catalog.annotations import ANNOTATIONS as OF_DEPLOYMENTS
-from activator.catalog.annotations import KNATIVE, OWN, PROGRESS
+from activator.catalog.annotations import CANARY, KNATIVE, OWN, PROGRESS, SHARED
 from activator.catalog.manifests.model import VISIBILITY
-from activator.catalog.manifests.shapes import Text
+from activator.catalog.manifests.shapes import Listed, Text
 from activator.catalog.manifests.table import Fate, Field, Table
 from activator.settings.autoscaling import AutoscalingOverrides
+from activator.settings.canary import Canary
 from activator.settings.numbers import Duration
 from activator.settings.rules import Rule
 from activator.settings.running import Process, Requests
+from activator.settings.schema import Service
 
 if TYPE_CHECKING:
+    from activator.catalog.annotations import Annotation
     from activator.settings.group import Group
 
 CLASS, METRIC = "class", "metric"
 
-GROUPS: dict[str, type[Group]] = {"autoscaling": AutoscalingOverrides, "requests": Requests, "process": Process}
+SERVICE = "service"  # the group of the keys of a service itself
+GROUPS: dict[str, type[Group]] = {
+    "autoscaling": AutoscalingOverrides,
+    "requests": Requests,
+    "process": Process,
+    SERVICE: Service,
+    CANARY: Canary,
+}
+FOUND = {"hosts", "paths", "revision", "stable"}  # what the manifest itself tells
 SUFFIXES = (
     (CLASS, "only Knative's own autoscaler is implemented; another one is warned of"),
     (METRIC, "`metric`; cpu and memory are warned of"),
@@ -108,13 +119,25 @@ def rule_of(suffix: str) -> Rule:
 
 
 def _rule(group: type[Group], key: str) -> Rule:
-    metadata = group.model_fields[group.fields_by_key()[key]].metadata
-    return next(item for item in metadata if isinstance(item, Rule))
+    field = group.model_fields[group.fields_by_key()[key]]
+    found = next((item for item in field.metadata if isinstance(item, Rule)), None)
+    if found is not None:
+        return found
+    item = get_args(field.annotation)[0]  # of a tuple
+    return Listed(next(each for each in get_args(item) if isinstance(each, Rule)))
 
 
-# our own annotations, where they are about a revision: name -> group of keys and key
-OURS = tuple(each for each in OF_DEPLOYMENTS if each.name.startswith(OWN) and each.at[2:3] and each.at[2] in GROUPS)
-OUR_KEYS = {name: (str(each.at[2]), str(each.at[3])) for each in OURS for name in reversed(each.names)}
+def _group_of(annotation: Annotation) -> tuple[str, str]:
+    """Return the group of keys and the key that one of our own annotations is; "" for what a manifest tells itself."""
+    at = [str(part) for part in annotation.at if not isinstance(part, int)]
+    group, key = at[-2:] if len(at) > 1 else (SERVICE, at[0])
+    known = group in GROUPS and key not in FOUND and (group != SERVICE or key in SHARED)
+    return (group, key) if known else ("", "")
+
+
+# our own annotations that may be on a manifest: name -> group of keys and key
+OURS = tuple(each for each in OF_DEPLOYMENTS if each.name.startswith(OWN) and _group_of(each)[0])
+OUR_KEYS = {name: _group_of(each) for each in OURS for name in reversed(each.names)}
 
 
 def rule_of_ours(name: str) -> Rule:

@@ -21,6 +21,10 @@ def check(application: Application) -> Iterator[Finding]:
         yield from _twice(component)
         for revision in component.revisions:
             longest = max(component.names, key=len)
+            if revision.tag[:1].isdigit():
+                yield Finding(
+                    revision.at, "the tag must begin with a letter: a Service is named after it", revision.tag
+                )
             if revision.tag and len(revision.tag) + 1 + len(longest) > LONGEST_LABEL:
                 yield Finding(revision.at, f"the tag is too long before {longest}", shown(revision.tag))
 

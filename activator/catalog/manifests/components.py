@@ -53,6 +53,7 @@ class Pod:
     spec: dict[str, Any]
     models: list[storage.Model]
     readiness: str = ""
+    unplaced: bool = False  # nothing has told so far where the model is
 
 
 def revision(role: str, component: str, spec: Mapping[str, Any], origin: Origin, at: Location) -> Revision | None:
@@ -90,6 +91,8 @@ def finished(
     writable = annotations.get(READONLY) == "false"
     models = [storage.Model(each.uri, each.path, writable, each.secret) for each in pod.models]
     storage.mount(pod.spec, models, origin.settings)
+    if any(storage.lacks_keys(model, origin.settings) for model in models):
+        origin.notes.warn(at, storage.NO_KEYS, pod.spec.get("serviceAccountName") or pod.spec.get("serviceAccount"))
     port, readiness = probes.complete(pod.spec["containers"][0], pod.readiness, (origin.notes, at))
     template = {
         "labels": dict(labels),
@@ -143,6 +146,8 @@ def _pod(role: str, spec: Mapping[str, Any], origin: Origin, at: Location) -> Po
     if not pod.spec.get("containers"):
         return None
     _more_models(pod, spec, origin.notes, (*at, "storageUris"))
+    if pod.unplaced and not pod.models and "huggingface" not in spec:
+        origin.notes.warn((*at, named[0]), f"names no storageUri: its server finds no model at {storage.MODELS}")
     pod.spec["containers"][0].setdefault("name", MAIN[0])
     return pod
 
@@ -244,6 +249,8 @@ def _stored(pod: Pod, served: Mapping[str, Any], notes: Notes, at: Location) -> 
             return
     if uri and storage.check(uri, notes, (*at, "storageUri")):
         pod.models.append(storage.Model(uri, secret=secret))
+    if not uri and not pod.spec["containers"][0].get("volumeMounts"):
+        pod.unplaced = True
 
 
 def _more_models(pod: Pod, spec: Mapping[str, Any], notes: Notes, at: Location) -> None:
@@ -251,6 +258,8 @@ def _more_models(pod: Pod, spec: Mapping[str, Any], notes: Notes, at: Location) 
         uri, path = each.get("uri"), each.get("mountPath", storage.MODELS)
         if not isinstance(uri, str) or not isinstance(path, str) or not path.startswith("/"):
             notes.refuse((*at, number), "needs a uri and an absolute mountPath")
+        elif path in {model.path for model in pod.models}:
+            notes.refuse((*at, number), "has its files where another model has them: write another mountPath", path)
         elif storage.check(uri, notes, (*at, number, "uri")):
             pod.models.append(storage.Model(uri, path))
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from activator.catalog.manifests.annotations import ANNOTATIONS, LABELS
 from activator.catalog.manifests.pods import CONTAINER, POD, RESOURCES
-from activator.catalog.manifests.shapes import Items, Mapping, Text, Texts
+from activator.catalog.manifests.shapes import Mapping, Text, Texts
 from activator.catalog.manifests.table import Fate, Field, Table
 from activator.settings.numbers import Number, Whole
 from activator.settings.texts import Label
@@ -48,6 +48,13 @@ _CONCURRENCY = "`container-concurrency`: a hard limit per replica, and the targe
 _STORED = "pvc:// is a mount, others are fetched by an init container"
 _BY_IMAGE = "a container of the image that is set for it"
 
+_URI = Table(
+    "Place of a model",
+    (
+        Field("uri", Fate.TRANSLATED, _STORED, Text(empty=False)),
+        Field("mountPath", Fate.TRANSLATED, "where the files are in the container; /mnt/models if missing", Text()),
+    ),
+)
 COMPONENT = Table(
     "Every component",
     (
@@ -59,7 +66,7 @@ COMPONENT = Table(
         Field("autoScaling", Fate.WARNED, "it is for HPA and KEDA; write scaleTarget and scaleMetric"),
         Field("timeout", Fate.TRANSLATED, "`total-timeout` and `first-byte-timeout`, seconds", Whole(0)),
         Field("canaryTrafficPercent", Fate.TRANSLATED, "share against the last rolled-out revision", Whole(0, 100)),
-        Field("storageUris", Fate.TRANSLATED, "several models, each at its mountPath", Items()),
+        Field("storageUris", Fate.TRANSLATED, "several models, each at its mountPath", each=_URI),
         Field("labels", Fate.HONOURED, "on the pods", Texts()),
         Field("annotations", Fate.TRANSLATED, "as those of the whole, and they win", inside=ANNOTATIONS),
         Field("deploymentStrategy", Fate.HONOURED, "of the Deployment", Mapping()),

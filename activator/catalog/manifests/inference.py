@@ -10,9 +10,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from activator.catalog.manifests.annotations import TAGS
+from activator.catalog.manifests.canaries import tried
 from activator.catalog.manifests.components import Origin, revision
 from activator.catalog.manifests.fields import EXPLAINER, PREDICTOR, TRANSFORMER
 from activator.catalog.manifests.model import Application, Component, Elsewhere, Revision, application
+from activator.catalog.manifests.names import entry_keys, keys_behind
+from activator.settings.problems import Finding
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,7 +36,7 @@ def beta(data: Mapping[str, Any], notes: Notes, settings: Manifests) -> Applicat
     predictor = f"{name}-predictor-default" if older else f"{name}-predictor"
     origin = _origin(metadata, predictor, settings, notes)
     if PREDICTOR not in spec:
-        notes.refuse(("spec", PREDICTOR), "is required")
+        notes.refuse(("spec", PREDICTOR), "is required", allowed="a predictor; default and canary are of v1alpha2")
         return None
     found: dict[str, tuple[Revision, ...]] = {}
     for role in (TRANSFORMER, PREDICTOR, EXPLAINER):
@@ -44,8 +47,13 @@ def beta(data: Mapping[str, Any], notes: Notes, settings: Manifests) -> Applicat
     found[PREDICTOR] = _with_canaries(found[PREDICTOR], spec, origin)
     if not all(found.values()):
         return None
-    components = tuple(_against_previous(each, spec[each.role]) for each in _components(name, found, predictor))
-    return application("InferenceService", metadata, components)
+    components = [_against_previous(each, spec[each.role]) for each in _components(name, found, predictor)]
+    if len(found[PREDICTOR]) > 1 and "canaryTrafficPercent" in spec[PREDICTOR]:
+        told = "has no effect: spec.canary says which part the canaries get, and this predictor has the rest"
+        notes.warn(("spec", PREDICTOR, "canaryTrafficPercent"), told, spec[PREDICTOR]["canaryTrafficPercent"])
+    if len(found[PREDICTOR]) > 1:
+        components = [_with_canary(each, notes) if each.role == PREDICTOR else each for each in components]
+    return application("InferenceService", metadata, tuple(components))
 
 
 def alpha(data: Mapping[str, Any], notes: Notes, settings: Manifests) -> Application | None:
@@ -53,9 +61,11 @@ def alpha(data: Mapping[str, Any], notes: Notes, settings: Manifests) -> Applica
     metadata, spec = data["metadata"], data.get("spec", {})
     tracks = {track: spec[track] for track in (DEFAULT, CANARY) if track in spec}
     if DEFAULT not in tracks:
-        notes.refuse(("spec", DEFAULT), "is required")
+        notes.refuse(("spec", DEFAULT), "is required", allowed="default.predictor; spec.predictor is of v1beta1")
         return None
     canary = spec.get("canaryTrafficPercent", 0)
+    if CANARY in tracks and "canaryTrafficPercent" not in spec:
+        notes.warn(("spec", CANARY), "gets no traffic, only by its tag: there is no canaryTrafficPercent")
     if CANARY not in tracks and canary:
         notes.warn(("spec", "canaryTrafficPercent"), "has no effect: there is no canary", canary)
     shares = {DEFAULT: 100 - canary, CANARY: canary} if CANARY in tracks else {DEFAULT: 100}
@@ -81,6 +91,17 @@ def _against_previous(component: Component, spec: Mapping[str, Any]) -> Componen
     [latest] = component.revisions
     rest = Elsewhere("", 100 - percent, PREVIOUS, ("spec", component.role, "canaryTrafficPercent"))
     return replace(component, revisions=(replace(latest, percent=percent),), elsewhere=(rest,))
+
+
+def _with_canary(component: Component, notes: Notes) -> Component:
+    """Have the first of spec.canary tried beside the predictor."""
+    stable, canary, *others = component.revisions
+    for each in others:
+        told = (
+            f"its share is served as it is: of several canaries only the first, {canary.tag}, is warm first and guarded"
+        )
+        notes.warnings.append(Finding(each.at, told))
+    return tried(component, canary, stable)
 
 
 def _latest(made: Revision, metadata: Mapping[str, Any]) -> Revision:
@@ -112,13 +133,16 @@ def _components(name: str, found: Mapping[str, tuple[Revision, ...]], predictor:
     entry = TRANSFORMER if TRANSFORMER in found else PREDICTOR
     predictors = tuple(dict.fromkeys((predictor, f"{name}-predictor")))
     if entry == PREDICTOR:
-        components = [Component(name, PREDICTOR, (name, *predictors), found[PREDICTOR])]
+        keys = entry_keys(name, found[PREDICTOR])
+        components = [Component(name, PREDICTOR, (name, *predictors), found[PREDICTOR], keys=keys)]
     else:
         behind = f"{name}-predictor"
         transformers = tuple(replace(each, wakes=(behind,)) for each in found[TRANSFORMER])
         components = [
-            Component(name, TRANSFORMER, (name, f"{name}-transformer"), transformers),
-            Component(behind, PREDICTOR, predictors, found[PREDICTOR]),
+            Component(
+                name, TRANSFORMER, (name, f"{name}-transformer"), transformers, keys=entry_keys(name, transformers)
+            ),
+            Component(behind, PREDICTOR, predictors, found[PREDICTOR], keys=keys_behind(*found[PREDICTOR])),
         ]
     if EXPLAINER in found:
         components.append(_explainer(name, found[EXPLAINER], components[-1].name))
@@ -128,7 +152,8 @@ def _components(name: str, found: Mapping[str, tuple[Revision, ...]], predictor:
 def _explainer(name: str, revisions: tuple[Revision, ...], predictor: str) -> Component:
     paths = (f"/v1/models/{name}:explain", f"/v2/models/{name}/explain")
     callers = tuple(replace(each, wakes=(predictor,)) for each in revisions)
-    return Component(f"{name}-explainer", EXPLAINER, (name, f"{name}-explainer"), callers, paths)
+    names = (name, f"{name}-explainer")
+    return Component(f"{name}-explainer", EXPLAINER, names, callers, paths, keys=keys_behind(*callers))
 
 
 def _track(
@@ -159,16 +184,17 @@ def _tracked(name: str, made: Mapping[str, Mapping[str, Revision]], shares: Mapp
         entries.append(replace(found[role], percent=shares[track], tag=tag, wakes=calls))
         if role == TRANSFORMER:
             hosts = (host, f"{name}-predictor") if track == DEFAULT else (host,)
-            behind.append(Component(host, PREDICTOR, hosts, (found[PREDICTOR],)))
+            served = found[PREDICTOR]
+            behind.append(Component(host, PREDICTOR, hosts, (served,), keys=keys_behind(served)))
         if EXPLAINER in found:
             explainers.append(replace(found[EXPLAINER], percent=shares[track], tag=tag))
     alone = not behind
     more = ["predictor-default", "predictor"] if alone else ["transformer-default"]
     names = (name, *(f"{name}-{each}" for each in more))
     role = PREDICTOR if alone else TRANSFORMER
-    components = [Component(name, role, names, tuple(entries)), *behind]
+    components = [Component(name, role, names, tuple(entries), keys=entry_keys(name, entries)), *behind]
     if explainers:
         missing = 100 - sum(each.percent for each in explainers)
         explainers[0] = replace(explainers[0], percent=explainers[0].percent + missing)
         components.append(_explainer(name, tuple(explainers), components[-1].name))
-    return tuple(components)
+    return tuple(tried(each, *reversed(each.revisions)) if len(each.revisions) > 1 else each for each in components)

@@ -11,6 +11,7 @@ from activator.catalog.manifests.annotations import KNATIVE_ANNOTATIONS, LAST_AP
 from activator.catalog.manifests.components import Origin, Pod, finished, pod_keys
 from activator.catalog.manifests.fields import metadata
 from activator.catalog.manifests.model import Application, Component, Elsewhere, Revision, application
+from activator.catalog.manifests.names import keys_alone
 from activator.catalog.manifests.pods import POD
 from activator.catalog.manifests.shapes import Text, Texts
 from activator.catalog.manifests.table import Fate, Field, Table
@@ -109,7 +110,8 @@ def service(data: Mapping[str, Any], notes: Notes, settings: Manifests) -> Appli
         return None
     name = meta["name"]
     shared, elsewhere = _shared(made, spec.get("traffic", []), notes)
-    component = Component(name, "service", (name,), (shared,), elsewhere=elsewhere)
+    keys = keys_alone(shared, notes, ("spec", "template", "metadata"))
+    component = Component(name, "service", (name,), (shared,), elsewhere=elsewhere, keys=keys)
     return None if notes.errors else application("Service", meta, (component,))
 
 

@@ -7,6 +7,7 @@ chosen by the edge.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from activator.catalog.manifests.components import STORAGE_URI
@@ -33,6 +34,10 @@ def local(applications: Sequence[Application], commands: Mapping[str, str], port
         Problem("--command", name, "is no component of these manifests", allowed=", ".join(sorted(names)))
         for name in commands
         if name not in names
+    ]
+    twice = [name for name, count in Counter(each.name for each in applications).items() if count > 1]
+    problems += [
+        Problem("", each, "is there in several namespaces: on one machine a name is one service") for each in twice
     ]
     services = []
     for application in applications:
@@ -73,6 +78,7 @@ def _service(
     service: dict[str, Any] = {"name": component.name, "hosts": [f"{name}.{DOMAIN}" for name in component.names]}
     if component.paths:
         service["paths"] = list(component.paths)
+    service |= component.keys
     service["revisions"] = revisions
     service["traffic"] = [
         {"revision": each.name, "percent": each.percent, **({"tag": each.tag} if each.tag else {})}

@@ -27,7 +27,8 @@ class Revision:
 
     `template` is a pod template: labels, annotations and spec, whose first container is the model. It is asked at
     `port`, and is ready when it answers GET of `readiness` with 200 ("" = when the port is open). `keys` are
-    autoscaling, requests and process, as a configuration file has them. It `wakes` the components that it calls.
+    autoscaling, requests and process, as a configuration file has them, and what it says of its service and of itself
+    as a canary. It `wakes` the components that it calls.
     `called` is the name the manifest gives it, `models` are the places of its model files, `assumed` tells in sentences
     what was taken for what is not there. `at` and `line` are where in the file it is described.
     """
@@ -74,7 +75,8 @@ class Elsewhere:
 class Component:
     """Revisions that share the requests for `names`, host names without a domain, and for `paths` (none = all).
 
-    Shares of revisions of other manifests are `elsewhere`.
+    `keys` are those of the service, as a configuration file has them (models, sticky, canary, ...). Shares of revisions
+    of other manifests are `elsewhere`.
     """
 
     name: str
@@ -83,6 +85,7 @@ class Component:
     revisions: tuple[Revision, ...]
     paths: tuple[str, ...] = ()
     elsewhere: tuple[Elsewhere, ...] = ()
+    keys: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

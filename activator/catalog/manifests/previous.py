@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from activator.catalog.annotations import CANARY
+from activator.catalog.manifests.canaries import idle, tried
 from activator.catalog.manifests.inference import PREVIOUS
 from activator.catalog.manifests.model import Application, Component, Elsewhere, Manifests, Revision
 from activator.settings.problems import Problem, SettingsError, path_of
@@ -31,6 +33,7 @@ def join(latest: Manifests, previous: Manifests | None) -> Manifests:
             for component in application.components
         )
         applications.append(replace(application, components=components))
+        warnings += idle(applications[-1])
     if previous is not None:
         warnings += previous.warnings
         warnings += [_unused(each) for each in previous.applications if _same(each, latest.applications) is None]
@@ -73,7 +76,10 @@ def _joined(component: Component, before: Component | None, told: _Told) -> Comp
     rolled_out = [each for each in old if each.percent] if not component.elsewhere else []
     tag = "" if PREVIOUS in {each.tag for each in revisions} else PREVIOUS
     revisions += [replace(each, percent=0, tag=tag) for each in rolled_out[:1]]
-    return replace(component, revisions=tuple(revisions), elsewhere=())
+    made = replace(component, revisions=tuple(revisions), elsewhere=())
+    if CANARY in component.keys or len(revisions) == 1:
+        return made
+    return tried(made, revisions[0], max(revisions[1:], key=lambda each: each.percent))
 
 
 def _called(share: Elsewhere, revisions: Sequence[Revision]) -> Revision | None:

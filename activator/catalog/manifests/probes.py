@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from activator.settings.rules import RefusedError
+from activator.settings.texts import Target
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -47,7 +50,21 @@ def complete(container: dict[str, Any], readiness: str, place: tuple[Notes, Loca
     for other in ("livenessProbe", "startupProbe"):
         if other in container:
             container[other] = _with_port(container[other], port)
-    return port, _path(probe.get("httpGet"), port)
+    path = _path(probe.get("httpGet"), port)
+    if path and not _can_be_asked(path):
+        notes.warn(
+            (*at, "readinessProbe"), "the edge cannot ask for this path, and goes by what Kubernetes finds", path
+        )
+        path = ""
+    return port, path
+
+
+def _can_be_asked(path: str) -> bool:
+    try:
+        Target().read(path)
+    except RefusedError:
+        return False
+    return True
 
 
 def _path(get: Any, port: int) -> str:

@@ -20,7 +20,7 @@ from activator.catalog.manifests.model import Application, Manifests
 from activator.catalog.manifests.notes import Notes
 from activator.catalog.manifests.table import Table, clean
 from activator.settings.problems import Finding, Location, Problem, SettingsError, shown
-from activator.settings.source import Source, parse_documents, text_of
+from activator.settings.source import Source, decoded, parse_documents, text_of
 from activator.settings.texts import LABEL
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ KINDS: dict[tuple[str, str], tuple[Table, Build]] = {
     ("serving.kserve.io/v1beta1", "InferenceService"): (BETA, inference.beta),
     ("serving.knative.dev/v1", "Service"): (KNATIVE_SERVICE, knative.service),
 }
-_NAME = re.compile(LABEL)
+_NAME = re.compile(f"(?![0-9]){LABEL}")  # Services of Kubernetes begin with a letter (RFC 1035)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ def read(paths: Iterable[Path], settings: manifests.Manifests, namespace: str = 
 
 def documents(path: Path) -> list[Document]:
     """Return the objects of a file, "-" = of standard input. SettingsError if it cannot be read, or has none."""
-    text = sys.stdin.read() if str(path) == STDIN else text_of(path)
+    text = decoded(sys.stdin.buffer.read(), STDIN) if str(path) == STDIN else text_of(path)
     found = [each for source in parse_documents(text, str(path)) for each in objects(source, source.data, ())]
     if not found:
         raise SettingsError([Problem(str(path), "", "is empty")])
@@ -177,7 +177,7 @@ def _check_name(data: Mapping[str, Any], notes: Notes) -> None:
     metadata = data.get("metadata")
     name = metadata.get("name", "") if isinstance(metadata, dict) else ""
     if not isinstance(name, str) or not _NAME.fullmatch(name) or len(name) > LONGEST_NAME:
-        allowed = f"up to {LONGEST_NAME} of a-z, 0-9 and -, which begin and end with a letter or digit"
+        allowed = f"up to {LONGEST_NAME} of a-z, 0-9 and -, which begin with a letter and end with a letter or digit"
         notes.refuse(("metadata", "name"), "is no name for a service", name or None, allowed)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from activator.catalog.annotations import ANNOTATIONS, LABEL, OWN
+from activator.catalog.annotations import ANNOTATIONS, CANARY, LABEL, OWN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -89,6 +89,7 @@ def annotations_of(component: Component, revision: Revision, hosts: Sequence[str
     data: Mapping[str, Any] = {
         "hosts": hosts,
         "paths": component.paths,
+        **_of_service(component, revision),
         "revisions": [_keys(revision)],
         "traffic": [{"percent": revision.percent, "tag": revision.tag}],
     }
@@ -96,8 +97,16 @@ def annotations_of(component: Component, revision: Revision, hosts: Sequence[str
     for annotation in ANNOTATIONS:
         value = _at(data, annotation.at)
         if value is not None and value not in ("", (), []):
-            made[annotation.name] = ",".join(value) if annotation.listed else _text(value)
+            made[annotation.name] = ",".join(map(str, value)) if annotation.listed else _text(value)
     return made
+
+
+def _of_service(component: Component, revision: Revision) -> dict[str, Any]:
+    """Return the keys of the service that a revision's Deployment tells: what is about the canary only its own one, so
+    that it goes with it."""
+    canary = component.keys.get(CANARY, {})
+    tells = canary.get("revision") == revision.name
+    return {key: value for key, value in component.keys.items() if key != CANARY or tells}
 
 
 def _keys(revision: Revision) -> dict[str, Any]:
@@ -114,6 +123,8 @@ def _at(data: Any, place: Sequence[str | int]) -> Any:
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
     return f"{value:g}" if isinstance(value, float) and value.is_integer() else str(value)
 
 

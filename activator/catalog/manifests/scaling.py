@@ -7,13 +7,15 @@ other annotations pass. Knative itself prefers the kebab-case name of an annotat
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from activator.catalog.annotations import KNATIVE, PROGRESS
+from activator.catalog.annotations import CANARY, KNATIVE, OWN, PROGRESS
 from activator.catalog.manifests.annotations import (
     CLASS,
     METRIC,
     OUR_KEYS,
+    SERVICE,
     SUFFIXES,
     camel,
     rule_of,
@@ -80,7 +82,7 @@ def of_knative(spec: Mapping[str, Any], annotations: Mapping[str, Any], place: t
 
 def _with_ours(keys: Keys, annotations: Mapping[str, Any]) -> Keys:
     """Return keys with what our own annotations say, which nobody writes by chance."""
-    keys["process"] = {}
+    keys |= {"process": {}, SERVICE: {}, CANARY: {}}
     for name, (group, key) in OUR_KEYS.items():
         if name in annotations:
             keys[group][key] = rule_of_ours(name).write(annotations[name])
@@ -125,4 +127,7 @@ def _checked(keys: Keys, place: tuple[Notes, Location]) -> Keys:
     own = AutoscalingOverrides.model_validate(keys["autoscaling"])
     for _, message, allowed in clashes(Autoscaling.merged(own)):
         notes.refuse(at, message, allowed=allowed)
+    steps = keys[CANARY].get("steps", ())
+    if any(later <= before for before, later in pairwise(steps)):
+        notes.refuse(at, f"{OWN}{CANARY}-steps must rise from one to the next")
     return keys

@@ -109,6 +109,33 @@ class Items(Rule):
         return {"type": "array"}
 
 
+@dataclass(frozen=True)
+class Listed(Rule):
+    """Items with commas between them, or a list, each by a rule."""
+
+    of: Rule
+
+    @property
+    def allowed(self) -> str:
+        """Return the form."""
+        return f"a list with commas: {self.of.allowed}"
+
+    def read(self, value: object) -> list[Any]:
+        """Return the items."""
+        items = [each.strip() for each in value.split(",")] if isinstance(value, str) else value
+        if not isinstance(items, list):
+            raise RefusedError("must be a list with commas between its items")
+        return [self.of.read(each) for each in items if each != ""]
+
+    def write(self, value: Any) -> object:
+        """Return the items as a file would have them."""
+        return [self.of.write(each) for each in value]
+
+    def schema(self) -> Keys[str, object]:
+        """Return the JSON Schema."""
+        return {"type": "string"}
+
+
 def _check(value: Any) -> None:
     """Refuse what JSON cannot say."""
     if isinstance(value, dict):

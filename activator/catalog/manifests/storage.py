@@ -21,6 +21,10 @@ ELSEWHERE = {
     "oci": "models in images need KServe's own helper; put the model on a volume or in a bucket",
     "file": "",
 }
+NO_KEYS = (
+    "s3:// may need keys, which KServe looks up by the service account and which cannot be looked up here: "
+    "name the Secret that has them in manifests.storage-secret"
+)
 SECRETS = {"AWS_ACCESS_KEY_ID": "awsAccessKeyID", "AWS_SECRET_ACCESS_KEY": "awsSecretAccessKey"}
 _URI = re.compile(r"([a-z0-9+]+)://(.*)", re.DOTALL)
 _CLAIM = re.compile(r"[a-z0-9](?:[-a-z0-9.]*[a-z0-9])?")
@@ -45,6 +49,11 @@ def scheme_of(uri: str) -> str:
 def is_remote(uri: str) -> bool:
     """Tell whether the files are fetched anew for each replica."""
     return scheme_of(uri) in FETCHED
+
+
+def lacks_keys(model: Model, settings: Manifests) -> bool:
+    """Tell whether a model is in a bucket that may want keys, and none are named."""
+    return scheme_of(model.uri) == "s3" and not model.secret and not settings.storage_secret
 
 
 def check(uri: str, notes: Notes, at: Location) -> bool:

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 from activator.catalog.manifests import local, previous, read, render, write
 from activator.catalog.manifests.advice import advise
 from activator.settings.problems import Problem, SettingsError
+from activator.settings.rules import RefusedError
 from activator.settings.source import parse_documents, text_of
 from activator.settings.source import read as read_file
+from activator.settings.texts import Label
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -20,8 +22,18 @@ if TYPE_CHECKING:
 
 def joined(files: Sequence[Path], before: Sequence[Path], settings: Settings, namespace: str = "") -> Manifests:
     """Return what `files` ask for, beside what was last rolled out by the files `before`."""
+    if namespace:
+        _check_namespace(namespace)
     last = read.read(before, settings.manifests, namespace) if before else None
     return previous.join(read.read(files, settings.manifests, namespace), last)
+
+
+def _check_namespace(namespace: str) -> None:
+    try:
+        Label().read(namespace)
+    except RefusedError as error:
+        problem = Problem("--namespace", "", str(error), value=repr(namespace), allowed=Label().allowed)
+        raise SettingsError([problem]) from None
 
 
 def for_cluster(manifests: Manifests, settings: Settings) -> str:
@@ -50,9 +62,9 @@ def for_here(manifests: Manifests, commands: Iterable[str], settings: Settings, 
     return write.document({**data, "services": [*(data.get("services") or []), *services]})
 
 
-def advice(manifests: Manifests, settings: Settings) -> list[Problem]:
+def advice(manifests: Manifests) -> list[Problem]:
     """Return what will hurt."""
-    return list(advise(manifests.applications, settings.manifests))
+    return list(advise(manifests.applications))
 
 
 def is_manifest(file: Path) -> bool:

@@ -127,10 +127,10 @@ class Workload:
         if self._closed:
             return
         now = self._around.clock()
-        again = self._crew.refresh(now)
         members = self._crew.all()
         for member in members:
             member.marked = not self._around.leads() and CHEAPEST <= member.pod.cost < 0
+        again = self._crew.refresh(now)
         if self._passive():
             self._take_back(members, len(members))
         else:

@@ -284,9 +284,29 @@ class TestCanaries:
         assert "canary" not in services(merged(deployment("m-1", "m", hosts="m.example")))["m"].model_fields_set
 
     @pytest.mark.parametrize(
+        ("canary", "missing"), [({"canary_revision": "m-3"}, "m-3"), ({"canary_stable": "m-0"}, "m-0")]
+    )
+    def test_a_canary_without_its_counterpart_is_served_as_it_is(self, canary: dict[str, str], missing: str) -> None:
+        found = self.canaried(**{"canary_revision": "m-2", **canary})
+        assert not found.refused
+        [line] = told(found)["m-2"]
+        assert f"gpu-activator/canary-revision: has no effect: {missing} is no Deployment of this service" in line
+        assert build(found.settings).canaries == {}
+        assert shares(found, "m") == {"m-1": 0, "m-2": 100}
+
+    def test_a_canary_goes_on_serving_when_the_former_revision_is_deleted(self) -> None:
+        both = Deployments()
+        stable = deployment("m-1", "m", OLD, hosts="m.example")
+        canary = deployment("m-2", "m", NEW, hosts="m.example", percent="100", canary_revision="m-2")
+        assert build(both.merge(SETTINGS, [stable, canary]).settings).canaries["m"].stable == "m-1"
+        found = both.merge(SETTINGS, [canary])
+        assert shares(found, "m") == {"m-2": 100}
+        assert "no other Deployment is beside it" in told(found)["m-2"][0]
+        assert not found.refused
+
+    @pytest.mark.parametrize(
         ("canary", "problem"),
         [
-            ({"canary_revision": "m-3"}, "gpu-activator/canary-revision: must be in this service's traffic"),
             ({"canary_revision": "m-2", "canary_steps": "5,x"}, "gpu-activator/canary-steps: must be a whole number"),
             ({"canary_revision": "m-2", "canary_steps": "5,1"}, "gpu-activator/canary-steps: must rise"),
             ({"canary_step": "5"}, "unknown annotation (did you mean gpu-activator/canary-steps?)"),

@@ -15,18 +15,6 @@ durations = st.dictionaries(st.integers(0, LAST), st.integers(1, 50), max_size=5
 counts = st.builds(lambda d, failed: Counts(sum(d.values()) + failed, failed, d), durations, st.integers(0, 9))
 
 
-@given(counts, counts)
-def test_what_came_after_is_what_was_added(before: Counts, more: Counts) -> None:
-    assert (before + more).since(before) == more
-
-
-@given(counts)
-def test_counting_that_begins_afresh_loses_nothing(before: Counts) -> None:
-    more = Counts(before.answered + 5, before.failed, before.durations)
-    fresh = Counts(3, 1, {7: 3})
-    assert fresh.since(more) == fresh
-
-
 @given(st.lists(st.floats(1e-5, 1e4), min_size=1, max_size=60), st.floats(0.01, 1))
 def test_a_quantile_is_the_least_bucket_with_so_many_at_or_below_it(seconds: list[float], part: float) -> None:
     numbers = sorted(bucket(each) for each in seconds)

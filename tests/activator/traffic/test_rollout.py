@@ -33,6 +33,13 @@ class TestSteps:
         course.second(side(20))
         assert course.percent == 25
 
+    def test_a_step_that_has_had_its_time_and_lacks_requests_is_told_of_once(self) -> None:
+        course = Course(canary(5, steps=()))
+        course.seconds(30, side(0))
+        assert course.kinds == ["warm", "held"]
+        wanted = course.canary.step_requests
+        assert course.whys[-1] == f"m-2 stays at 5 %: 0 requests in 10 s, {wanted} are needed."
+
     def test_time_without_a_ready_replica_does_not_count(self) -> None:
         course = Course(canary())
         course.seconds(50, side(5, ready=0))
@@ -168,6 +175,11 @@ class TestAnotherConfiguration:
         assert course.rollout.phase is Phase.COMPLETE
         rollout, _ = follow(canary(50, steps=(5, 25)), course.rollout, 1)
         assert (rollout.phase, rollout.percent) == (Phase.RUNNING, 5)
+
+    def test_without_steps_a_higher_goal_counts_at_once(self) -> None:
+        course = Course(canary(10, steps=()))
+        rollout, _ = follow(canary(60, steps=()), course.rollout, 1)
+        assert (rollout.phase, rollout.percent) == (Phase.RUNNING, 60)
 
     def test_a_lower_goal_counts_at_once(self) -> None:
         course = Course(canary(50, steps=()))

@@ -25,11 +25,14 @@ if TYPE_CHECKING:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def reach(tenant: Tenant, base: str, tmp_path: Path) -> AsyncIterator[Reach]:
-    """Starts an edge behind a proxy of its own; `called` begins its name, `changes` are settings."""
+    """Starts an edge behind a proxy of its own; `called` begins its name, `changes` are settings, and `program`
+    and `config` may be others than an edge process has."""
     proxies: list[FaultProxy] = []
     fleets: list[ProcessFleet] = []
 
-    async def start(called: str = "edge", **changes: Any) -> tuple[EdgeProcess, FaultProxy]:
+    async def start(
+        called: str = "edge", *, program: str = "", config: str = "", **changes: Any
+    ) -> tuple[EdgeProcess, FaultProxy]:
         proxy = FaultProxy(tenant.api)
         await proxy.start()
         proxies.append(proxy)
@@ -39,7 +42,9 @@ async def reach(tenant: Tenant, base: str, tmp_path: Path) -> AsyncIterator[Reac
         write_kubeconfig(kubeconfig, {"server": proxy.url}, tenant.namespace, await tenant.token(ACCOUNT))
         fleet = ProcessFleet(home, kubeconfig, called)
         fleets.append(fleet)
-        (edge,) = await fleet.start(1, changes)
+        edge = fleet.prepare(changes)
+        edge.program, edge.config = program or edge.program, config or edge.config
+        await edge.start()
         return edge, proxy
 
     yield start

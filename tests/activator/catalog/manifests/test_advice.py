@@ -20,8 +20,8 @@ GOOD = {
 
 
 def told(data: Any, **settings: Any) -> list[str]:
-    keys = Settings.model_validate(settings)
-    return [str(each) for each in advise(loaded(written(data), keys).applications, keys)]
+    manifests = loaded(written(data), Settings.model_validate(settings))
+    return [str(each) for each in (*manifests.warnings, *advise(manifests.applications))]
 
 
 def built_in(uri: str, resources: Any = GPU, **fields: Any) -> Any:

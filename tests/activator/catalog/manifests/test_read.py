@@ -38,7 +38,8 @@ def named(name: str, data: Any) -> Any:
 def test_the_examples_load_without_a_warning(path: Path) -> None:
     found = read.read([path], Settings())
     assert [each.name for each in found.applications] == [path.stem]
-    assert found.warnings == ()
+    keys = ["s3:// may need keys"] if path.stem == "gpt2" else []  # it is of a service account's Secret
+    assert [each.message.partition(",")[0] for each in found.warnings] == keys
 
 
 def test_several_documents_and_lists_are_read() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from tests.activator.settings.files import loaded as settings_of
 
 if TYPE_CHECKING:
     from activator.catalog.manifests.model import Manifests
-    from activator.catalog.model import Catalog
+    from activator.catalog.model import Canary, Catalog
     from router.table import Service
 
 EXAMPLES = sorted((Path(__file__).parents[4] / "examples" / "inferenceservices").glob("*.yaml"))
@@ -68,6 +69,11 @@ def by_name(catalog: Catalog) -> dict[str, Service]:
     return {service.name: service for service in catalog.table.services}
 
 
+def tried(catalog: Catalog) -> dict[str, Canary]:
+    """Return the canaries, without what tells apart what they run."""
+    return {service: replace(canary, identity="") for service, canary in catalog.canaries.items()}
+
+
 def all_of_them() -> list[Any]:
     found = [pytest.param(read.read([path], Keys()), id=path.stem) for path in EXAMPLES]
     found += [pytest.param(loaded(written(data)), id=f"manifest-{number}") for number, data in enumerate(MANIFESTS)]
@@ -89,6 +95,9 @@ def test_what_is_printed_is_read_back_to_the_same_services(manifests: Manifests)
             (revision.name, revision.percent, revision.tag) for revision in each.revisions
         }
         assert set(each.names) <= set(found[each.name].hosts)
+        assert (found[each.name].models, found[each.name].sticky) == (same[each.name].models, same[each.name].sticky)
+        assert found[each.name].other_models == same[each.name].other_models
+    assert tried(back) == tried(here)
     for name, plan in back.plans.items():
         assert plan.wakes == here.plans[name].wakes
         assert (plan.spec, plan.bounds) == (here.plans[name].spec, here.plans[name].bounds)

@@ -98,6 +98,19 @@ async def test_what_the_leader_has_chosen_gets_no_new_request_anywhere_until_it_
         assert not any(pod["metadata"].get("annotations") for pod in stage.kubelet.pods("good"))
 
 
+async def test_a_new_leader_may_scale_down_at_once_what_the_former_one_had_chosen_from() -> None:
+    leads = False
+    async with on_stage(leads=lambda: leads) as stage:
+        stage.cluster.scale("good", 2, MANAGER)
+        names = list(phases(await stage.watcher.until("good", ready(2))))
+        await stage.api.set_cost(names[0], CHEAPEST + 3)
+        await stage.watcher.until("good", lambda seen: seen.count(Phase.DRAINING) == 1)
+        leads = True
+        stage.scaler.scale("good", 1)
+        await asyncio.sleep(30)
+        assert stage.replicas() == 1
+
+
 async def test_a_cost_that_someone_else_gave_a_pod_is_no_mark() -> None:
     async with on_stage(leads=lambda: False) as stage:
         stage.cluster.scale("good", 1, MANAGER)
