@@ -19,8 +19,9 @@ test-cluster: $(READY)  ## the end-to-end suite, on the cluster that KUBECONFIG 
 chaos: $(READY)  ## all faults, with ledgers of what was asked and served; SEED=... repeats a run, FAULTS="F06 F12" selects
 	$(BIN)/python -m tests.ledger $(if $(SEED),--seed $(SEED)) $(FAULTS)
 
-chaos-cluster: $(READY)  ## faults of the control plane, on the cluster that KUBECONFIG names
-	$(BIN)/pytest tests/e2e/chaos -v -rs
+chaos-cluster: $(READY)  ## faults of the control plane, against a stand-in, and on the cluster that KUBECONFIG names, if any
+	$(BIN)/python -m tests.control $(if $(SEED),--seed $(SEED)) $(FAULTS)
+	$(if $(KUBECONFIG),$(BIN)/pytest tests/e2e/chaos -v -rs)
 
 check: $(READY)  ## format, lint, types, layers
 	$(BIN)/ruff format --check .

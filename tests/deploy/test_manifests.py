@@ -167,19 +167,18 @@ def test_edges_stay_up_through_evictions_and_rollouts_on_different_nodes(name: s
 def test_several_edges_run_where_they_know_of_each_others_requests(name: str) -> None:
     (found,) = (item for item in of_kind(name, "Deployment") if item["metadata"]["name"] == EDGE_POD[name])
     peers = load(DEPLOY / name / "config.yaml").peers.listen
-    assert found["spec"]["replicas"] == (2 if name == "base" else 1)
-    assert (peers is not None) == (name == "base")
+    assert found["spec"]["replicas"] == (1 if name == "overlays/single" else 2)
+    assert (peers is not None) == (name != "overlays/single")
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: str(path.relative_to(DEPLOY)))
-def test_every_configuration_for_the_pods_of_the_base_has_their_peers(path: Path) -> None:
-    alone = path.parent.name in {"single", "sidecar"}
-    assert (load(path).peers.listen is None) == alone
+def test_every_configuration_of_several_edges_has_their_peers(path: Path) -> None:
+    assert (load(path).peers.listen is None) == (path.parent.name == "single")
 
 
 @pytest.mark.parametrize("name", [name for name in KUSTOMIZATIONS if name.startswith(("base", "overlays"))])
 def test_the_secret_of_the_edges_comes_from_one_that_is_not_in_any_file(name: str) -> None:
-    alone = name in {"overlays/single", "overlays/sidecar"}
+    alone = name == "overlays/single"
     for each in of_kind(name, "Deployment"):
         container = each["spec"]["template"]["spec"]["containers"][-1]
         found = [variable for variable in container["env"] if variable["name"] == SECRET]
@@ -190,9 +189,10 @@ def test_the_secret_of_the_edges_comes_from_one_that_is_not_in_any_file(name: st
     assert len(of_kind(name, "NetworkPolicy")) == (0 if alone else 1)
 
 
-def test_nobody_but_edges_reaches_the_port_where_edges_talk() -> None:
-    (policy,) = of_kind("base", "NetworkPolicy")
-    edges = {"matchLabels": {"app.kubernetes.io/name": NAME}}
+@pytest.mark.parametrize("name", ["base", "overlays/sidecar"])
+def test_nobody_but_edges_reaches_the_port_where_edges_talk(name: str) -> None:
+    (policy,) = of_kind(name, "NetworkPolicy")
+    edges = {"matchLabels": {"app.kubernetes.io/name": EDGE_POD[name]}}
     assert policy["spec"]["podSelector"] == edges
     reached = {port["port"]: rule.get("from") for rule in policy["spec"]["ingress"] for port in rule["ports"]}
     assert reached == {"peers": [{"podSelector": edges}], "http": None, "admin": None}

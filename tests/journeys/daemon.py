@@ -42,6 +42,7 @@ class Daemon:
 
     command: tuple[str, ...] = (ACTIVATOR,)
     inherited: tuple[int, ...] = ()  # descriptors that it gets
+    patience = PATIENCE  # for its start and its end
 
     def __init__(self, home: Path) -> None:
         self.home = home
@@ -130,7 +131,7 @@ class Daemon:
     def ended(self) -> int:
         """Wait for its end and return its exit code."""
         assert self._process is not None
-        return self._process.wait(PATIENCE)
+        return self._process.wait(self.patience)
 
     def stop(self) -> None:
         """End it as an operator would. It must end well, with nothing left behind and nothing to be ashamed of."""
@@ -162,7 +163,7 @@ class Daemon:
     def _await_serving(self) -> None:
         assert self._process is not None
         self._read = 0
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + self.patience
         while not (serving := self.logs("serving")):
             assert self._process.poll() is None, self.said
             assert time.monotonic() < deadline, self.said

@@ -26,14 +26,14 @@ KEYS = {"tick": "100ms", "stable-window": "6s", "scale-to-zero-grace-period": "3
 
 
 class ClusterDaemon(Daemon):
-    """`activator serve` with a kubeconfig of a stand-in cluster."""
+    """`activator serve` with a kubeconfig of a stand-in cluster, where its token tells who calls."""
 
-    def __init__(self, home: Path, url: str) -> None:
+    def __init__(self, home: Path, url: str, token: str = "t") -> None:
         super().__init__(home)
         self.kubeconfig = home / "kubeconfig"
         parts = {
             "clusters": [{"name": "c", "cluster": {"server": url}}],
-            "users": [{"name": "u", "user": {"token": "t"}}],
+            "users": [{"name": "u", "user": {"token": token}}],
             "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u", "namespace": NAMESPACE}}],
         }
         self.kubeconfig.write_text(json.dumps({"kind": "Config", "current-context": "x", **parts}))

@@ -99,14 +99,14 @@ class Way:
         self._servers: list[asyncio.Server] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def lead(self, port: int, to: int) -> None:
-        """Have what connects to `port` be connected with `to`."""
+    async def lead(self, port: int, to: int, host: str = "127.0.0.1") -> None:
+        """Have what connects to `port` be connected with `to` at `host`."""
 
         async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             while self.cut:  # noqa: ASYNC110 - the simplest
                 await asyncio.sleep(0.02)
             try:
-                there_reader, there_writer = await asyncio.open_connection("127.0.0.1", to)
+                there_reader, there_writer = await asyncio.open_connection(host, to)
             except OSError:
                 writer.transport.abort()
                 return
@@ -279,6 +279,18 @@ async def test_edges_that_are_all_restarted_go_on_with_the_idle_clocks(tmp_path:
         await until(lambda: stage.replicas() == 0, 2 * IDLE_PERIOD)
         assert asyncio.get_running_loop().time() - started < IDLE_PERIOD - 2
         assert (await follower.request("m")).status == 200
+
+
+async def test_edges_that_are_restarted_one_after_the_other_go_on_with_the_idle_clocks(tmp_path: Path) -> None:
+    async with on_stage(tmp_path, autoscaling={"scale-to-zero-grace-period": f"{IDLE_PERIOD}s"}) as stage:
+        assert (await stage.edges[0].request("m")).status == 200
+        await asyncio.sleep(IDLE_PERIOD / 2)
+        for edge in stage.edges:
+            await asyncio.to_thread(edge.daemon.stop)
+            await asyncio.to_thread(edge.daemon.start)
+        begun = asyncio.get_running_loop().time()
+        await until(lambda: stage.replicas() == 0, 2 * IDLE_PERIOD)
+        assert asyncio.get_running_loop().time() - begun < IDLE_PERIOD - 0.5
 
 
 async def test_edges_that_cannot_see_each_other_exceed_no_limit_and_lose_nothing(tmp_path: Path) -> None:

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from tests.ledger.stage import Stage, Verdict
+from tests.ledger.stage import Stage
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from tests.ledger.stage import Verdict
 
-    Run = Callable[[Stage], Awaitable[None]]
+Run = Callable[[Any], Awaitable[None]]
 
 
 @dataclass(frozen=True)
 class Fault:
-    """`known` = why it is violated today; `skipped` = why it cannot be run."""
+    """`known` = why it is violated today; `skipped` = why it cannot be run. `world` makes its stage: a directory, the
+    seconds of load and a seed are given."""
 
     number: str
     title: str
@@ -27,14 +29,15 @@ class Fault:
     quick: float | None = None  # seconds of load in `make test`, None = only in `make chaos`
     known: str = ""
     skipped: str = ""
+    world: Callable[[Path, float, str], Any] = Stage
 
     async def play(self, seed: str, seconds: float) -> Verdict:
         """Run it once and judge. Its directory stays only if it is violated."""
         home = Path(tempfile.mkdtemp(prefix=f"ledger-{self.number}-"))
-        stage = Stage(home, seconds, f"{seed}-{self.number}")
+        stage = self.world(home, seconds, f"{seed}-{self.number}")
         try:
             await self.run(stage)
-            verdict = await stage.judge()
+            verdict: Verdict = await stage.judge()
         finally:
             await stage.close()
         if verdict.good:

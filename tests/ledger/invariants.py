@@ -1,7 +1,4 @@
-"""The checker: what must hold of every run, whatever was done to it. Each returns the sentences of its violations.
-
-I6 (who wrote a scale-down) needs a cluster and is not here.
-"""
+"""The checker: what must hold of every run, whatever was done to it. Each returns the sentences of its violations."""
 
 from __future__ import annotations
 
@@ -108,6 +105,15 @@ def within_bounds(ledgers: Ledgers, bounds: Mapping[str, tuple[int, int]]) -> li
         if scaled.replicas == 0:
             found += _needed(ledgers, scaled.revision, scaled.at)
     return found
+
+
+def only_the_leader_shrinks(ledgers: Ledgers) -> list[str]:
+    """I6: fewer replicas are accepted only from the edge that holds the Lease at that moment."""
+    return [
+        f"{row.revision} went from {row.before} to {row.replicas} by {row.by} while {row.leader or 'nobody'} led"
+        for row in ledgers.scaled
+        if row.replicas < row.before and row.by != row.leader
+    ]
 
 
 def _needed(ledgers: Ledgers, revision: str, at: float) -> list[str]:

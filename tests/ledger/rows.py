@@ -109,12 +109,15 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Scaled:
-    """The edge asked for `replicas` of a revision, of which it had asked for `before`."""
+    """The edge asked for `replicas` of a revision, of which it had asked for `before`. Of several, `by` did, while
+    `leader` held the Lease."""
 
     at: float
     revision: str
     replicas: int
     before: int
+    by: str = ""
+    leader: str = ""
 
 
 @dataclass(frozen=True, slots=True)

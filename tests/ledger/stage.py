@@ -63,6 +63,15 @@ class Terms:
     anonymous: bool = False  # requests without an id are sent, too
 
 
+async def sample_of(edge: Edge) -> Sample:
+    """Measure an edge."""
+    services = (await edge.admin("/v1/services"))["services"]
+    revisions = [revision for service in services for revision in service["revisions"]]
+    running = sum(replica["in_flight"] for revision in revisions for replica in revision["replicas"])
+    pid = edge.daemon.pid
+    return Sample(sum(each["held"] for each in revisions), running, descriptors(pid), resident(pid))
+
+
 class Stage:
     """One fault's world. `seconds` is how long its load lasts, `random` what chance there is in it."""
 
@@ -262,11 +271,7 @@ class Stage:
 
     async def sample(self) -> Sample:
         """Measure the edge."""
-        services = (await self.edge.admin("/v1/services"))["services"]
-        revisions = [revision for service in services for revision in service["revisions"]]
-        running = sum(replica["in_flight"] for revision in revisions for replica in revision["replicas"])
-        pid = self.daemon.pid
-        return Sample(sum(each["held"] for each in revisions), running, descriptors(pid), resident(pid))
+        return await sample_of(self.edge)
 
     async def judge(self) -> Verdict:
         """Wait until all is quiet, end the edge, and judge the run."""

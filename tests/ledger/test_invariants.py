@@ -132,6 +132,20 @@ def test_i5_finds_a_way_to_zero_while_someone_needs_it(at: float, words: str) ->
         (Sample(0, 0, 20, 80 * MIB), "memory went from 60 to 80 MiB"),
     ],
 )
+@pytest.mark.parametrize(
+    ("by", "leader", "replicas", "words"),
+    [
+        ("edge-0", "edge-1", 1, "m-1 went from 2 to 1 by edge-0 while edge-1 led"),
+        ("edge-0", "", 0, "while nobody led"),
+        ("edge-0", "edge-0", 0, ""),
+        ("edge-0", "edge-1", 3, ""),
+    ],
+)
+def test_i6_finds_fewer_replicas_by_anyone_but_the_leader(by: str, leader: str, replicas: int, words: str) -> None:
+    found = invariants.only_the_leader_shrinks(ledgers([], [], Scaled(1.0, "m-1", replicas, 2, by, leader)))
+    assert [words in each for each in found] == ([True] if words else [])
+
+
 def test_i7_finds_what_is_left(after: Sample, words: str) -> None:
     (found,) = invariants.nothing_left(Sample(0, 0, 20, 60 * MIB), after)
     assert words in found

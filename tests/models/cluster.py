@@ -67,6 +67,7 @@ class Cluster:
         self.faults = Faults()
         self.logs: dict[str, str] = {}
         self.version = 1000
+        self.caller = ""  # whose call is being answered, by its token; "" = what happens has no caller
         self.on_change: list[Callable[[Event], None]] = []
         self._history: deque[Event] = deque(maxlen=kept)
         self._bookmarks = bookmarks
@@ -107,6 +108,23 @@ class Cluster:
         """Forget the history: whoever watches from an earlier version gets 410."""
         self._history.clear()
         self.version += 1
+
+    def snapshot(self) -> dict[str, dict[str, Object]]:
+        """Return all that is stored, for `restore`."""
+        return {plural: dict(items) for plural, items in self.objects.items()}
+
+    def restore(self, saved: dict[str, dict[str, Object]]) -> None:
+        """Be what was saved, as after etcd was restored and its revision bumped: the past cannot be watched."""
+        self.cut()
+        self._streams.clear()
+        for plural, items in self.objects.items():
+            for name in items.keys() - saved.get(plural, {}).keys():
+                self.remove(plural, name)
+        for plural, items in saved.items():
+            for name, item in items.items():
+                if self.objects[plural].get(name) is not item:
+                    self.put(plural, item)
+        self.compact()
 
     def say(self, event: bytes) -> None:
         """Write raw bytes to all watches."""
@@ -185,7 +203,9 @@ class Cluster:
             self.calls.append(Call(at, verb, resource, name, None, 200))
             return await self._watch(request, plural)
         else:
+            self.caller = request.headers.get("Authorization", "").removeprefix("Bearer ")
             response = self._answer(request, (plural, name, sub), body)
+            self.caller = ""
         self.calls.append(Call(at, verb, resource, name, body, response.status))
         return response
 

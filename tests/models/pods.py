@@ -27,6 +27,7 @@ class Served:
     target: str
     at: float
     until: float | None = None
+    id: str = ""
 
 
 class PodServers(Kubelet):
@@ -86,7 +87,7 @@ class PodServers(Kubelet):
 
     async def _serve(self, name: str, request: web.Request) -> web.StreamResponse:
         target = request.path_qs
-        served = Served(name, target, asyncio.get_running_loop().time())
+        served = Served(name, target, asyncio.get_running_loop().time(), id=request.headers.get("X-Req-Id", ""))
         self.served.append(served)
         try:
             await asyncio.sleep(float(request.query.get("delay", 0)))
