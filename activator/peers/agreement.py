@@ -84,9 +84,7 @@ class Agreement:
             terms.departures.pop(name).over.set()
         terms.departures.update({name: Departure(terms.version, accounts) for name in gone})
 
-    def restrict(
-        self, revision: str, until: float, accounts: Collection[Account], *, anew: bool = False
-    ) -> Terms:
+    def restrict(self, revision: str, until: float, accounts: Collection[Account], *, anew: bool = False) -> Terms:
         """Have every request of a revision be a claim, at least until that time. With `anew` all are to confirm it once
         more, after what they were told before."""
         terms = self._terms.setdefault(revision, Terms(revision))

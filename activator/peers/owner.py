@@ -136,7 +136,7 @@ class Owner:
         self._agreement.leave(account)
         self._open_confirmed()
 
-    def hear(self, account: Account, message: m.ToOwner) -> None:
+    def hear(self, account: Account, message: m.ToOwner) -> None:  # noqa: C901 - one line a message
         """Take a message of a claimer."""
         match message:
             case m.Claim():
@@ -168,7 +168,11 @@ class Owner:
     def _tighter(self, revisions: Mapping[str, Revision]) -> set[str]:
         """Return the revisions whose limit gets lower than it was. Claimers may have more than that, and some of it by
         their own choice, so nothing is granted before all have told."""
-        return {name for name, queue in self.queues.items() if name in revisions and _room(queue.revision) > _room(revisions[name])}
+        return {
+            name
+            for name, queue in self.queues.items()
+            if name in revisions and _room(queue.revision) > _room(revisions[name])
+        }
 
     def _open_confirmed(self) -> None:
         for name, queue in self.queues.items():
