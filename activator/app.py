@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 SWEEP_SECONDS = 0.25
 WATCH_SECONDS = 0.05
 SYNC_SECONDS = 10.0
-FIXED = ("listen", "listen_plain", "admin", "workers", "peers", "scaler", "namespace", "state_dir", "log_dir")
+FIXED = ("listen", "listen_plain", "admin", "workers", "peers", "scaler", "namespace", "kserve", "state_dir", "log_dir")
 
 
 class Edge:
@@ -95,7 +95,7 @@ class Edge:
         self._scaler.subscribe(self._saw)
         self._cluster: Cluster | None = None
         if views is not None and isinstance(self._scaler, KubernetesScaler):
-            self._cluster = Cluster(views.client, views.deployments, parts, self._log)
+            self._cluster = Cluster(views.client, views.deployments, parts, self._log, services=views.services)
             leads = self._cluster.leads
             if isinstance(self._front, League):
                 self._front.router.elected, leads = leads, self._front.router.leads
@@ -199,7 +199,7 @@ class Edge:
         self._tasks.spawn(self._sweep(), "sweep")
         self._tasks.spawn(self._watch(), "watch")
         tune()
-        self._insight.ready = self._views is None or self._views.deployments.synced
+        self._insight.ready = self._views is None or self._views.known
         self._log.info("serving", listen=f"{listen.host}:{ports['listen']}", **more, admin=f"{admin.host}:{admin_port}")
 
     async def _end(self) -> None:

@@ -202,7 +202,7 @@ def usage(
 async def _cluster(settings: Settings) -> Views:
     from activator.kube.views import Views
 
-    return Views(await _connected(settings))
+    return Views(await _connected(settings), services=settings.kserve)
 
 
 async def _connected(settings: Settings) -> Client:

@@ -17,11 +17,14 @@ from typing import TYPE_CHECKING, Any
 
 from activator import rollout_events
 from activator.catalog.changes import Changes
+from activator.catalog.kserve.adopt import InferenceServices, called, name_in
+from activator.catalog.kserve.objects import KIND
 from activator.catalog.merge import Deployments
 from activator.insight import ClusterFacts
 from activator.kube.events import NORMAL, WARNING, Recorder, Report
 from activator.kube.lease import Election
 from activator.kube.permissions import NAME, STATE
+from activator.kube.resources import INFERENCE_SERVICES
 from activator.kube.saved import ConfigMap
 from activator.shared_savings import SharedSavings
 
@@ -46,23 +49,34 @@ if TYPE_CHECKING:
 
 class Cluster:
     """Follows `deployments`, and stands for election, through `client`; `parts` are what a leader knows. `others` read
-    facts that other parts know."""
+    facts that other parts know. `services` are InferenceServices, if they are wanted."""
 
     def __init__(
-        self, client: Client, deployments: Store, parts: tuple[Loop, Ledger, Rollouts], log: FilteringBoundLogger
+        self,
+        client: Client,
+        deployments: Store,
+        parts: tuple[Loop, Ledger, Rollouts],
+        log: FilteringBoundLogger,
+        *,
+        services: Store | None = None,
     ) -> None:
         instance = os.environ.get("POD_NAME") or socket.gethostname()
         self.recorder = Recorder(client, instance, time.monotonic, client.wall)
         self.election = Election(client, NAME, f"{instance}_{uuid.uuid4()}", wall=client.wall)
         self.savings = SharedSavings(ConfigMap(client, STATE), parts, self.election.leads, client.wall, log)
         self.election.on_change = self._lead_changed
-        self.changes = Changes(deployments)
+        self.changes = Changes(deployments, services=services)
         self.problems: Mapping[str, tuple[Problem, ...]] = {}
         self.others: Mapping[str, Callable[[], Any]] = {}
         self._client = client
         self._deployments = deployments
+        self._services = services
         self._catalog = Deployments()
+        self._adopting = InferenceServices()
+        self._left: Mapping[str, tuple[Problem, ...]] = {}
         self._log = log
+        if services is not None:
+            services.on_state(self._services_unknown)
 
     def leads(self) -> bool:
         """Tell whether this edge decides, now."""
@@ -83,8 +97,12 @@ class Cluster:
     async def merge(self, settings: Settings) -> Settings:
         """Return `settings` with the services of the Deployments as they are now, and tell of what is wrong with them.
         To be called by one at a time."""
-        merged = await asyncio.to_thread(self._catalog.merge, settings, self.changes.present())
-        self._tell(merged)
+        labelled, deployments = self.changes.present(), list(self._deployments.objects.values())
+        services = list(self._services.objects.values()) if self._services is not None else []
+        adopted = await asyncio.to_thread(self._adopting.adopt, services, deployments, settings.manifests)
+        merged = await asyncio.to_thread(self._catalog.merge, settings, [*labelled, *adopted.deployments])
+        self._tell(adopted.told(merged))
+        self._tell_left(adopted.left)
         return merged.settings
 
     def changed(self, revision: Revision, before: ReplicaSet, record: Record) -> None:
@@ -129,7 +147,7 @@ class Cluster:
         """Tell each Deployment once what is wrong with it, and once that all is well again."""
         before, self.problems = self.problems, merged.problems
         for name in before.keys() | merged.problems.keys():
-            problems, about = merged.problems.get(name, ()), self._deployments.objects.get(name)
+            problems, about = merged.problems.get(name, ()), self._about(name)
             if about is None or problems == before.get(name, ()):
                 continue
             if not problems:
@@ -141,3 +159,27 @@ class Cluster:
             reason = "ConfigurationRefused" if name in merged.refused else "ConfigurationDoubtful"
             self.recorder.tell(Report(about, WARNING, "Configure", reason, note, once=True))
             self._log.warning("deployment", deployment=name, refused=name in merged.refused, problems=note)
+
+    def _tell_left(self, left: Mapping[str, tuple[Problem, ...]]) -> None:
+        """Tell each InferenceService that is not ours once why, and what would make it ours."""
+        before, self._left = self._left, left
+        for name, problems in left.items():
+            about = self._about(called(name))
+            if about is not None and problems != before.get(name, ()):
+                note = "; ".join(map(str, problems))
+                self.recorder.tell(Report(about, WARNING, "Configure", "LeftAlone", note, once=True))
+                self._log.warning("inference service left alone", service=name, problems=note)
+
+    def _about(self, name: str) -> Object | None:
+        """Return the object that problems at a place are told to."""
+        service = name_in(name)
+        if not service or self._services is None:
+            return self._deployments.objects.get(name)
+        item = self._services.objects.get(service)
+        return item and {**item, "apiVersion": INFERENCE_SERVICES.version, "kind": KIND}
+
+    def _services_unknown(self) -> None:
+        if self._services is not None and self._services.trouble:
+            self._log.warning(
+                "InferenceServices cannot be read", problem=self._services.trouble, needs="overlays/kserve"
+            )

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from activator.catalog.deployments import is_ours
 from activator.catalog.file import build
+from activator.catalog.kserve.adopt import InferenceServices
 from activator.catalog.merge import Deployments
 from activator.kube.client import Address
 from activator.kube.errors import ApiError, UnreachableError
-from activator.kube.resources import DEPLOYMENTS, name_of
+from activator.kube.resources import DEPLOYMENTS, INFERENCE_SERVICES, name_of
 
 if TYPE_CHECKING:
     from activator.kube.client import Client
@@ -37,16 +38,27 @@ class Restored(NamedTuple):
 
 
 async def restore(client: Client, settings: Settings) -> list[Restored]:
-    """Scale every Deployment that is a revision, by its label or in `settings`, to at least max(min-scale, 1).
-    ApiError, UnreachableError when they cannot be listed."""
+    """Scale every Deployment that is a revision, by its label, its InferenceService or in `settings`, to at least
+    max(min-scale, 1). ApiError, UnreachableError when Deployments cannot be listed."""
     found = await client.list(DEPLOYMENTS)
     items: dict[str, Object] = {name_of(item): item for item in found.get("items") or []}
-    plans = build(Deployments().merge(settings, items.values()).settings).plans
-    ours = {name for name, item in items.items() if is_ours(item)}
+    services = await _services(client) if settings.kserve else []
+    adopted = InferenceServices().adopt(services, items.values(), settings.manifests)
+    plans = build(Deployments().merge(settings, [*items.values(), *adopted.deployments]).settings).plans
+    ours = {name for name, item in items.items() if is_ours(item)} | adopted.owners.keys()
     return [
         await _restored(client, name, items.get(name), plans[name].bounds.min_scale if name in plans else 0)
         for name in sorted(ours | plans.keys())
     ]
+
+
+async def _services(client: Client) -> list[Object]:
+    """Return the InferenceServices, none where they cannot be listed: what is left can be woken all the same."""
+    try:
+        found = await client.list(INFERENCE_SERVICES)
+    except ApiError:
+        return []
+    return found.get("items") or []
 
 
 async def _restored(client: Client, name: str, item: Object | None, min_scale: int) -> Restored:

@@ -206,14 +206,17 @@ class Rollouts:
         return () if self.rollouts[canary.service].warm else plan.wakes
 
     def _side(self, name: str, called: Iterable[str] = ()) -> Side:
-        replicas = self._scaler.replicas(name)
         tally = self._traffic.counters.tally(name)
         counts = Counts(*tally.take()) if tally is not None else Counts()
+        needed = (name, *called)
+        ready = min(self._scaler.replicas(each).count(ReplicaPhase.READY) for each in needed)
+        return Side(ready, counts, next(filter(None, map(self._failing, needed)), ""))
+
+    def _failing(self, name: str) -> str:
+        """Return why the starts of a revision keep failing, "" if they do not."""
         revision = self._loop.revisions[name]
-        start = present(revision.plan.bounds, revision.life, replicas, self._clock()).start
-        failing = (start.message or "no replica becomes ready") if start.phase == FAILING else ""
-        ready = min(self._scaler.replicas(each).count(ReplicaPhase.READY) for each in (name, *called))
-        return Side(ready, counts, failing)
+        start = present(revision.plan.bounds, revision.life, self._scaler.replicas(name), self._clock()).start
+        return (start.message or "no replica becomes ready") if start.phase == FAILING else ""
 
     def _swaps(self, service: str) -> bool:
         """Tell whether the revisions of a service share their room now: during its rollout in swap mode, and until the

@@ -81,6 +81,13 @@ class Admission:
             if deadline <= now:
                 exchange.fail(_upload_timeout(exchange))
 
+    def bar(self, revision: str, error: EdgeError) -> None:
+        """Answer those whose body still comes for a revision that has no replica and will get none."""
+        if not self.queues.cold(revision):
+            return
+        for exchange in [each for each in self._uploads if each.revision.name == revision]:
+            exchange.fail(error)
+
     async def _receive(self, exchange: Exchange, body: Body) -> None:
         """Wait for a body that is still being uploaded; it must not occupy a replica meanwhile."""
         self._keep(exchange)

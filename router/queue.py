@@ -83,6 +83,7 @@ class Queue:
         self.held = 0
         self.held_bytes = 0
         self.closed = False
+        self.woken = False
         self._slots: dict[Endpoint, Slots] = {}
         self._leaving: dict[Endpoint, Slots] = {}
         self._usable: list[Slots] = []
@@ -93,6 +94,7 @@ class Queue:
     def update(self, replicas: Replicas, now: float) -> None:
         """Replace the capacity snapshot, send on those who can go, and refuse all when starts keep failing."""
         self.replicas = replicas
+        self.woken = False
         known = self._leaving | self._slots
         self._slots = {
             endpoint: known.get(endpoint) or self.slots_type(endpoint, self) for endpoint in replicas.endpoints
@@ -106,8 +108,8 @@ class Queue:
 
     @property
     def asleep(self) -> bool:
-        """Whether a wake would start a replica."""
-        return not self._slots and self.replicas.start.phase in ASLEEP
+        """Whether a wake would start a replica: none was asked for since the last snapshot, which tells of no start."""
+        return not self.woken and not self._slots and self.replicas.start.phase in ASLEEP
 
     def refresh(self, now: float) -> None:
         """Reconsider which replicas can be used; suspicion may have ended."""

@@ -97,4 +97,5 @@ class Queues(dict[str, Queue]):
                     f"{queue.revision.service} is asleep; it, or all services, were woken as often as is allowed.",
                     retry_after=wait + spread(self._refused, 5.0, 0.0),
                 )
+            queue.woken = True
         self._waker.wake(name)

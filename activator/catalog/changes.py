@@ -1,4 +1,4 @@
-"""Tells when Deployments have changed in what the catalog reads of them, and lets a burst of changes pass first.
+"""Tells when Deployments or InferenceServices have changed in what is read of them, and lets a burst pass first.
 
 Most changes of a Deployment are of its status: replicas come and go, and nothing of that is ours.
 """
@@ -9,6 +9,8 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from activator.catalog.deployments import fingerprint, is_ours
+from activator.catalog.kserve.objects import made_of, read_of
+from activator.kube.views import heard_of
 
 if TYPE_CHECKING:
     from activator.kube.resources import Object
@@ -18,19 +20,23 @@ SETTLE = 0.05
 
 
 class Changes:
-    """Follows the Deployments in `store`."""
+    """Follows the Deployments in `store`, and the InferenceServices in `services`, if they are wanted."""
 
-    def __init__(self, store: Store, settle: float = SETTLE) -> None:
+    def __init__(self, store: Store, settle: float = SETTLE, services: Store | None = None) -> None:
         self._store = store
+        self._services = services
         self._settle = settle
         self._changed = asyncio.Event()
         self._known = asyncio.Event()
         store.subscribe(self._see)
         store.on_state(self._see_state)
+        if services is not None:
+            services.subscribe(self._see_service)
+            services.on_state(self._see_state)
         self._see_state()
 
     async def known(self) -> None:
-        """Return once the Deployments have been listed."""
+        """Return once they have been listed. InferenceServices that cannot be are not waited for."""
         await self._known.wait()
 
     def present(self) -> list[Object]:
@@ -44,12 +50,20 @@ class Changes:
         await asyncio.sleep(self._settle)
 
     def _see(self, old: Object | None, new: Object | None) -> None:
-        if _seen(old) != _seen(new):
+        if _seen(old) != _seen(new) or (self._services is not None and _made(old) != _made(new)):
+            self._changed.set()
+
+    def _see_service(self, old: Object | None, new: Object | None) -> None:
+        if old is None or new is None or read_of(old) != read_of(new):
             self._changed.set()
 
     def _see_state(self) -> None:
-        if self._store.synced:
+        if self._store.synced and (self._services is None or heard_of(self._services)):
             self._known.set()
+
+
+def _made(deployment: Object | None) -> object:
+    return None if deployment is None else made_of(deployment)
 
 
 def _seen(deployment: Object | None) -> object:

@@ -8,7 +8,16 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from activator.kube.resources import CONFIG_MAPS, DEPLOYMENTS, EVENTS, LEASES, NODES, PODS, Resource
+from activator.kube.resources import (
+    CONFIG_MAPS,
+    DEPLOYMENTS,
+    EVENTS,
+    INFERENCE_SERVICES,
+    LEASES,
+    NODES,
+    PODS,
+    Resource,
+)
 
 NAME = "gpu-activator"
 STATE = f"{NAME}-state"
@@ -42,8 +51,11 @@ ROLE = (
 )
 NODES_ROLE = (Grant(NODES, frozenset({"list", "watch"})),)
 """What the optional ClusterRole grants."""
+KSERVE_ROLE = (Grant(INFERENCE_SERVICES, frozenset({"list", "watch"})),)
+"""What the Role of deploy/overlays/kserve grants beside."""
 
-ALLOWED = frozenset((verb, grant.resource.group, grant.path) for grant in (*ROLE, *NODES_ROLE) for verb in grant.verbs)
+GRANTS = (*ROLE, *NODES_ROLE, *KSERVE_ROLE)
+ALLOWED = frozenset((verb, grant.resource.group, grant.path) for grant in GRANTS for verb in grant.verbs)
 
 
 def check(verb: str, group: str, resource: str) -> None:

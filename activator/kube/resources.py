@@ -40,6 +40,7 @@ NODES = Resource("v1", "nodes", namespaced=False)
 CONFIG_MAPS = Resource("v1", "configmaps")
 EVENTS = Resource("events.k8s.io/v1", "events")
 LEASES = Resource("coordination.k8s.io/v1", "leases")
+INFERENCE_SERVICES = Resource("serving.kserve.io/v1beta1", "inferenceservices")
 
 
 def name_of(item: Object) -> str:

@@ -7,7 +7,7 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from activator.kube.errors import ApiError, UnreachableError
-from activator.kube.resources import DEPLOYMENTS, NODES, PODS
+from activator.kube.resources import DEPLOYMENTS, INFERENCE_SERVICES, NODES, PODS
 from activator.kube.store import Store
 from activator.kube.watch import Reflector
 
@@ -19,23 +19,31 @@ WARM = 20.0
 
 
 class Views:
-    """Deployments and pods of the client's namespace, and nodes if they are wanted and may be read."""
+    """Deployments and pods of the client's namespace; nodes, and InferenceServices (`services`), if they are wanted
+    and may be read."""
 
-    def __init__(self, client: Client, *, nodes: bool = True) -> None:
+    def __init__(self, client: Client, *, nodes: bool = True, services: bool = False) -> None:
         self.client = client
         self.deployments = Store()
         self.pods = Store()
         self.nodes = Store()
+        self.services = Store() if services else None
         self.reflectors = [
             Reflector(client, DEPLOYMENTS, self.deployments),
             Reflector(client, PODS, self.pods),
             *([Reflector(client, NODES, self.nodes)] if nodes else []),
+            *([Reflector(client, INFERENCE_SERVICES, self.services)] if self.services is not None else []),
         ]
 
     @property
     def trouble(self) -> str:
         """Why Deployments or pods may be out of date, "" when they are not."""
         return self.deployments.trouble or self.pods.trouble
+
+    @property
+    def known(self) -> bool:
+        """Whether all that models are made of was listed once; what cannot be listed is not waited for."""
+        return self.deployments.synced and (self.services is None or heard_of(self.services))
 
     def up(self) -> dict[str, bool]:
         """Tell of each watched kind of objects whether it is up to date."""
@@ -48,14 +56,13 @@ class Views:
         tasks.spawn(self._keep_warm(), "warm connection")
 
     async def synced(self, within: float) -> bool:
-        """Wait until Deployments and pods were listed once, for at most `within` seconds; tell whether they were."""
+        """Wait until what is needed was listed once, for at most `within` seconds; tell whether they were."""
         heard = asyncio.Event()
-        needed = (self.deployments, self.pods)
-        for store in needed:
+        for store in (self.deployments, self.pods, *([self.services] if self.services is not None else [])):
             store.on_state(heard.set)
         try:
             async with asyncio.timeout(within):
-                while not all(store.synced for store in needed):
+                while not (self.known and self.pods.synced):
                     heard.clear()
                     await heard.wait()
         except TimeoutError:
@@ -67,3 +74,8 @@ class Views:
             with contextlib.suppress(ApiError, UnreachableError):  # the watches tell
                 await self.client.ping()
             await asyncio.sleep(WARM)
+
+
+def heard_of(store: Store) -> bool:
+    """Tell whether a store was listed once, or is known not to be for now: it may not be read, or there is none."""
+    return store.synced or bool(store.trouble)

@@ -56,11 +56,12 @@ class Waiting:
 
 class Claimer:
     """The claims of all revisions. `send` takes what is to be told the owner; `report` tells it what was counted of a
-    revision."""
+    revision; `bar` ends requests of a revision whose body still comes."""
 
     def __init__(self, send: Callable[[m.ToOwner], None], clock: Clock) -> None:
         self.send = send
         self.report: Callable[[str], None] = lambda _: None
+        self.bar: Callable[[str, EdgeError], None] = lambda *_: None
         self.waiting: dict[int, Waiting] = {}
         self.orphaned = False
         self._clock = clock
@@ -86,6 +87,11 @@ class Claimer:
                 )
                 if (waiting := self._answered(message.claim)) is not None:
                     waiting.exchange.fail(error)
+            case m.Bar():
+                self.bar(
+                    message.revision,
+                    EdgeError(Reason(message.reason), message.message, retry_after=message.retry_after),
+                )
             case m.Move():
                 if (waiting := self._answered(message.claim)) is not None:
                     waiting.exchange.wake()

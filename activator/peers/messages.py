@@ -109,6 +109,15 @@ class Refuse(Message, tag=9):
     detail: dict[str, Any]
 
 
+class Bar(Message, tag=20):
+    """Owner: a Poke came to nothing; requests whose body is coming for this revision get this error."""
+
+    revision: str
+    reason: str
+    message: str
+    retry_after: float | None
+
+
 class Move(Message, tag=10):
     """Owner: the claim's revision has left the table; its request is to be resolved again."""
 
@@ -185,9 +194,9 @@ class Renew(Message, tag=17):
     """Owner: read the files of certificates again; the terms stay."""
 
 
-class Occupy(Message, tag=20):
-    """Claimer: so many requests that it began by its own choice run on a replica. From now on they are slots that it was
-    granted, and releases. Told before the Applied of a strict snapshot of a revision with a limit."""
+class Occupy(Message, tag=22):
+    """Claimer: so many requests that it began by its own choice run on a replica. From now on they count as slots that
+    it was granted, and releases. Told before the Applied of a strict snapshot of a revision with a limit."""
 
     revision: str
     endpoint: Endpoint
@@ -207,4 +216,4 @@ class Drain(Message, tag=18):
 
 
 ToOwner = Hello | Configured | Applied | Drained | Poke | Claim | Withdraw | Release | Occupy | Avoid | Count | Beat
-ToClaimer = Configure | Snapshot | Grant | Refuse | Move | Neighbours | Renew | Lead | Drain
+ToClaimer = Configure | Snapshot | Grant | Refuse | Bar | Move | Neighbours | Renew | Lead | Drain

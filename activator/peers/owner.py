@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -162,8 +161,16 @@ class Owner:
             case m.Avoid():
                 account.avoid(message.revision, message.replica, message.seconds)
             case m.Poke():
-                with suppress(EdgeError, KeyError):
-                    self.queues.wake(message.revision)
+                self._wake(account, message.revision)
+
+    def _wake(self, account: Account, revision: str) -> None:
+        """Wake a revision for a request whose body is coming, or say at once why not: the body need not come then."""
+        try:
+            self.queues.wake(revision)
+        except KeyError:
+            pass  # it has left the table, as the claimer will hear
+        except EdgeError as error:
+            account.line.send(m.Bar(revision, error.reason, error.message, error.retry_after))
 
     def _tighter(self, revisions: Mapping[str, Revision]) -> set[str]:
         """Return the revisions whose limit gets lower than it was. Claimers may have more than that, and some of it by

@@ -52,6 +52,7 @@ class Worker:
         self._reporter = Reporter(self._proxy.counters, self._proxy.queues, self._wire.send, time.monotonic)
         self._claimer.report = self._reporter.report
         self._serving.listener.servers.on_accept = self._balance
+        self._claimer.bar = self._proxy.admission.bar
         self._listening = self._draining = False
         self._drain_seconds = 0.0
         self._told = (0, 0)  # defects and log lines dropped, as they were last told
@@ -70,7 +71,7 @@ class Worker:
     def _hear(self, _: Wire[m.ToClaimer], messages: list[m.ToClaimer]) -> None:
         for message in messages:
             match message:
-                case m.Grant() | m.Snapshot() | m.Refuse() | m.Move():
+                case m.Grant() | m.Snapshot() | m.Refuse() | m.Bar() | m.Move():
                     self._claimer.hear(message)
                 case m.Configure():
                     self._configure(message)

@@ -146,6 +146,8 @@ class Settings(Group):
     """What runs replicas: local processes, nothing but memory (for trials), or the Deployments of a namespace."""
     namespace: Annotated[str | None, Label()] = None
     """Namespace of the Deployments; not set = that of the pod, or of the kubeconfig's context."""
+    kserve: Annotated[bool, Flag()] = False
+    """Whether InferenceServices that KServe runs there in Standard mode are served and scaled."""
     state_dir: Annotated[Path, File()] = Field(default=Path("state"), validate_default=True)
     """Directory for what survives a restart."""
     log_dir: Annotated[Path, File()] = Field(default=Path("state/logs"), validate_default=True)

@@ -12,6 +12,7 @@ from activator.kube.permissions import NAME
 from activator.origin import KEY
 from activator.restore import restore
 from tests.activator.catalog.deployed import SETTINGS, annotated, deployment
+from tests.activator.catalog.kserve.objects import made, service
 from tests.activator.kube.talk import client_of, kubeconfig
 from tests.models.cluster import Cluster
 
@@ -20,18 +21,26 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-async def restored(*deployments: dict[str, Any], denied: bool = False) -> tuple[list[str], dict[str, int]]:
-    """Return what is told, and the replicas that each Deployment then has."""
+async def restored(
+    *deployments: dict[str, Any], denied: bool = False, services: list[dict[str, Any]] | None = None
+) -> tuple[list[str], dict[str, int]]:
+    """Return what is told, and the replicas that each Deployment then has. `services` None = there is no such
+    kind."""
     cluster = Cluster()
     await cluster.start()
     for each in deployments:
         cluster.put("deployments", each)
     if denied:
         cluster.faults.denied.add(("patch", "deployments/scale"))
+    for each in services or ():
+        cluster.put("inferenceservices", each)
+    if services is None:
+        cluster.faults.fail = lambda verb, resource: 404 if resource == "inferenceservices" else None
+    settings = SETTINGS.model_copy(update={"kserve": True})
     client = client_of(cluster)
     client.guard = permissions.check
     try:
-        lines = [str(each) for each in await restore(client, SETTINGS)]
+        lines = [str(each) for each in await restore(client, settings)]
         return lines, {name: item["spec"]["replicas"] for name, item in cluster.objects["deployments"].items()}
     finally:
         await client.close()
@@ -55,6 +64,14 @@ async def test_what_sleeps_gets_a_replica_or_its_min_scale_and_what_runs_is_left
     )
     assert replicas == {"asleep": 1, "two": 2, "busy": 5, "filed-1": 1, "other": 0}
     assert lines == ["asleep: 0 -> 1", "busy: has 5", "filed-1: 0 -> 1", "two: 0 -> 2"]
+
+
+async def test_what_kserve_made_is_woken_if_it_is_ours_to_scale() -> None:
+    parts = (made("m-predictor", replicas=0), made("n-predictor", "n", replicas=0))
+    other = service("n", annotations={"serving.kserve.io/autoscalerClass": "keda"})
+    lines, replicas = await restored(*parts, services=[service(predictor={"minReplicas": 2}), other])
+    assert replicas == {"m-predictor": 2, "n-predictor": 0}
+    assert lines[-1] == "m-predictor: 0 -> 2"
 
 
 async def test_one_with_a_mistake_is_woken_all_the_same() -> None:

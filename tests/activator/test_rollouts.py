@@ -327,3 +327,16 @@ async def test_what_a_canary_calls_is_warm_before_it_gets_its_share() -> None:
         assert stage.kinds[-1] == "warm"
         await asyncio.sleep(90)
         assert stage.desired("m-behind") == 0
+
+
+async def test_a_canary_whose_chain_cannot_be_started_is_taken_out() -> None:
+    async with edge(canary(5, steps=()), start_attempts=2) as stage:
+        behind = plan("m-behind", spec=spec(tick=1.0, stable_window=6.0), bounds=bounds(start_attempts=2))
+        stage.plans["m-behind"] = behind
+        stage.plans[NEW] = replace(stage.plans[NEW], wakes=("m-behind",))
+        stage.loop.configure(stage.plans)
+        stage.script(*(Start(failure="no such model") for _ in range(9)), name="m-behind")
+        stage.put(canary(6, steps=()))
+        await asyncio.sleep(120)
+        assert stage.kinds[-1] == "rolled-back"
+        assert "its starts keep failing" in stage.events[-1].event.why

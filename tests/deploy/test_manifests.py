@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from activator.catalog.merge import Deployments
-from activator.kube.permissions import NAME, NODES_ROLE, ROLE, STATE, Grant
+from activator.kube.permissions import KSERVE_ROLE, NAME, NODES_ROLE, ROLE, STATE, Grant
 from activator.settings.load import load
 from activator.settings.peering import SECRET
 from tests.deploy.manifests import DEPLOY, EDGE_POD, KUSTOMIZATIONS, edge_container, files, of_kind, rendered
@@ -69,6 +69,21 @@ def test_the_optional_cluster_role_grants_exactly_the_rest() -> None:
     assert role("overlays/gpu-nodes") == granted(ROLE)
     (binding,) = of_kind("overlays/gpu-nodes", "ClusterRoleBinding")
     assert binding["subjects"] == [{"kind": "ServiceAccount", "name": NAME, "namespace": "models"}]
+
+
+def test_inference_services_may_be_read_by_a_role_of_their_own() -> None:
+    base, more = of_kind("overlays/kserve", "Role")
+    rules = {
+        item["metadata"]["name"]: {
+            (verb, *rule["apiGroups"], *rule["resources"], ()) for rule in item["rules"] for verb in rule["verbs"]
+        }
+        for item in (base, more)
+    }
+    assert rules[f"{NAME}-kserve"] == granted(KSERVE_ROLE)
+    assert base["rules"] == of_kind("base", "Role")[0]["rules"]
+    bindings = {each["roleRef"]["name"]: each["subjects"] for each in of_kind("overlays/kserve", "RoleBinding")}
+    assert bindings[f"{NAME}-kserve"] == [{"kind": "ServiceAccount", "name": NAME}]
+    assert load(DEPLOY / "overlays" / "kserve" / "config.yaml").kserve
 
 
 @pytest.mark.parametrize("name", EDGE_POD)

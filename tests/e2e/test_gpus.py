@@ -30,6 +30,7 @@ GIVES_WAY = {
     "gpu-activator/min-residency": "1s",
     "autoscaling.knative.dev/scale-to-zero-pod-retention-period": "5m",
 }
+RBAC = "/apis/rbac.authorization.k8s.io/v1"
 AT_ONCE = 10  # seconds, in which a pod ends and another one starts
 
 
@@ -78,11 +79,11 @@ async def test_the_third_waits_with_the_schedulers_reason_and_is_served_when_a_g
     await clear(tenant)
 
 
-@pytest.mark.parametrize("nodes_known", [False, True])
+@pytest.mark.parametrize("known", ["nodes unknown", "nodes known"])
 async def test_with_eviction_the_third_gets_the_gpu_of_the_one_that_is_idle_for_longest_at_once(
-    tenant: Tenant, serve: Serve, session: ClientSession, nodes: list[str], nodes_known: bool, figure: Figure
+    tenant: Tenant, serve: Serve, session: ClientSession, nodes: list[str], known: str, figure: Figure
 ) -> None:
-    if nodes_known:
+    if known == "nodes known":
         await let_nodes_be_read(tenant)
     (edge,) = await serve()
     client = Client(session, edge.listen)
@@ -95,23 +96,24 @@ async def test_with_eviction_the_third_gets_the_gpu_of_the_one_that_is_idle_for_
     assert third.good, third
     assert third.ended - third.begun < AT_ONCE
     assert [await tenant.replicas(model) for model in MODELS] == [0, 1, 1]
-    known = "known" if nodes_known else "not known"
-    figure(f"eviction, nodes {known}: the third model was answered after {third.ended - third.begun:.1f} s")
+    figure(f"eviction, {known}: the third model was answered after {third.ended - third.begun:.1f} s")
     await clear(tenant)
+    if known == "nodes known":
+        await tenant.api.delete(f"{RBAC}/clusterrolebindings/{tenant.namespace}-nodes")
 
 
 async def let_nodes_be_read(tenant: Tenant) -> None:
-    """Give the edge the rights of the overlay gpu-nodes, until the namespace is removed."""
-    rbac, name = "/apis/rbac.authorization.k8s.io/v1", f"{tenant.namespace}-nodes"
+    """Give the edge the rights of the overlay gpu-nodes; at the latest they go with the namespace."""
+    name = f"{tenant.namespace}-nodes"
     rules = [{"apiGroups": [""], "resources": ["nodes"], "verbs": ["list", "watch"]}]
     subjects = [{"kind": "ServiceAccount", "name": ACCOUNT, "namespace": tenant.namespace}]
     role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name}
     space = await tenant.api.get(f"/api/v1/namespaces/{tenant.namespace}")
     owner = {"apiVersion": "v1", "kind": "Namespace", "name": tenant.namespace, "uid": space["metadata"]["uid"]}
     metadata = {"name": name, "ownerReferences": [owner]}
-    await tenant.api.post(f"{rbac}/clusterroles", {"metadata": metadata, "rules": rules})
+    await tenant.api.post(f"{RBAC}/clusterroles", {"metadata": metadata, "rules": rules})
     binding = {"metadata": metadata, "roleRef": role, "subjects": subjects}
-    await tenant.api.post(f"{rbac}/clusterrolebindings", binding)
+    await tenant.api.post(f"{RBAC}/clusterrolebindings", binding)
 
 
 async def clear(tenant: Tenant) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tests.journeys.services import Keys
 
 ACTIVATOR = str(Path(sys.executable).with_name("activator"))
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 class Stamp(NamedTuple):

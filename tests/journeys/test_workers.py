@@ -201,3 +201,17 @@ async def test_a_revision_goes_to_zero_only_when_no_worker_has_a_request(serve: 
         assert {answer.status for answer in answers} == {200}
         await asyncio.sleep(0.1)
     assert any(line["revision"] == "two-2" and line["replicas"] == 0 for line in edge.logs("scale"))
+
+
+async def test_an_upload_to_a_service_that_must_not_be_woken_is_answered_while_it_is_sent(serve: Serve) -> None:
+    edge = serve(by_two(service("first"), service("second"), limits={"max-wakes-per-minute": 1}))
+    assert (await edge.request("first")).status == 200
+    reader, writer = await edge.connect()
+    writer.write(b"POST / HTTP/1.1\r\nHost: second.localhost\r\nContent-Length: 1000000\r\n\r\nsome of it")
+    async with asyncio.timeout(3):
+        head = await reader.readuntil(b"\r\n\r\n")
+        rest = await reader.read()
+    assert head.startswith(b"HTTP/1.1 503 ")
+    assert b"\r\nConnection: close\r\n" in head
+    assert b"wake_limited" in rest
+    writer.close()

@@ -1,4 +1,5 @@
-"""A client that hides nothing: one socket, one request, no retry, and a row of what happened.
+"""A client that hides nothing: no retry behind one's back, and a row of what happened. `ask` makes one request on a
+connection of its own; `Visitor` (see `keeping`) keeps one.
 
 It is written for this, on bare sockets: libraries retry, and lose what came before a reset.
 """
@@ -81,6 +82,15 @@ class Wire(asyncio.Protocol):
         del self._data[:most]
         return data
 
+    def next(self) -> None:
+        """Wait for the first byte of another answer."""
+        self.first_byte = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether the peer sends no more."""
+        return self._end is not None
+
     async def send(self, body: bytes) -> None:
         """Send as fast as the peer reads, until it leaves."""
         assert self.transport is not None
@@ -121,7 +131,7 @@ async def ask(
             _, wire = await asyncio.get_running_loop().create_connection(Wire, *address)
             if on_open is not None:
                 on_open(wire)
-            await _converse(row, wire, target, body)
+            await converse(row, wire, target, body)
     except TimeoutError:
         row.outcome = Outcome.TIMEOUT
     except OSError as error:
@@ -139,11 +149,10 @@ async def ask(
             wire.transport.abort()
 
 
-async def _converse(row: Asked, wire: Wire, target: str, body: bytes) -> None:
-    host = row.service if "." in row.service else f"{row.service}.localhost"
-    head = f"{row.method} {target} HTTP/1.1\r\nHost: {host}\r\nX-Req-Id: {row.id}\r\nConnection: close\r\n"
+async def converse(row: Asked, wire: Wire, target: str, body: bytes, connection: str = "Connection: close") -> None:
+    """Make the request of `row` on a connection that is there, and read its answer."""
     length = f"Content-Length: {len(body)}\r\n" if body or row.method == "POST" else ""
-    await wire.send(f"{head}{length}\r\n".encode())
+    await wire.send(f"{head_of(row, target)}{connection}\r\n{length}\r\n".encode())
     upload = asyncio.create_task(wire.send(body))
     try:
         await _read(row, wire)
@@ -153,9 +162,15 @@ async def _converse(row: Asked, wire: Wire, target: str, body: bytes) -> None:
             await upload
 
 
+def head_of(row: Asked, target: str) -> str:
+    """Return the beginning of a request's head."""
+    host = row.service if "." in row.service else f"{row.service}.localhost"
+    return f"{row.method} {target} HTTP/1.1\r\nHost: {host}\r\nX-Req-Id: {row.id}\r\n"
+
+
 async def _read(row: Asked, wire: Wire) -> None:
     try:
-        status, head = await _head(wire)
+        status, head = await final_head(wire)
     except Ended:
         row.outcome = Outcome.RESET
         return
@@ -173,15 +188,15 @@ async def _read(row: Asked, wire: Wire) -> None:
     row.answer_hash = digest.hexdigest()
 
 
-async def _head(wire: Wire) -> tuple[int, dict[str, str]]:
-    """Return the first final head."""
+async def final_head(wire: Wire) -> tuple[int, dict[str, str]]:
+    """Return the first head that is final; 101 is."""
     while True:
         status = int((await wire.line()).split()[1])
         head = {}
         while line := await wire.line():
             name, _, value = line.decode("latin-1").partition(":")
             head[name.lower()] = value.strip()
-        if status >= 200:
+        if status >= 200 or status == 101:
             return status, head
 
 

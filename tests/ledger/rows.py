@@ -49,11 +49,12 @@ class Asked:
     hold: float = 0.0  # seconds, by Server-Timing
     closing: bool = False
     target: str = "/"
+    retries: int = 0  # how often it was made again, since a kept connection had ended without a byte
 
     @property
     def good(self) -> bool:
-        """Whether it is a whole answer of a model, as wanted."""
-        return self.outcome is Outcome.COMPLETE and 200 <= self.status < 300
+        """Whether it is a whole answer of a model, as wanted, or a whole WebSocket."""
+        return self.outcome is Outcome.COMPLETE and (200 <= self.status < 300 or self.status == 101)
 
     @property
     def kind(self) -> str:

@@ -27,7 +27,7 @@ HEARTBEAT = 5.0
 @fault("F28", "one of two workers is killed", 8, quick=3)
 async def worker_killed(stage: Stage) -> None:
     victim = await _with_victim(stage)
-    async with stage.load(), stage.load("limited", rate=20, streams=0):
+    async with stage.load(), stage.load("limited", rate=20, streams=0), stage.keeping():
         await stage.wait(0.3)
         os.kill(victim, signal.SIGKILL)
         at = time.monotonic()
@@ -42,7 +42,7 @@ async def worker_killed(stage: Stage) -> None:
 @fault("F29", "one of two workers hangs", 9)
 async def worker_hangs(stage: Stage) -> None:
     victim = await _with_victim(stage)
-    async with stage.load(), stage.load("limited", rate=20, streams=0):
+    async with stage.load(), stage.load("limited", rate=20, streams=0), stage.keeping():
         await stage.wait(0.2)
         os.kill(victim, signal.SIGSTOP)
         at = time.monotonic()
@@ -71,12 +71,13 @@ async def rolling(stage: Stage) -> None:
         other.mark = old.mark
         other.write(stage.settings(*services, listen=listen))
         try:
-            async with stage.load(rate=min(20 * stage.seconds, 220)):
+            async with stage.load(rate=min(20 * stage.seconds, 220)), stage.keeping():
                 for _ in range(max(1, round(stage.seconds / 5))):
                     other = await _roll(stage, other)
                 await stage.wait(0.1)
         finally:
             await _end(other, stage)
+    _tell_of_keeping(stage)
     stage.waive("I5", "I7")  # each edge has the replicas that it should have
 
 
@@ -95,6 +96,13 @@ async def _roll(stage: Stage, other: Daemon) -> Daemon:
     stage.expect(all(row.good for row in await held), "a held request was lost")
     stage.daemon = other
     return old
+
+
+def _tell_of_keeping(stage: Stage) -> None:
+    """Say what the clients saw who keep their connections."""
+    again = sum(row.retries for row in stage.asked)
+    stage.terms.facts["connections that were kept"] = f"{stage.connections}, {again} ended under a request"
+    stage.terms.facts["WebSockets"] = sum(row.kind == "101" for row in stage.asked)
 
 
 async def _end(daemon: Daemon, stage: Stage) -> None:

@@ -23,6 +23,7 @@ from tests.journeys.services import MODELS, configuration
 from tests.ledger import invariants
 from tests.ledger.client import ask
 from tests.ledger.invariants import Budget
+from tests.ledger.keeping import Visitor, talk
 from tests.ledger.rows import Asked, Ledgers, Sample, Scaled, Started, descriptors, read, resident
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ class Stage:
         self.daemon = Daemon(home)
         self.sent: list[str] = []
         self.asked: list[Asked] = []
+        self.connections = 0  # that were kept
         self._file = home / "ledger.log"
         self._bounds: dict[str, tuple[int, int]] = {}
         self._limits: dict[str, int] = {}
@@ -142,12 +144,21 @@ class Stage:
         on_open: Callable[[Wire], None] | None = None,
     ) -> Asked:
         """Make one request (POST when there is a body) and return its row."""
-        method, id_ = "GET" if body is None else "POST", f"{self.random.getrandbits(64):016x}"
-        row = Asked(id_, method, service, 0.0, patience, target=target)
-        row.sent = time.monotonic()
+        row = self._row("GET" if body is None else "POST", service, target, patience)
+        await ask(row, self.address, target, body or b"", on_open)
+        return row
+
+    async def talk(self, service: str, seconds: float, patience: float = 20.0) -> Asked:
+        """Open a WebSocket for so long and return its row."""
+        row = self._row("GET", service, "/?stream=websocket", patience)
+        await talk(row, self.address, seconds)
+        return row
+
+    def _row(self, method: str, service: str, target: str, patience: float) -> Asked:
+        id_ = f"{self.random.getrandbits(64):016x}"
+        row = Asked(id_, method, service, time.monotonic(), patience, target=target)
         self.sent.append(row.id)
         self.asked.append(row)
-        await ask(row, self.address, target, body or b"", on_open)
         return row
 
     async def crowd(self, count: int, service: str, target: str = "/", **options: Any) -> list[Asked]:
@@ -165,6 +176,34 @@ class Stage:
         finally:
             generator.cancel()
             await asyncio.gather(generator, *asking, return_exceptions=True)
+
+    @asynccontextmanager
+    async def keeping(self, service: str = "warm", visitors: int = 10, sockets: int = 5) -> AsyncIterator[None]:
+        """Have clients beside that keep their connections, and WebSockets of a second each, one after the other."""
+        over = asyncio.Event()
+        crowd = [asyncio.create_task(self._visit(service, over)) for _ in range(visitors)]
+        crowd += [asyncio.create_task(self._talk_on(service, over)) for _ in range(sockets)]
+        try:
+            yield
+        finally:
+            over.set()
+            await asyncio.gather(*crowd)
+
+    async def _visit(self, service: str, over: asyncio.Event) -> None:
+        visitor = Visitor(self.address)
+        while not over.is_set():
+            target = f"/?size={self.random.randrange(20_000)}"
+            body = self.random.randbytes(self.random.randint(10, 20_000)) if self.random.random() < 0.4 else None
+            row = self._row("GET" if body is None else "POST", service, target, 20.0)
+            await visitor.ask(row, target, body or b"")
+            await asyncio.sleep(self.random.uniform(0, 0.2))
+        visitor.close()
+        self.connections += visitor.connections
+
+    async def _talk_on(self, service: str, over: asyncio.Event) -> None:
+        while not over.is_set():
+            await self.talk(service, 1.0)
+            await asyncio.sleep(0.05)
 
     async def _generate(self, service: str, rate: float, streams: int, asking: set[asyncio.Task[Any]]) -> None:
         begun, count = time.monotonic(), 0

@@ -9,7 +9,7 @@ before it listens; LAG seconds after SIGTERM and TERM what it does then: `drain`
 The query of a request may say: `delay` seconds before the answer; `size` of the answer; `stream` seconds of events,
 one each `every`; `cut` (fin or rst) to break off halfway; `early` a status to answer before the body was read; `hang`
 seconds of silence; `fuzz` the number of an answer in ANSWERS. A line of the ledger: event, process, replica, id, time
-(monotonic, ns), value. `end` is written before the last byte is sent.
+(monotonic, ns), value. `end` is written before the last byte is sent. A WebSocket gets back all that it sends.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ else:
 
 REPLICA = os.environ["REPLICA"]
 PIECE = 64 << 10
+GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+SWITCH = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
 
 
 class Gone(Exception):
@@ -141,6 +143,8 @@ class Witness:
             self._running += 1
         self.record("head", request)
         try:
+            if head.get("upgrade") == "websocket":
+                return self._echo(connection, request, head["sec-websocket-key"])
             if "early" in asked:
                 return self._answer_early(connection, reader, request, asked["early"])
             digest = sha256(body_of(reader, head))
@@ -152,6 +156,21 @@ class Witness:
         finally:
             with self._lock:
                 self._running -= 1
+
+    def _echo(self, connection: socket.socket, request: str, key: str) -> bool:
+        """Accept a WebSocket, and send all back that comes, until the other side ends."""
+        import hashlib  # noqa: PLC0415 - costs more than all the rest of the start
+        from base64 import b64encode  # noqa: PLC0415
+
+        accept = b64encode(hashlib.sha1(key.encode() + GUID).digest())
+        connection.sendall(SWITCH + b"Sec-WebSocket-Accept: %s\r\n\r\n" % accept)
+        digest = hashlib.sha256()
+        while data := connection.recv(PIECE):
+            digest.update(data)
+            connection.sendall(data)
+        self.record("body", request, digest.hexdigest())
+        self.record("end", request, digest.hexdigest())
+        return False
 
     def _answer_early(self, connection: socket.socket, reader: BinaryIO, request: str, status: str) -> bool:
         """Answer without having read the body, and close so that the answer is not lost."""

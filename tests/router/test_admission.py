@@ -258,6 +258,17 @@ async def test_a_service_that_was_woken_often_enough_is_not_woken(staged: Staged
     assert (again.state, len(stage.wakes)) == ("waiting", woken + 1)
 
 
+async def test_a_crowd_that_comes_before_the_start_is_told_is_one_wake(staged: Staged) -> None:
+    stage = staged(max_wakes=1)
+    crowd = await stage.arrived(5)
+    assert [caller.state for caller in crowd] == ["waiting"] * 5
+    stage.start("asleep")
+    refused = stage.arrive()
+    await stage.turn()
+    assert refused.error is not None
+    assert refused.error.reason == Reason.WAKE_LIMITED
+
+
 async def test_bodies_of_those_who_wait_have_a_bound_together(staged: Staged) -> None:
     stage = staged()
     stage.admission.limit(EdgeLimits(buffered=1000))

@@ -47,12 +47,12 @@ def beta(data: Mapping[str, Any], notes: Notes, settings: Manifests) -> Applicat
     found[PREDICTOR] = _with_canaries(found[PREDICTOR], spec, origin)
     if not all(found.values()):
         return None
-    components = [_against_previous(each, spec[each.role]) for each in _components(name, found, predictor)]
+    components = [_against_previous(each, spec[each.role]) for each in connected(name, found, predictor)]
     if len(found[PREDICTOR]) > 1 and "canaryTrafficPercent" in spec[PREDICTOR]:
         told = "has no effect: spec.canary says which part the canaries get, and this predictor has the rest"
         notes.warn(("spec", PREDICTOR, "canaryTrafficPercent"), told, spec[PREDICTOR]["canaryTrafficPercent"])
     if len(found[PREDICTOR]) > 1:
-        components = [_with_canary(each, notes) if each.role == PREDICTOR else each for each in components]
+        components = [with_canary(each, notes) if each.role == PREDICTOR else each for each in components]
     return application("InferenceService", metadata, tuple(components))
 
 
@@ -93,8 +93,8 @@ def _against_previous(component: Component, spec: Mapping[str, Any]) -> Componen
     return replace(component, revisions=(replace(latest, percent=percent),), elsewhere=(rest,))
 
 
-def _with_canary(component: Component, notes: Notes) -> Component:
-    """Have the first of spec.canary tried beside the predictor."""
+def with_canary(component: Component, notes: Notes) -> Component:
+    """Return a predictor of several revisions with the first of spec.canary tried beside the stable one."""
     stable, canary, *others = component.revisions
     for each in others:
         told = (
@@ -129,7 +129,9 @@ def _with_canaries(stable: tuple[Revision, ...], spec: Mapping[str, Any], origin
     return (*(replace(each, percent=rest) for each in stable), *made) if complete else ()
 
 
-def _components(name: str, found: Mapping[str, tuple[Revision, ...]], predictor: str) -> tuple[Component, ...]:
+def connected(name: str, found: Mapping[str, tuple[Revision, ...]], predictor: str) -> tuple[Component, ...]:
+    """Return the components of v1beta1 by the revisions of each role, with what wakes what; `predictor` is the host of
+    that one."""
     entry = TRANSFORMER if TRANSFORMER in found else PREDICTOR
     predictors = tuple(dict.fromkeys((predictor, f"{name}-predictor")))
     if entry == PREDICTOR:

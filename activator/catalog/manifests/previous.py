@@ -32,7 +32,7 @@ def join(latest: Manifests, previous: Manifests | None) -> Manifests:
             _joined(component, _component(component, before), (application, errors, warnings))
             for component in application.components
         )
-        applications.append(replace(application, components=components))
+        applications.append(_without_lost_calls(replace(application, components=components), warnings))
         warnings += idle(applications[-1])
     if previous is not None:
         warnings += previous.warnings
@@ -40,6 +40,25 @@ def join(latest: Manifests, previous: Manifests | None) -> Manifests:
     if errors:
         raise SettingsError(errors)
     return Manifests(tuple(applications), tuple(warnings))
+
+
+def _without_lost_calls(application: Application, warnings: list[Problem]) -> Application:
+    """Have no revision wake a component that only an earlier manifest has, and say so."""
+    here = {component.name for component in application.components}
+    for _, revision in application.revisions():
+        for name in sorted(set(revision.wakes) - here):
+            told = f"the former {revision.name} calls {name}, which is not kept: it is no part of the new manifest"
+            warnings.append(Problem(application.file, "", told, subject=application.name))
+    components = tuple(
+        replace(
+            component,
+            revisions=tuple(
+                replace(each, wakes=tuple(name for name in each.wakes if name in here)) for each in component.revisions
+            ),
+        )
+        for component in application.components
+    )
+    return replace(application, components=components)
 
 
 def _unused(before: Application) -> Problem:

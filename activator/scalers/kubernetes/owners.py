@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from activator.kube.resources import Object
 
 HPA = "kube-controller-manager"
+KSERVE = (
+    "KServe: annotate the InferenceService with serving.kserve.io/autoscalerClass: external. If it is, KServe is of a "
+    "version that sets the replicas nevertheless (0.15.0, or 0.13 and older): upgrade it to 0.15.1 or later"
+)
 REMEDIES = {
     HPA: "a HorizontalPodAutoscaler, maybe KEDA's: delete it with `kubectl -n {namespace} delete hpa NAME`, or delete "
     "the ScaledObject that owns it",
@@ -20,7 +24,8 @@ REMEDIES = {
     "the sync option RespectIgnoreDifferences=true)",
     "kustomize-controller": "Flux: leave `replicas` out of the manifest",
     "helm": "Helm or Flux: leave `replicas` out of the chart's values",
-    "kserve": "KServe: annotate the InferenceService with serving.kserve.io/autoscalerClass: external",
+    "kserve": KSERVE,
+    "manager": f"a controller that calls itself manager, which may be {KSERVE}",
     "kubectl": "kubectl: leave `replicas` out of the manifest that is applied, and do not scale by hand",
 }
 """What to do, by how the name of a field manager begins."""

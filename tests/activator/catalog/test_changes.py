@@ -9,6 +9,7 @@ import pytest
 from activator.catalog.changes import Changes
 from activator.kube.store import Store
 from tests.activator.catalog.deployed import deployment
+from tests.activator.catalog.kserve.objects import made, service
 
 pytestmark = pytest.mark.looptime
 
@@ -97,3 +98,33 @@ async def test_that_there_are_none_is_known_once_they_were_listed() -> None:
     await asyncio.sleep(0)
     assert waiting.done()
     await Changes(store).known()
+
+
+async def test_inference_services_and_what_kserve_made_of_them_are_heard_where_they_are_wanted() -> None:
+    store, wanted = Store(), Store()
+    changes, other = Changes(store, services=wanted), Changes(store)
+    one, part = later(service(), "1"), later(made("m-predictor"), "1")
+    for stored, item in ((wanted, one), (store, part)):
+        stored.replace([item])
+        assert await heard(changes)
+    wanted.put(later(one, "2", status={"conditions": [{"type": "Ready"}]}))
+    store.put(later(part, "2", spec={**part["spec"], "replicas": 0}))
+    assert not await heard(changes)
+    wanted.put(later(one, "3", status={"url": "http://m.example"}))
+    assert await heard(changes)
+    store.put(later(made("m-predictor", port=9000), "3"))
+    assert await heard(changes)
+    wanted.remove(wanted.objects["m"])
+    assert await heard(changes)
+    assert not await heard(other)
+
+
+async def test_inference_services_that_cannot_be_read_are_not_waited_for() -> None:
+    store, services = Store(), Store()
+    waiting = asyncio.create_task(Changes(store, services=services).known())
+    store.replace([])
+    await asyncio.sleep(1)
+    assert not waiting.done()
+    services.state(trouble="there are none")
+    async with asyncio.timeout(1):
+        await waiting

@@ -52,6 +52,27 @@ async def test_nodes_are_not_asked_for_when_they_are_not_wanted(cluster: Cluster
     assert not cluster.asked("list", "nodes")
 
 
+async def test_inference_services_are_watched_only_when_they_are_wanted(cluster: Cluster, client: Client) -> None:
+    cluster.put("inferenceservices", {"metadata": {"name": "m"}})
+    async with running(Views(client)) as views:
+        assert await views.synced(within=10)
+        assert views.services is None
+    assert not cluster.asked("list", "inferenceservices")
+    async with running(Views(client, services=True)) as views:
+        assert await views.synced(within=10)
+        assert views.services is not None
+        assert list(views.services.objects) == ["m"]
+
+
+async def test_inference_services_that_cannot_be_read_hold_nothing_up(cluster: Cluster, client: Client) -> None:
+    cluster.faults.denied.add(("list", "inferenceservices"))
+    async with running(Views(client, services=True)) as views:
+        assert not views.known
+        assert await views.synced(within=5)
+        assert (views.known, views.trouble) == (True, "")
+        assert not views.up()["inferenceservices"]
+
+
 async def test_waiting_for_an_api_server_that_is_away_has_an_end(cluster: Cluster, client: Client) -> None:
     await cluster.stop()
     async with running(Views(client)) as views:

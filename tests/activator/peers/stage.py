@@ -117,6 +117,7 @@ class Node:
         self.admission = Admission(self.connections, self.queues, stage.resolve, stage.clock)
         self.reporter = Reporter(self.counters, self.queues, self.there.send, stage.clock)
         self.claimer.report = self.reporter.report
+        self.claimer.bar = self.admission.bar
 
     def configure(self, table: Table) -> None:
         shares = [share for each in table.services for share in each.shares]
@@ -195,14 +196,15 @@ class Stage:
         """Tell that exactly `count` replicas are ready."""
         self.owner.update(replicas(count, self.revision.name, phase, **start))
 
-    def arrive(self, node: int = 0, body: int = 0) -> Caller:
-        """Begin a request at one of the living claimers."""
+    def arrive(self, node: int = 0, body: int = 0, *, uploading: bool = False) -> Caller:
+        """Begin a request at one of the living claimers, of whose body only the first half may be there."""
         made = request("POST / HTTP/1.1", *((f"Content-Length: {body}",) if body else ()))
         made.body = None
         if body:
             made.body = Body(Client())
-            made.body.feed(b"x" * body)
-            made.body.finish()
+            made.body.feed(b"x" * (body // 2 if uploading else body))
+            if not uploading:
+                made.body.finish()
         at = self.living[node % len(self.living)]
         later = 1e-9 * len(self.callers)  # no two arrive at the very same time
         exchange = Exchange(made, Client(), self.clock() + later)

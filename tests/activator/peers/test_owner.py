@@ -405,3 +405,29 @@ async def test_a_revision_that_has_left_is_counted_until_nothing_of_it_runs_anyw
     await stage.later(0.3)
     assert NAME not in stage.owner.collect()
     assert NAME not in stage.owner.counters.revisions
+
+
+async def test_an_upload_to_a_service_that_must_not_be_woken_hears_so_before_its_body_is_there(staged: Staged) -> None:
+    stage = staged(max_wakes=1)
+    (first,) = await stage.arrived(0)
+    first.leave()
+    stage.grow(0, "asleep")
+    await stage.turn()
+    uploads = [stage.arrive(node, body=100, uploading=True) for node in (0, 1)]
+    await stage.turn()
+    for upload in uploads:
+        assert upload.error is not None
+        assert (upload.error.reason, upload.error.status) == (Reason.WAKE_LIMITED, 503)
+        assert 60 <= (upload.error.retry_after or 0) <= 65
+    assert stage.wakes == [NAME]
+
+
+async def test_an_upload_that_wakes_its_service_is_waited_for(staged: Staged) -> None:
+    stage = staged(max_wakes=1)
+    uploads = [stage.arrive(node, body=100, uploading=True) for node in (0, 1)]
+    await stage.turn()
+    assert (states(uploads), stage.wakes) == (["waiting", "waiting"], [NAME, NAME])
+    stage.grow(0, "starting")
+    late = stage.arrive(1, body=100, uploading=True)
+    await stage.turn()
+    assert late.state == "waiting"

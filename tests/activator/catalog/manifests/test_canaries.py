@@ -118,3 +118,9 @@ def test_steps_that_do_not_rise_are_refused() -> None:
     assert "gpu-activator/canary-steps must rise" in problem
     [problem] = problems(latest({"gpu-activator/canary-steps": "5,x"}))
     assert "must be a whole number" in problem
+
+
+def test_a_former_chain_that_the_new_manifest_has_not_is_told_of() -> None:
+    manifests = joined(latest(canaryTrafficPercent=10), beta(transformer=custom(nodeSelector={"v": "1"})))
+    assert [each for each in told(manifests) if "calls m-predictor, which is not kept" in each]
+    assert from_a_file(manifests).plans.keys() == from_deployments(manifests).plans.keys()

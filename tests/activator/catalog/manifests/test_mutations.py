@@ -16,7 +16,7 @@ from activator.settings.problems import SettingsError
 from activator.settings.schema import Settings
 from activator.settings.source import Source, parse_documents
 from tests.activator.catalog.manifests.full import MANIFESTS
-from tests.activator.catalog.manifests.test_render import objects
+from tests.activator.catalog.manifests.test_render import objects, tried
 from tests.activator.settings.files import loaded as settings_of
 
 if TYPE_CHECKING:
@@ -46,7 +46,13 @@ def places(data: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 @st.composite
 def mutated(draw: st.DrawFn) -> Any:
     """Return a manifest in which a few things were replaced, added or taken away."""
-    data: Any = deepcopy(MANIFESTS[draw(st.sampled_from(sorted(MANIFESTS)))])
+    return draw(damaged(MANIFESTS[draw(st.sampled_from(sorted(MANIFESTS)))]))
+
+
+@st.composite
+def damaged(draw: st.DrawFn, whole: Any) -> Any:
+    """Return `whole` with a few things replaced, added or taken away."""
+    data: Any = deepcopy(whole)
     for _ in range(draw(st.integers(1, 3))):
         *outer, last = draw(st.sampled_from(places(data)))
         inner: Any = data
@@ -64,14 +70,22 @@ def mutated(draw: st.DrawFn) -> Any:
     return data
 
 
-def check_all(document: Document) -> None:
+def check_all(document: Document, before: Manifests | None = None) -> None:
     """Read a document and carry it through everything that can be done with it."""
     try:
-        manifests = previous.join(read.build([document], DEFAULTS.manifests), None)
+        manifests = previous.join(read.build([document], DEFAULTS.manifests), before)
     except SettingsError as error:
         check_refusal(error)
     else:
         check_use(manifests)
+
+
+def read_as_it_is(data: Any) -> Manifests | None:
+    """Return what a manifest asks for; None if it is refused, or needs another one beside it."""
+    try:
+        return previous.join(read.build([Document(Source("m.yaml", data), (), data)], DEFAULTS.manifests), None)
+    except SettingsError:
+        return None
 
 
 def check_refusal(error: SettingsError) -> None:
@@ -79,21 +93,45 @@ def check_refusal(error: SettingsError) -> None:
     assert all(problem.message for problem in error.problems)
 
 
+def check_missing(error: SettingsError) -> None:
+    """Check that all that is wrong is a file that is not where the manifest says by now."""
+    assert all("upstream-ca" in str(problem) and "cannot be read" in str(problem) for problem in error.problems)
+
+
 def check_use(manifests: Manifests) -> None:
     for warning in (*manifests.warnings, *advice.advise(manifests.applications)):
         assert str(warning).isprintable()
     commands = [f"{application.name}=model" for application in manifests.applications]
-    settings_of(use.for_here(manifests, commands, DEFAULTS, None))
+    try:
+        here = file.build(settings_of(use.for_here(manifests, commands, DEFAULTS, None)))
+    except SettingsError as error:
+        check_missing(error)
+        return
     merged = Deployments().merge(settings_of("{scaler: memory, services: []}"), objects(manifests, "Deployment"))
     assert (merged.problems, merged.refused) == ({}, frozenset())
     names = {component.name for application in manifests.applications for component in application.components}
-    assert {service.name for service in file.build(merged.settings).table.services} == names
+    back = file.build(merged.settings)
+    assert {service.name for service in back.table.services} == names
+    assert {each.name: each.models for each in back.table.services} == {
+        each.name: each.models for each in here.table.services
+    }
+    assert tried(back) == tried(here)
+    assert {each.name for each in back.table.services if len(each.shares) > 1} == set(back.canaries)
 
 
 @given(mutated())
 @settings(max_examples=300, deadline=None)
 def test_a_mutated_manifest_loads_or_is_refused_with_its_reason(data: Any) -> None:
     check_all(Document(Source("m.yaml", data), (), data))
+
+
+BEFORE = {name: read_as_it_is(data) for name, data in MANIFESTS.items()}
+
+
+@given(mutated(), st.sampled_from(sorted(name for name, manifests in BEFORE.items() if manifests)))
+@settings(max_examples=200, deadline=None)
+def test_a_mutated_manifest_is_a_canary_beside_what_was_rolled_out(data: Any, before: str) -> None:
+    check_all(Document(Source("m.yaml", data), (), data), BEFORE[before])
 
 
 TEXTS = [write.document(each) for each in MANIFESTS.values()]

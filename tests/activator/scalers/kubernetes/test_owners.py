@@ -31,6 +31,8 @@ def test_the_owners_of_replicas_are_those_who_set_them() -> None:
         ("kustomize-controller", "Flux"),
         ("helm", "leave `replicas` out of the chart"),
         ("kserve-controller", "autoscalerClass: external"),
+        ("manager", "which may be KServe: annotate"),
+        ("manager", "upgrade it to 0.15.1 or later"),
         ("kubectl-client-side-apply", "leave `replicas` out of the manifest"),
         ("somebody", "a writer that is not known here: keep somebody from setting spec.replicas of m"),
         ("", "keep it from setting"),
