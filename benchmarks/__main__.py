@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks import coldstart, decision, held, idle, latency, machine, proxies, slow, streams
+from benchmarks import coldstart, decision, held, idle, latency, machine, proxies, slow, streams, workers
 from benchmarks.peers import Absent
 from benchmarks.report import Report
 
@@ -28,9 +28,17 @@ PARTS: dict[str, Callable[[bool], dict[str, Any]]] = {
     "streams": lambda quick: streams.measure(streams.QUICK if quick else streams.Plan(), _tell),
     "idle": lambda quick: idle.measure(idle.QUICK_CONNECTIONS if quick else idle.CONNECTIONS, _tell),
     "held": lambda quick: held.measure(held.QUICK_REQUESTS if quick else held.REQUESTS, _tell),
+    "workers": lambda quick: workers.measure(workers.QUICK if quick else workers.Plan(), _tell),
     "slow": lambda quick: slow.measure(slow.QUICK if quick else slow.Plan(), _tell),
 }
-SHOWS = {"latency": latency.show, "streams": streams.show, "idle": idle.show, "held": held.show, "slow": slow.show}
+SHOWS = {
+    "latency": latency.show,
+    "streams": streams.show,
+    "idle": idle.show,
+    "held": held.show,
+    "workers": workers.show,
+    "slow": slow.show,
+}
 LATEST = Path(__file__).parent / "results" / "latest.json"
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks import helpers
 from benchmarks.field import allow_descriptors, scratch
 from benchmarks.peers import find
-from benchmarks.processes import ROOT, cores, new_port, pinned, resident_bytes, running
+from benchmarks.processes import ROOT, cores, edge_processes, new_port, pinned, resident_bytes, running
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,14 +30,14 @@ HELD_SECONDS = 60.0
 SETTLE_SECONDS = 1.0
 
 
-def measure(requests: int, tell: Callable[[str], None] = print) -> dict[str, Any]:
+def measure(requests: int, tell: Callable[[str], None] = print, *, workers: int = 1) -> dict[str, Any]:
     """Return bytes per held request, and what became of them. RuntimeError when not all come to be held."""
     allow_descriptors()
     port, admin = new_port(), new_port()
     with scratch() as directory:
         gate = directory / "gate"
         config = directory / "edge.json"
-        config.write_text(json.dumps(_config(port, admin, gate)))
+        config.write_text(json.dumps(_config(port, admin, gate) | {"workers": workers}))
         edge = [find("activator", "pip install gpu-activator"), "serve", "--config", str(config)]
         with running(pinned(cores()[0], edge), admin, directory / "edge.log") as pid:
             time.sleep(SETTLE_SECONDS)
@@ -65,8 +65,7 @@ def show(figures: dict[str, Any], report: Report) -> None:
 
 
 def _own_bytes(pid: int) -> int:
-    """Return the memory of the edge itself: not that of its keeper and its replicas."""
-    return resident_bytes(pid, descendants=False)
+    return sum(resident_bytes(each, descendants=False) for each in edge_processes(pid))
 
 
 def _wait_until_held(admin: int, requests: int) -> None:

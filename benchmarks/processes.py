@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 HOST = "127.0.0.1"
 TICKS = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
+WORKER = b"activator.peers.worker"
 START_SECONDS = 20.0
 END_SECONDS = 10.0
 ROOT = Path(__file__).parent.parent
@@ -74,16 +75,21 @@ def _listens(process: subprocess.Popen[bytes], port: int) -> bool:
     return False
 
 
-def cpu_seconds(pid: int) -> float:
-    """Return the CPU time used so far by a process and its descendants that live."""
+def cpu_seconds(pid: int, *, descendants: bool = True) -> float:
+    """Return the CPU time used so far by a process, with its descendants that live or without."""
     user, system = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
-    return (int(user) + int(system)) / TICKS + sum(map(cpu_seconds, _children(pid)))
+    return (int(user) + int(system)) / TICKS + (sum(map(cpu_seconds, _children(pid))) if descendants else 0.0)
 
 
 def resident_bytes(pid: int, *, descendants: bool = True) -> int:
     """Return the memory that a process, with its descendants or without, has in RAM (/proc/PID/statm)."""
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     return pages * PAGE + (sum(map(resident_bytes, _children(pid))) if descendants else 0)
+
+
+def edge_processes(pid: int) -> list[int]:
+    """Return the processes of an edge: its parent and its workers, without its keeper and its replicas."""
+    return [pid, *(child for child in _children(pid) if WORKER in Path(f"/proc/{child}/cmdline").read_bytes())]
 
 
 def _children(pid: int) -> list[int]:

@@ -192,6 +192,13 @@ class Queue:
         for waiter in self._drop():
             waiter.exchange.wake()
 
+    def slots_of(self, endpoint: Endpoint) -> Slots:
+        """Return the slots of a replica on which something is known to run, whether it is in the snapshot or not."""
+        slots = self._slots.get(endpoint) or self._leaving.get(endpoint)
+        if slots is None:
+            slots = self._leaving[endpoint] = self.slots_type(endpoint, self)
+        return slots
+
     def parts(self) -> tuple[Replicas, dict[Endpoint, Slots], dict[Endpoint, Slots]]:
         """Return the snapshot, the slots of its replicas, and those of replicas that have left and run something."""
         return self.replicas, self._slots, self._leaving

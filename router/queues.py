@@ -10,7 +10,7 @@ from router.queue import Queue
 from router.wakes import Wakes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from router.ports import Clock, Replicas, Waker
     from router.table import Revision, Share
@@ -68,11 +68,12 @@ class Queues(dict[str, Queue]):
                 queue.dissolve()
             queue.update(replicas, self._clock())
 
-    def sweep(self, now: float) -> None:
-        """End holds that are over; forget the queues of revisions that have left the table once nothing runs there."""
+    def sweep(self, now: float, in_use: Collection[str] = ()) -> None:
+        """End holds that are over; forget the queues of revisions that have left the table once nothing runs there.
+        Those `in_use` stay: others know of requests there."""
         for queue in self.values():
             queue.expire(now)
-        for name in [name for name in self.retired if not self[name].in_flight()]:
+        for name in [name for name in self.retired if name not in in_use and not self[name].in_flight()]:
             del self[name]
             self.retired.discard(name)
 

@@ -46,10 +46,11 @@ class Servers:
     def __init__(self) -> None:
         self._doors: list[tuple[socket.socket, Callable[[], asyncio.Protocol]]] = []
         self._servers: list[asyncio.Server] = []
+        self.on_accept: Callable[[], object] | None = None  # called for each client, in a moment
 
     async def open(self, accept: Callable[[], asyncio.Protocol], sockets: Sequence[socket.socket]) -> None:
         """Accept clients of sockets that listen. The sockets are closed by `close` alone."""
-        doors = [(each, accept) for each in sockets]
+        doors = [(each, self._told(accept)) for each in sockets]
         self._doors += doors
         await self._accept(doors)
 
@@ -74,6 +75,18 @@ class Servers:
         self.pause()
         close([door[0] for door in self._doors])
         self._doors.clear()
+
+    def _told(self, accept: Callable[[], asyncio.Protocol]) -> Callable[[], asyncio.Protocol]:
+        told = self.on_accept
+        if told is None:
+            return accept
+        loop = asyncio.get_running_loop()
+
+        def accept_and_tell() -> asyncio.Protocol:
+            loop.call_soon(told)  # not now: nothing may be closed while a client is being accepted
+            return accept()
+
+        return accept_and_tell
 
     async def _accept(self, doors: Sequence[tuple[socket.socket, Callable[[], asyncio.Protocol]]]) -> None:
         loop = asyncio.get_running_loop()

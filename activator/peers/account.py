@@ -39,6 +39,11 @@ class Account:
         self._lent.setdefault((claim.revision, replica), []).append(slots)
         self.line.send(m.Grant(claim.claim, claim.revision, replica))
 
+    def occupy(self, revision: str, slots: Slots, count: int) -> None:
+        """Put slots on the account in which requests run already."""
+        slots.running += count
+        self._lent.setdefault((revision, slots.endpoint.replica), []).extend([slots] * count)
+
     def release(self, revision: str, replica: str, count: int) -> None:
         """Give back so many of the slots that were granted on a replica."""
         lent = self._lent.get((revision, replica), [])

@@ -66,6 +66,11 @@ class Agreement:
         terms = self._terms.get(revision)
         return terms is not None and terms.strict_until is not None
 
+    def is_confirmed(self, revision: str) -> bool:
+        """Tell whether all claimers have confirmed what they were last asked to."""
+        terms = self._terms.get(revision)
+        return terms is None or not terms.pending
+
     def announce(self, replicas: Replicas, accounts: Collection[Account]) -> None:
         """Tell all claimers the capacity of a revision, if it is another than before."""
         terms = self._terms.setdefault(replicas.revision, Terms(replicas.revision))
@@ -79,11 +84,12 @@ class Agreement:
             terms.departures.pop(name).over.set()
         terms.departures.update({name: Departure(terms.version, accounts) for name in gone})
 
-    def restrict(self, revision: str, until: float, accounts: Collection[Account]) -> Terms:
-        """Have every request of a revision be a claim, at least until that time."""
+    def restrict(self, revision: str, until: float, accounts: Collection[Account], *, anew: bool = False) -> Terms:
+        """Have every request of a revision be a claim, at least until that time. With `anew` all are to confirm it once
+        more, after what they were told before."""
         terms = self._terms.setdefault(revision, Terms(revision))
         was_free, terms.strict_until = terms.strict_until is None, until
-        if was_free:
+        if was_free or anew:
             terms.pending = set(accounts)
             self._send(terms, accounts)
             terms.strict_version = terms.version

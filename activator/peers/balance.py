@@ -1,12 +1,13 @@
 """Which of several processes that share a listening socket accepts the next client.
 
-The kernel wakes them all, and whoever comes first gets it. So one that is ahead of the others steps back for a moment,
-and one that is full leaves the rest to those who have room.
+The kernel wakes them all, and whoever comes first gets it. So one that is ahead of the others steps back, and one that
+is full leaves the rest to those who have room. Both are looked at with every client that comes, and told at once: in a
+burst they take turns, a few clients each.
 """
 
 from __future__ import annotations
 
-LEAD = 16  # connections by which one may be ahead of the one that has fewest
+LEAD = 4  # connections by which one may be ahead of the one that has fewest
 LEAD_SHARE = 8  # or an eighth of those
 
 

@@ -167,6 +167,8 @@ class ClaimQueue(Queue):
             replica = slots.endpoint.replica
             if not self.free or replica not in here:
                 self._give_back(slots, slots.spare)
+            if not self.free:
+                self._occupy(slots)
             if replica in here:
                 self._departed.pop(replica, None)
             elif slots.running:
@@ -241,6 +243,12 @@ class ClaimQueue(Queue):
     def _keeps(self, slots: Lent) -> bool:
         limited, leaves = self.revision.limits.container_concurrency, slots.endpoint not in self._slots
         return self.free and bool(limited) and not (self.held or leaves or slots.suspect_until)
+
+    def _occupy(self, slots: Lent) -> None:
+        own = slots.running - slots.granted
+        if own > 0 and self.revision.limits.container_concurrency:
+            slots.granted += own
+            self._claimer.send(m.Occupy(self.revision.name, slots.endpoint, own))
 
     def _give_back(self, slots: Lent, count: int) -> None:
         if count:

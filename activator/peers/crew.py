@@ -71,7 +71,9 @@ class Mate:
 
 
 class Crew:
-    """So many workers, and the owner of their admission."""
+    """So many workers, and the owner of their admission. `script` is the program of a worker."""
+
+    script = SCRIPT
 
     def __init__(self, count: int, waker: Waker, clock: Clock, log: FilteringBoundLogger) -> None:
         self.router = Owner(waker, clock)
@@ -184,10 +186,10 @@ class Crew:
             if self._draining:
                 return
             self.restarts += 1
-            self._log.error("worker ended, another one starts", worker=number, **how)
             short_lives = short_lives + 1 if self._clock() - began < SHORT_LIFE else 0
-            if short_lives > 1:
-                await asyncio.sleep(min(0.1 * 2**short_lives, LONGEST_PAUSE))
+            pause = min(0.1 * 2**short_lives, LONGEST_PAUSE) if short_lives > 1 else 0.0
+            self._log.error("worker ended, another one starts", worker=number, in_seconds=pause, **how)
+            await asyncio.sleep(pause)
 
     async def _run(self, number: int) -> int:
         """Start a worker, and return its exit code when it has ended."""
@@ -209,7 +211,7 @@ class Crew:
             return await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-c",
-                SCRIPT,
+                self.script,
                 *arguments,
                 stdin=asyncio.subprocess.DEVNULL,
                 pass_fds=[theirs.fileno(), *(each for found in listening.values() for each in found)],
@@ -226,7 +228,7 @@ class Crew:
             if isinstance(message, m.Configured):
                 self._configured(mate, message)
             elif isinstance(message, m.Beat):
-                mate.connections, mate.places = message.connections, message.places
+                self._take_beat(mate, message)
             self.router.hear(mate.account, message)
 
     def lost(self, mate: Mate) -> None:
@@ -253,6 +255,13 @@ class Crew:
         mate.serving = True
         if sum(each.serving for each in self._mates.values()) == self._count:
             self._all_serve.set()
+
+    def _take_beat(self, mate: Mate, beat: m.Beat) -> None:
+        """Take note of how loaded a worker is, and tell the others at once: they may have stepped back, or have to."""
+        before = mate.connections, mate.places
+        mate.connections, mate.places = beat.connections, beat.places
+        if before != (mate.connections, mate.places):
+            self._tell_neighbours(mate.heard)
 
     def _tell_neighbours(self, now: float) -> None:
         fresh = [mate for mate in self._mates.values() if mate.serving and now - mate.heard < FRESH_SECONDS]

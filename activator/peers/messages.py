@@ -194,6 +194,15 @@ class Renew(Message, tag=17):
     """Owner: read the files of certificates again; the terms stay."""
 
 
+class Occupy(Message, tag=22):
+    """Claimer: so many requests that it began by its own choice run on a replica. From now on they count as slots that
+    it was granted, and releases. Told before the Applied of a strict snapshot of a revision with a limit."""
+
+    revision: str
+    endpoint: Endpoint
+    slots: int
+
+
 class Lead(Message, tag=19):
     """Owner: lead requests by this table from now on; the other terms stay."""
 
@@ -206,5 +215,5 @@ class Drain(Message, tag=18):
     seconds: float
 
 
-ToOwner = Hello | Configured | Applied | Drained | Poke | Claim | Withdraw | Release | Avoid | Count | Beat
+ToOwner = Hello | Configured | Applied | Drained | Poke | Claim | Withdraw | Release | Occupy | Avoid | Count | Beat
 ToClaimer = Configure | Snapshot | Grant | Refuse | Bar | Move | Neighbours | Renew | Lead | Drain

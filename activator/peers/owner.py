@@ -7,6 +7,7 @@ claimer was granted is on its account; when it is lost, all of it comes back at 
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from router.ports import Clock, Replicas, Waker
-    from router.table import Table
+    from router.table import Revision, Table
 
 STRICT_SECONDS = 1.0
 
@@ -49,13 +50,20 @@ class Owner:
         """Serve by a new table from now on. Claimers must have been told it before."""
         shares = [share for service in table.services for share in service.shares]
         revisions = {share.revision.name: share.revision for share in shares}
-        self.counters.replace(revisions.values())
         self.queues.wakes.limit = table.limits.max_wakes
-        now = self._clock()
-        known, self._tallies = self._tallies, {}
-        for name in self.counters.revisions.keys() | {name for name, tally in known.items() if tally.open}:
-            self._tallies[name] = known.get(name) or Tally(now)
+        former, tighter = dict(self.counters.revisions), self._tighter(revisions)
+        self.counters.replace(revisions.values())
+        for name in tighter:
+            self.queues[name].closed = True
         self.queues.replace(revisions, shares)
+        now = self._clock()
+        for name in self.queues:
+            self._tallies.setdefault(name, Tally(now))
+        for name in self.queues.retired & former.keys():
+            self.counters.revisions[name] = former[name]
+        for name in tighter | self.queues.retired:
+            self._agreement.restrict(name, now + STRICT_SECONDS, self.accounts, anew=True)
+        self._open_confirmed()
 
     def update(self, replicas: Replicas) -> None:
         """Take a new capacity snapshot of one revision: tell all claimers, then send on those who wait."""
@@ -67,14 +75,11 @@ class Owner:
     def collect(self) -> Mapping[str, RevisionStats]:
         """Return what was counted per revision since the last call."""
         now = self._clock()
-        return {
-            name: self._stats(name, *tally.collect(now)) for name, tally in self._tallies.items() if name in self.queues
-        }
+        return {name: self._stats(name, *tally.collect(now)) for name, tally in self._tallies.items()}
 
     def look(self, revision: str) -> RevisionStats:
         """Return the state of `revision` now, without what was counted in the period."""
-        known = revision in self._tallies and revision in self.queues
-        return self._stats(revision, 0.0, 0) if known else RevisionStats()
+        return self._stats(revision, 0.0, 0) if revision in self._tallies else RevisionStats()
 
     def settled(self, revision: str, then: Callable[[str], None]) -> bool:
         """Tell whether `look` sees every open request. If not, all claimers are asked to begin none on their own, and
@@ -100,7 +105,10 @@ class Owner:
     def sweep(self) -> None:
         """Check all clocks; to be called a few times a second."""
         now = self._clock()
-        self.queues.sweep(now)
+        self.queues.sweep(now, {name for name in self.queues.retired if self._in_use(name)})
+        for name in self._tallies.keys() - self.queues.keys():
+            del self._tallies[name]
+            self.counters.revisions.pop(name, None)
         for name, queue in self.queues.items():
             if queue.held and queue.revision.limits.container_concurrency:
                 self._agreement.restrict(name, now + STRICT_SECONDS, self.accounts)
@@ -125,14 +133,18 @@ class Owner:
             tally.lose(account, now)
         account.give_up()
         self._agreement.leave(account)
+        self._open_confirmed()
 
-    def hear(self, account: Account, message: m.ToOwner) -> None:
+    def hear(self, account: Account, message: m.ToOwner) -> None:  # noqa: C901 - one line a message
         """Take a message of a claimer."""
         match message:
             case m.Claim():
                 self._claim(account, message)
             case m.Release():
                 account.release(message.revision, message.replica, message.slots)
+            case m.Occupy():
+                if (queue := self.queues.get(message.revision)) is not None:
+                    account.occupy(message.revision, queue.slots_of(message.endpoint), message.slots)
             case m.Withdraw():
                 account.withdraw(message.claim)
             case m.Count():
@@ -143,6 +155,7 @@ class Owner:
                 self.defects += message.defects
             case m.Applied():
                 self._agreement.applied(account, message.revision, message.version)
+                self._open_confirmed()
             case m.Drained():
                 self._agreement.has_drained(account, message.revision, message.replica, message.version)
             case m.Avoid():
@@ -158,6 +171,25 @@ class Owner:
             pass  # it has left the table, as the claimer will hear
         except EdgeError as error:
             account.line.send(m.Bar(revision, error.reason, error.message, error.retry_after))
+
+    def _tighter(self, revisions: Mapping[str, Revision]) -> set[str]:
+        """Return the revisions whose limit gets lower than it was. Claimers may have more than that, and some of it by
+        their own choice, so nothing is granted before all have told."""
+        return {
+            name
+            for name, queue in self.queues.items()
+            if name in revisions and _room(queue.revision) > _room(revisions[name])
+        }
+
+    def _open_confirmed(self) -> None:
+        for name, queue in self.queues.items():
+            if queue.closed and self._agreement.is_confirmed(name):
+                queue.closed = False
+                queue.refresh(self._clock())
+
+    def _in_use(self, name: str) -> bool:
+        """Tell whether a request may run of a revision that has left the table."""
+        return self._tallies[name].open > 0 or not self._agreement.is_confirmed(name)
 
     def _claim(self, account: Account, message: m.Claim) -> None:
         queue = self.queues.get(message.revision)
@@ -190,3 +222,7 @@ class Owner:
         granted = Counter(queue.in_flight()) if self._agreement.is_strict(name) else Counter[str]()
         stats = tally.stats(concurrency, requests, queue.held, queue.held + granted.total())
         return replace(stats, busy=Counter(stats.busy) | granted) if granted else stats
+
+
+def _room(revision: Revision) -> float:
+    return revision.limits.container_concurrency or math.inf

@@ -39,10 +39,7 @@ class OwnQueue(Queue):
 
     def lend(self, endpoint: Endpoint, count: int) -> None:
         """Take note of slots that another edge has been using since before this queue was ours."""
-        slots = self._at(endpoint)
-        if slots is None:
-            slots = Lent(endpoint, self)
-            self._leaving[endpoint] = slots
+        slots = cast("Lent", self.slots_of(endpoint))
         slots.running += count
         slots.granted += count
 

@@ -51,6 +51,7 @@ class Worker:
         self._serving = Serving(self._proxy, time.monotonic, self._log)
         self._reporter = Reporter(self._proxy.counters, self._proxy.queues, self._wire.send, time.monotonic)
         self._claimer.report = self._reporter.report
+        self._serving.listener.servers.on_accept = self._balance
         self._claimer.bar = self._proxy.admission.bar
         self._listening = self._draining = False
         self._drain_seconds = 0.0
@@ -112,25 +113,30 @@ class Worker:
             self._serving.sweep()
             self._claimer.sweep()
             self._reporter.report_all()
-            counters, door = self._proxy.counters, self._serving.listener.door
-            defects, dropped = self._serving.defects, logs.OUTPUT.dropped
-            refusals = dict(counters.refusals)
-            counters.refusals.clear()
-            beat = m.Beat(len(door.guests), door.places, refusals, defects - self._told[0], dropped - self._told[1])
-            self._told = defects, dropped
-            self._wire.send(beat)
+            self._tell()
             self._balance()
 
+    def _tell(self) -> None:
+        counters, door = self._proxy.counters, self._serving.listener.door
+        defects, dropped = self._serving.defects, logs.OUTPUT.dropped
+        refusals = dict(counters.refusals)
+        counters.refusals.clear()
+        beat = m.Beat(len(door.guests), door.places, refusals, defects - self._told[0], dropped - self._told[1])
+        self._told = defects, dropped
+        self._wire.send(beat)
+
     def _balance(self) -> None:
-        """Step back from accepting, or return to it."""
+        """Step back from accepting and say so, or return to it."""
         servers, door = self._serving.listener.servers, self._serving.listener.door
         if self._draining or not self._listening:
             return
         others = self._neighbours
-        if not accepts(len(door.guests), door.places, others.fewest, room=others.room):
+        if accepts(len(door.guests), door.places, others.fewest, room=others.room):
+            if servers.paused:
+                self._tasks.spawn(servers.resume(), "accept")
+        elif not servers.paused:
             servers.pause()
-        elif servers.paused:
-            self._tasks.spawn(servers.resume(), "accept")
+            self._tell()
 
     def _drain(self, seconds: float) -> None:
         if not self._draining:

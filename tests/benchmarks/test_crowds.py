@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from benchmarks import held, helpers, idle, latency, slow, streams
+from benchmarks import held, helpers, idle, latency, slow, streams, workers
 from benchmarks.field import Started
 from benchmarks.peers import Place, python_model
 from benchmarks.processes import new_port, resident_bytes, running
@@ -63,6 +63,21 @@ def test_held_requests_are_answered_in_order_through_a_whole_edge(capsys: pytest
     held.show(told | {"bytes_each": 20_000}, report)
     assert report.missed == ["19.5 KiB each above idle, required below 12"]
     assert "30 of 30 answered" in capsys.readouterr().out
+
+
+def test_several_workers_are_compared_with_one(capsys: pytest.CaptureFixture[str]) -> None:
+    def rounds(cost: float, split: float) -> list[dict[str, float]]:
+        return [{"cpu_us": cost + noise, "split": split, "answered": 100, "asked": 100} for noise in (5, 0)]
+
+    cost = workers.summarize(rounds(100, 1.0), rounds(120, 0.7))
+    assert (cost["ratio"], cost["split"], cost["answered"]) == (1.2, 0.7, 400)
+    report, of_held = Report(), {"requests": 9, "bytes_each": 9, "answered": 9, "out_of_place": 0, "seconds": 1.0}
+    workers.show({"rate": 100, "costs": {"unlimited": cost}, "held": of_held}, report)
+    assert report.missed == [
+        "unlimited: 1.20 x the CPU of one process, required at most 1.15",
+        "unlimited: split 70/30, required no worse than 60/40",
+    ]
+    assert "400 of 400 answered" in capsys.readouterr().out
 
 
 def test_what_is_required_and_missed_is_told(capsys: pytest.CaptureFixture[str]) -> None:

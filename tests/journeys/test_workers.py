@@ -69,6 +69,36 @@ async def test_clients_are_shared_among_the_workers(serve: Serve) -> None:
     assert more[0] >= 30, more
 
 
+async def test_a_burst_of_clients_is_shared_evenly(serve: Serve) -> None:
+    edge = serve(by_two(service("burst")))
+    idle = {pid: sockets(pid) for pid in edge.daemon.workers()}
+    clients = await asyncio.gather(*(edge.connect() for _ in range(200)))
+
+    async def accepted() -> bool | None:
+        return await edge.metric("activator_connections") == 200 or None
+
+    await edge.eventually(accepted)
+    more = sorted(sockets(pid) - before for pid, before in idle.items())
+    for _, writer in clients:
+        writer.close()
+    assert sum(more) == 200
+    assert more[0] >= 80, more
+
+
+async def test_a_worker_at_its_cap_leaves_clients_to_the_other_one(serve: Serve) -> None:
+    edge = serve(by_two(service("capped"), limits={"max-connections": 6}))
+    idle = {pid: sockets(pid) for pid in edge.daemon.workers()}
+    clients = await asyncio.gather(*(edge.connect() for _ in range(6)))
+
+    async def accepted() -> bool | None:
+        return await edge.metric("activator_connections") == 6 or None
+
+    await edge.eventually(accepted)
+    assert [sockets(pid) - before for pid, before in idle.items()] == [3, 3]
+    for _, writer in clients:
+        writer.close()
+
+
 async def test_metrics_and_views_tell_of_all_workers_together(serve: Serve) -> None:
     edge = serve(by_two(service("counted")))
     clients = await talk(edge, "counted", 60)

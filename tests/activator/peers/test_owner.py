@@ -359,6 +359,54 @@ class TestCounts:
         assert stage.owner.look(NAME).idle_since == pytest.approx(stage.clock() - 0.25)
 
 
+async def test_a_limit_that_comes_by_a_reload_counts_what_workers_began_themselves(staged: Staged) -> None:
+    stage = await warm(staged())
+    callers = await stage.arrived(0, 0, 1)
+    assert stage.owner.queues[NAME].in_flight() == {}
+    stage.take(Revision(NAME, "a", Limits(container_concurrency=2)))
+    assert stage.owner.queues[NAME].closed
+    await stage.turn()
+    assert stage.owner.queues[NAME].in_flight() == {"r1": 3}
+    late = await stage.arrived(1)
+    callers[0].finish()
+    await stage.turn()
+    assert states(late) == ["waiting"]
+    callers[2].finish()
+    await stage.turn()
+    assert states(late) == ["running"]
+
+
+async def test_a_limit_does_not_wait_for_a_worker_that_is_lost(staged: Staged) -> None:
+    stage = await warm(staged())
+    stage.take(Revision(NAME, "a", Limits(container_concurrency=1)))
+    stage.nodes[0].back.deliver()
+    stage.nodes[0].there.deliver()
+    assert stage.owner.queues[NAME].closed
+    stage.nodes[1].kill()
+    assert not stage.owner.queues[NAME].closed
+
+
+async def test_a_revision_that_has_left_is_counted_until_nothing_of_it_runs_anywhere(staged: Staged) -> None:
+    stage = await warm(staged())
+    done, long = await stage.arrived(0, 1)
+    done.finish()
+    await stage.later(0.3)
+    stage.take(Revision("a-2", "a", Limits()))
+    for _ in range(3):
+        await stage.later(0.3)
+    assert stage.owner.collect()[NAME].open == 1
+    assert stage.owner.in_flight(NAME) == {"r1": 1}
+    assert stage.owner.counters.revisions[NAME].statuses == {200: 1}
+    long.finish()
+    await stage.turn()
+    stage.nodes[1].beat()
+    await stage.turn()
+    assert stage.owner.counters.revisions[NAME].statuses == {200: 2}
+    await stage.later(0.3)
+    assert NAME not in stage.owner.collect()
+    assert NAME not in stage.owner.counters.revisions
+
+
 async def test_an_upload_to_a_service_that_must_not_be_woken_hears_so_before_its_body_is_there(staged: Staged) -> None:
     stage = staged(max_wakes=1)
     (first,) = await stage.arrived(0)

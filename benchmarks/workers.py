@@ -1,0 +1,136 @@
+"""What several worker processes cost and hold, beside one process: whole edges under the same load.
+
+CPU is that of the parent and its workers together, without the model's; all of them have one core, so that the sum is
+fair. The load is the same number of requests per second for both edges, which take turns. The split is that of the
+workers' CPU. Then 16,000 requests are held by two workers. Run `python -m benchmarks workers`.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from benchmarks import held, helpers
+from benchmarks.field import Started, scratch
+from benchmarks.peers import find
+from benchmarks.processes import ROOT, cores, cpu_seconds, edge_processes, new_port, pinned, running
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from benchmarks.report import Report
+
+COUNT = 2
+LIMITS = {"unlimited": 0, "container-concurrency 4": 4}
+CONNECTIONS = 32
+MOST_CPU = 1.15  # times that of one process
+MOST_SPLIT = 0.6
+MODEL = 'exec taskset -c {core} {python} -m benchmarks.upstream "$PORT"'
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much is measured; `rate` is requests per second."""
+
+    rounds: int = 6
+    seconds: int = 4
+    rate: int = 1500
+    held: int = 16_000
+
+
+QUICK = Plan(rounds=1, seconds=2, rate=400, held=1000)
+
+
+def measure(plan: Plan, tell: Callable[[str], None] = print) -> dict[str, Any]:
+    """Return CPU per request by limit, and what became of the requests that two workers held."""
+    costs = {name: _compare(name, limit, plan, tell) for name, limit in LIMITS.items()}
+    return {"rate": plan.rate, "costs": costs, "held": held.measure(plan.held, tell, workers=COUNT)}
+
+
+def show(figures: dict[str, Any], report: Report) -> None:
+    """Print the table and the verdicts."""
+    columns = ("revision", "CPU us per request, 1 process", f"{COUNT} workers", "ratio", "split")
+    rows = [
+        (name, f"{cost['one']:.0f}", f"{cost['several']:.0f}", f"{cost['ratio']:.2f} x", _percent(cost["split"]))
+        for name, cost in figures["costs"].items()
+    ]
+    report.table(f"{figures['rate']} requests per second", columns, rows)
+    for name, cost in figures["costs"].items():
+        told = f"{name}: {cost['ratio']:.2f} x the CPU of one process, required at most {MOST_CPU:g}"
+        report.judge(told, cost["ratio"] <= MOST_CPU)
+        told = f"{name}: split {_percent(cost['split'])}, required no worse than {_percent(MOST_SPLIT)}"
+        report.judge(told, cost["split"] <= MOST_SPLIT)
+        report.judge(f"{name}: {cost['answered']} of {cost['asked']} answered", cost["answered"] == cost["asked"])
+    held.show(figures["held"], report)
+
+
+def _compare(name: str, limit: int, plan: Plan, tell: Callable[[str], None]) -> dict[str, Any]:
+    with scratch() as directory, ExitStack() as stack:
+        edges = {count: _start(count, limit, directory, stack) for count in (1, COUNT)}
+        for edge in edges.values():
+            helpers.run("open_load", edge.port, plan.rate, 1, CONNECTIONS)
+        rounds: dict[int, list[dict[str, Any]]] = {count: [] for count in edges}
+        for number in range(plan.rounds):
+            tell(f"workers, {name}: round {number + 1} of {plan.rounds}")
+            for count, edge in edges.items():
+                rounds[count].append(_round(edge, plan))
+    return summarize(rounds[1], rounds[COUNT])
+
+
+def summarize(one: list[dict[str, Any]], several: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the least CPU microseconds per request of each, their ratio, and the worst split of a round."""
+    least = [min(each["cpu_us"] for each in rounds) for rounds in (one, several)]
+    return {
+        "one": least[0],
+        "several": least[1],
+        "ratio": round(least[1] / least[0], 3),
+        "split": max(each["split"] for each in several),
+        "answered": sum(each["answered"] for each in (*one, *several)),
+        "asked": sum(each["asked"] for each in (*one, *several)),
+        "rounds": {"one": one, "several": several},
+    }
+
+
+def _round(edge: Started, plan: Plan) -> dict[str, Any]:
+    """Return one round's figures; `split` is the largest worker's part of what all workers used."""
+    processes = edge_processes(edge.pid)
+    before = [cpu_seconds(pid, descendants=False) for pid in processes]
+    told = helpers.run("open_load", edge.port, plan.rate, plan.seconds, CONNECTIONS)
+    used = [cpu_seconds(pid, descendants=False) - earlier for pid, earlier in zip(processes, before, strict=True)]
+    workers = used[1:] or used
+    split = max(workers) / (sum(workers) or 1.0)
+    return {"cpu_us": round(sum(used) / told["answered"] * 1e6, 1), "split": round(split, 3)} | told
+
+
+def _start(count: int, limit: int, directory: Path, stack: ExitStack) -> Started:
+    """Start an edge of so many processes with one model. It is ready when a first request has been answered."""
+    port, admin = new_port(), new_port()
+    config = directory / f"edge-{count}.json"
+    config.write_text(json.dumps(_config(port, admin, count, limit)))
+    command = [find("activator", "pip install gpu-activator"), "serve", "--config", str(config)]
+    log = directory / f"edge-{count}.log"
+    return Started(stack.enter_context(running(pinned(cores()[0], command), admin, log)), port)
+
+
+def _config(port: int, admin: int, count: int, limit: int) -> dict[str, Any]:
+    """Return a configuration (YAML reads JSON) of one model, which is always awake."""
+    command = ["sh", "-c", MODEL.format(core=cores()[1], python=sys.executable)]
+    revision = {"name": "model-v1", "command": command, "directory": str(ROOT)}
+    return {
+        "listen": f"127.0.0.1:{port}",
+        "admin": f"127.0.0.1:{admin}",
+        "workers": count,
+        "scaler": "process",
+        "state-dir": f"state-{count}",
+        "requests": {"container-concurrency": limit},
+        "autoscaling": {"min-scale": 1, "max-scale": 1},
+        "services": [{"name": "model", "hosts": ["model.example"], "revisions": [revision]}],
+    }
+
+
+def _percent(part: float) -> str:
+    return f"{part:.0%}/{1 - part:.0%}".replace("%", "")
