@@ -179,7 +179,7 @@ class Cluster:
         return item and {**item, "apiVersion": INFERENCE_SERVICES.version, "kind": KIND}
 
     def _services_unknown(self) -> None:
-        if self._services is not None and self._services.trouble:
+        if self._services is not None and self._services.refused:
             self._log.warning(
                 "InferenceServices cannot be read", problem=self._services.trouble, needs="overlays/kserve"
             )

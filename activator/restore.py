@@ -13,7 +13,7 @@ from activator.catalog.file import build
 from activator.catalog.kserve.adopt import InferenceServices
 from activator.catalog.merge import Deployments
 from activator.kube.client import Address
-from activator.kube.errors import ApiError, UnreachableError
+from activator.kube.errors import NOT_FOUND, ApiError, UnreachableError
 from activator.kube.resources import DEPLOYMENTS, INFERENCE_SERVICES, name_of
 
 if TYPE_CHECKING:
@@ -42,23 +42,26 @@ async def restore(client: Client, settings: Settings) -> list[Restored]:
     max(min-scale, 1). ApiError, UnreachableError when Deployments cannot be listed."""
     found = await client.list(DEPLOYMENTS)
     items: dict[str, Object] = {name_of(item): item for item in found.get("items") or []}
-    services = await _services(client) if settings.kserve else []
+    services, lost = await _services(client) if settings.kserve else ([], [])
     adopted = InferenceServices().adopt(services, items.values(), settings.manifests)
     plans = build(Deployments().merge(settings, [*items.values(), *adopted.deployments]).settings).plans
     ours = {name for name, item in items.items() if is_ours(item)} | adopted.owners.keys()
-    return [
+    woken = [
         await _restored(client, name, items.get(name), plans[name].bounds.min_scale if name in plans else 0)
         for name in sorted(ours | plans.keys())
     ]
+    return [*woken, *lost]
 
 
-async def _services(client: Client) -> list[Object]:
-    """Return the InferenceServices, none where they cannot be listed: what is left can be woken all the same."""
+async def _services(client: Client) -> tuple[list[Object], list[Restored]]:
+    """Return the InferenceServices, none where there is no such kind, and what is to be told if they may not be read:
+    the others can be woken all the same."""
     try:
         found = await client.list(INFERENCE_SERVICES)
-    except ApiError:
-        return []
-    return found.get("items") or []
+    except ApiError as error:
+        known = error.status == NOT_FOUND
+        return [], [] if known else [Restored(INFERENCE_SERVICES.plural, 0, 0, f"none of theirs is woken: {error}")]
+    return found.get("items") or [], []
 
 
 async def _restored(client: Client, name: str, item: Object | None, min_scale: int) -> Restored:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from activator.catalog.deployments import fingerprint, is_ours
 from activator.catalog.kserve.objects import made_of, read_of
-from activator.kube.views import heard_of
 
 if TYPE_CHECKING:
     from activator.kube.resources import Object
@@ -58,7 +57,7 @@ class Changes:
             self._changed.set()
 
     def _see_state(self) -> None:
-        if self._store.synced and (self._services is None or heard_of(self._services)):
+        if self._store.synced and (self._services is None or self._services.settled):
             self._known.set()
 
 

@@ -18,12 +18,14 @@ class Store:
     """Objects by name, of one namespace or of a kind without namespaces. Objects are never changed in place.
 
     `synced` = it has once been what the API server had. `trouble` says why it may be out of date, "" when it is not.
+    `refused` = the API server does not let us look, or has no such kind.
     """
 
     def __init__(self) -> None:
         self.objects: dict[str, Object] = {}
         self.synced = False
         self.trouble = ""
+        self.refused = False
         self._listeners: list[Listener] = []
         self._on_state: list[Callable[[], None]] = []
 
@@ -69,12 +71,17 @@ class Store:
             del self.objects[name_of(item)]
             self._tell(old, None)
 
-    def state(self, *, synced: bool | None = None, trouble: str = "") -> None:
+    @property
+    def settled(self) -> bool:
+        """Whether there is nothing to wait for: it was listed once, or cannot be."""
+        return self.synced or self.refused
+
+    def state(self, *, synced: bool | None = None, trouble: str = "", refused: bool = False) -> None:
         """Say whether the store can be trusted. `synced` None = as before."""
-        before = self.synced, self.trouble
+        before = self.synced, self.trouble, self.refused
         self.synced = self.synced if synced is None else synced
-        self.trouble = trouble
-        if before != (self.synced, self.trouble):
+        self.trouble, self.refused = trouble, refused
+        if before != (self.synced, self.trouble, self.refused):
             for listener in self._on_state:
                 listener()
 

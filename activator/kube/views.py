@@ -43,7 +43,7 @@ class Views:
     @property
     def known(self) -> bool:
         """Whether all that models are made of was listed once; what cannot be listed is not waited for."""
-        return self.deployments.synced and (self.services is None or heard_of(self.services))
+        return self.deployments.synced and (self.services is None or self.services.settled)
 
     def up(self) -> dict[str, bool]:
         """Tell of each watched kind of objects whether it is up to date."""
@@ -74,8 +74,3 @@ class Views:
             with contextlib.suppress(ApiError, UnreachableError):  # the watches tell
                 await self.client.ping()
             await asyncio.sleep(WARM)
-
-
-def heard_of(store: Store) -> bool:
-    """Tell whether a store was listed once, or is known not to be for now: it may not be read, or there is none."""
-    return store.synced or bool(store.trouble)

@@ -10,7 +10,7 @@ import asyncio
 import random
 from typing import TYPE_CHECKING, Any
 
-from activator.kube.errors import FORBIDDEN, GONE, ApiError, UnreachableError
+from activator.kube.errors import FORBIDDEN, GONE, NOT_FOUND, ApiError, UnreachableError
 from activator.kube.resources import version_of
 
 if TYPE_CHECKING:
@@ -112,10 +112,11 @@ class Reflector:
                 return 0.0
         self.failures += 1
         self._streak += 1
-        self.store.state(trouble=str(error))
+        refused = isinstance(error, ApiError) and error.status in {FORBIDDEN, NOT_FOUND}
+        self.store.state(trouble=str(error), refused=refused)
         if isinstance(error, ApiError):
             self._version = ""
-            if error.status == FORBIDDEN:
+            if refused:
                 return DENIED_WAIT * (0.5 + self._jitter() / 2)
         return max(self._pause(), error.retry_after if isinstance(error, ApiError) else 0.0)
 

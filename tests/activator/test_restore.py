@@ -74,6 +74,21 @@ async def test_what_kserve_made_is_woken_if_it_is_ours_to_scale() -> None:
     assert lines[-1] == "m-predictor: 0 -> 2"
 
 
+async def test_inference_services_that_may_not_be_read_are_told_and_keep_none_of_the_others() -> None:
+    cluster = Cluster()
+    await cluster.start()
+    cluster.put("deployments", deployment("a-1", "a", hosts="a.example"))
+    cluster.faults.denied.add(("list", "inferenceservices"))
+    client = client_of(cluster)
+    try:
+        results = await restore(client, SETTINGS.model_copy(update={"kserve": True}))
+    finally:
+        await client.close()
+        await cluster.stop()
+    assert str(results[0]) == "a-1: 0 -> 1"
+    assert str(results[-1]).startswith("inferenceservices: none of theirs is woken: the API server answered 403")
+
+
 async def test_one_with_a_mistake_is_woken_all_the_same() -> None:
     lines, _ = await restored(annotated("bad", "a", {f"{KNATIVE}min-scale": "x"}))
     assert "bad: 0 -> 1" in lines

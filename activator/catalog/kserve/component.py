@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from activator.catalog.annotations import KNATIVE, OWN, PROGRESS
-from activator.catalog.kserve.objects import items, mapping
+from activator.catalog.kserve.objects import AGENT_PORT, items, mapping
 from activator.catalog.manifests import scaling
 from activator.catalog.manifests.fields import BETA, EXPLAINER, PREDICTOR, ROLES, TRANSFORMER
 from activator.catalog.manifests.inference import connected, with_canary
@@ -61,7 +61,7 @@ def found(service: Mapping[str, Any], made: Mapping[str, Made], settings: Manife
     if notes.errors or PREDICTOR not in spec or "name" not in cleaned.data["metadata"]:
         return None
     metadata = cleaned.data["metadata"]
-    reader = _Reader(metadata["name"], metadata["annotations"], made, settings, notes)
+    reader = _Reader(service, metadata["annotations"], made, settings, notes)
     revisions = {role: reader.role(role, spec[role]) for role in (TRANSFORMER, PREDICTOR, EXPLAINER) if role in spec}
     if not all(revisions.values()):
         return None
@@ -92,11 +92,16 @@ def _called(
 
 @dataclass(frozen=True, slots=True)
 class _Reader:
-    name: str
+    service: Mapping[str, Any]
     annotations: Mapping[str, Any]
     made: Mapping[str, Made]
     settings: Manifests
     notes: Notes
+
+    @property
+    def name(self) -> str:
+        """Return the InferenceService's name."""
+        return str(self.service["metadata"]["name"])
 
     def role(self, role: str, spec: Mapping[str, Any]) -> tuple[Revision, ...]:
         """Return the revision of a component, none as long as its Deployment is not there."""
@@ -121,7 +126,14 @@ class _Reader:
         keys = scaling.of_inference_service(spec, annotations, self.settings.min_replicas_default, (self.notes, at))
         made = self.made[name]
         template = {"labels": {}, "annotations": {}, "spec": {"containers": [made.container]}}
-        return Revision(name, template, made.port, "", keys, at=at)
+        return Revision(name, template, AGENT_PORT if self._has_agent(at) else made.port, "", keys, at=at)
+
+    def _has_agent(self, at: Location) -> bool:
+        """Tell whether KServe puts an agent before the model (into the pods: the Deployment does not show it)."""
+        found: Any = self.service
+        for part in at:
+            found = items(found)[part] if isinstance(part, int) else mapping(found).get(part)
+        return any(mapping(found).get(key) is not None for key in ("logger", "batcher"))
 
 
 def _shared(revisions: tuple[Revision, ...]) -> tuple[Revision, ...]:

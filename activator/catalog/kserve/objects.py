@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 KIND, GROUP = "InferenceService", "serving.kserve.io"
-CONTAINERS = ("agent", "kserve-container")
-"""Whose port takes requests: that of the agent, which logs or batches them, goes first."""
-PORT = 8080
+MODEL = "kserve-container"
+IN_FRONT = ("agent", "transformer-container")
+"""Containers whose port takes requests where they are; else the first one's does (KServe's reconcilers/service)."""
+PORT, AGENT_PORT = 8080, 9081
 PREDICTOR_HOST = "--predictor_host"
 
 
@@ -87,14 +88,14 @@ def _controls(owner: Mapping[str, Any]) -> bool:
 
 
 def _port(containers: list[dict[str, Any]]) -> int:
-    by_name = {str(each.get("name")): items(each.get("ports")) for each in containers}
-    found = [port.get("containerPort") for name in CONTAINERS for port in by_name.get(name, ())]
+    in_front = [each for name in IN_FRONT for each in containers if each.get("name") == name]
+    found = [port.get("containerPort") for each in [*in_front, *containers][:1] for port in items(each.get("ports"))]
     return next((port for port in found if isinstance(port, int)), PORT)
 
 
 def _container(containers: list[dict[str, Any]]) -> dict[str, Any]:
     """Return what is said to the model's server."""
-    found = next((each for each in containers if each.get("name") == CONTAINERS[-1]), next(iter(containers), {}))
+    found = next((each for each in containers if each.get("name") == MODEL), next(iter(containers), {}))
     told: dict[str, Any] = {key: _texts(found.get(key)) for key in ("command", "args")}
     variables = items(found.get("env"))
     told["env"] = [each for each in variables if isinstance(each.get("value"), str) and each.get("name")]

@@ -37,7 +37,7 @@ def reasons(service: Mapping[str, Any]) -> tuple[Problem, ...]:
 def _reasons(service: Mapping[str, Any]) -> Iterator[Problem]:
     annotations = mapping(mapping(service.get("metadata")).get("annotations"))
     spec = mapping(service.get("spec"))
-    mode = annotations.get(MODE) or mapping(service.get("status")).get("deploymentMode")
+    mode = mapping(service.get("status")).get("deploymentMode") or annotations.get(MODE)  # KServe's own order
     if mode is not None and mode not in STANDARD:
         yield Problem("", path_of((*_AT, MODE)), _left("KServe has no Deployment of its own for it"), value=shown(mode),
                       allowed=_set(MODE, STANDARD[1]))  # fmt: skip

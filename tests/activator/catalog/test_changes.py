@@ -125,6 +125,9 @@ async def test_inference_services_that_cannot_be_read_are_not_waited_for() -> No
     store.replace([])
     await asyncio.sleep(1)
     assert not waiting.done()
-    services.state(trouble="there are none")
+    services.state(trouble="no answer yet")
+    await asyncio.sleep(1)
+    assert not waiting.done(), "what is only late is waited for: who leads without it would forget its clocks"
+    services.state(trouble="there are none", refused=True)
     async with asyncio.timeout(1):
         await waiting

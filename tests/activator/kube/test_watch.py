@@ -148,6 +148,20 @@ async def test_what_is_forbidden_is_not_asked_for_over_and_over(cluster: Cluster
         await asyncio.sleep(0.3)
         assert len(cluster.asked("list", "configmaps")) == 1
         assert "forbidden" in reflector.store.trouble
+        assert (reflector.store.refused, reflector.store.settled, reflector.store.synced) == (True, True, False)
+
+
+async def test_a_kind_that_is_not_installed_is_refused_and_not_asked_for_over_and_over(
+    cluster: Cluster, client: Client
+) -> None:
+    cluster.faults.fail = lambda verb, resource: 404
+    async with watching(client) as reflector:
+        await until(lambda: reflector.store.refused)
+        await asyncio.sleep(0.3)
+        assert len(cluster.asked("list", "configmaps")) == 1
+        cluster.faults.fail = lambda verb, resource: None
+        await until(lambda: reflector.store.synced)
+        assert not reflector.store.refused
 
 
 async def test_a_busy_api_server_is_given_the_time_it_asks_for(cluster: Cluster, client: Client) -> None:

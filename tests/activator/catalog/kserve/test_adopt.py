@@ -94,6 +94,22 @@ def test_the_agents_port_goes_before_the_models() -> None:
     assert services(adopt(service(), logged))["m"].revisions[0].process.port == 9081
 
 
+def test_the_agent_that_kserve_puts_into_the_pods_takes_the_requests() -> None:
+    for key in ("logger", "batcher"):
+        one = service(predictor={key: {}}, canary=[{"predictor": {"name": "v2"}, "trafficPercent": 1}])
+        found = services(adopt(one, made("m-predictor", port=81), made("m-v2-predictor", port=82)))["m"]
+        assert [each.process.port for each in found.revisions] == [9081, 82]
+
+
+def test_a_transformer_in_the_predictors_pod_takes_the_requests_and_else_the_first_container() -> None:
+    both = made("m-predictor", port=81)
+    containers = both["spec"]["template"]["spec"]["containers"]
+    containers[0]["name"] = "own"
+    assert services(adopt(service(), both))["m"].revisions[0].process.port == 81
+    containers.append({"name": "transformer-container", "ports": [{"containerPort": 82}]})
+    assert services(adopt(service(), both))["m"].revisions[0].process.port == 82
+
+
 def test_hosts_that_clients_call_already_are_known() -> None:
     one = service(annotations={f"{OWN}hosts": "own.example, two.example"})
     one["status"] = {
@@ -205,6 +221,8 @@ def test_the_mode_may_be_the_clusters() -> None:
     assert names(adopt(one, made("m-predictor"))) == ["m-predictor"]
     one["status"] = {"deploymentMode": "Serverless"}
     assert adopt(one, made("m-predictor")).left
+    one["metadata"]["annotations"][MODE] = "RawDeployment"
+    assert adopt(one, made("m-predictor")).left, "KServe keeps to the mode that it began with"
 
 
 def test_models_over_several_nodes_are_left_alone() -> None:
