@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from activator.peers.account import Account
 
+UNOPPOSED = 4
+
 
 class Departure:
     """A replica that left with the snapshot `version`; `pending` are those who have not told that it is drained."""
@@ -35,24 +37,30 @@ class Departure:
 
 
 class Terms:
-    """What is agreed about one revision. `strict_until` is None while claimers may choose themselves; `pending` are
-    those who have not confirmed that they do not; `then` is who wants to know when they all have."""
+    """What is agreed about one revision. Claimers may choose themselves while nobody waits (`contended`) and
+    `strict_until` is None; `pending` are those who have not confirmed that they do not; `then` is who wants to know
+    when they all have."""
 
     def __init__(self, revision: str) -> None:
         self.replicas = Replicas(revision)
         self.version = 0
+        self.contended = False
+        self.unopposed = 0
         self.strict_until: float | None = None
         self.strict_version = 0
         self.pending: set[Account] = set()
         self.then: Callable[[str], None] | None = None
         self.departures: dict[str, Departure] = {}
 
+    @property
+    def strict(self) -> bool:
+        """Whether every request is a claim."""
+        return self.contended or self.strict_until is not None
+
     def snapshot(self) -> m.Snapshot:
         """Return what a claimer is told."""
         replicas = self.replicas
-        return m.Snapshot(
-            self.version, replicas.revision, replicas.endpoints, replicas.start, self.strict_until is None
-        )
+        return m.Snapshot(self.version, replicas.revision, replicas.endpoints, replicas.start, not self.strict)
 
 
 class Agreement:
@@ -64,7 +72,7 @@ class Agreement:
     def is_strict(self, revision: str) -> bool:
         """Tell whether claimers were told to choose nothing themselves."""
         terms = self._terms.get(revision)
-        return terms is not None and terms.strict_until is not None
+        return terms is not None and terms.strict
 
     def is_confirmed(self, revision: str) -> bool:
         """Tell whether all claimers have confirmed what they were last asked to."""
@@ -88,12 +96,35 @@ class Agreement:
         """Have every request of a revision be a claim, at least until that time. With `anew` all are to confirm it once
         more, after what they were told before."""
         terms = self._terms.setdefault(revision, Terms(revision))
-        was_free, terms.strict_until = terms.strict_until is None, until
+        was_free, terms.strict_until = not terms.strict, until
         if was_free or anew:
-            terms.pending = set(accounts)
-            self._send(terms, accounts)
-            terms.strict_version = terms.version
+            self._tighten(terms, accounts)
         return terms
+
+    def contend(self, revision: str, accounts: Collection[Account]) -> None:
+        """Have every request of a revision be a claim, since somebody waits: until `calm`."""
+        terms = self._terms.setdefault(revision, Terms(revision))
+        was_free, terms.contended, terms.unopposed = not terms.strict, True, 0
+        if was_free:
+            self._tighten(terms, accounts)
+
+    def eased(self, revision: str, accounts: Collection[Account]) -> None:
+        """Take note of a claim that did not have to wait. After some in a row, claimers may choose again: to change
+        costs as many messages as they do."""
+        terms = self._terms.get(revision)
+        if terms is not None and terms.contended:
+            terms.unopposed += 1
+            if terms.unopposed >= UNOPPOSED:
+                self.calm(revision, accounts)
+
+    def calm(self, revision: str, accounts: Collection[Account]) -> None:
+        """Let claimers choose again: nobody waits any more."""
+        terms = self._terms.get(revision)
+        if terms is None or not terms.contended:
+            return
+        terms.contended = False
+        if not terms.strict:
+            self._send(terms, accounts)
 
     def ask(self, revision: str, until: float, accounts: Collection[Account], then: Callable[[str], None]) -> bool:
         """Tell whether all have confirmed that every request of a revision is a claim; if not, `then` is called with
@@ -107,7 +138,8 @@ class Agreement:
         for terms in self._terms.values():
             if terms.strict_until is not None and terms.strict_until <= now and not terms.pending:
                 terms.strict_until = None
-                self._send(terms, accounts)
+                if not terms.strict:
+                    self._send(terms, accounts)
 
     def keep(self, revisions: Collection[str]) -> None:
         """Forget the terms of all other revisions of which no replica is awaited."""
@@ -164,6 +196,11 @@ class Agreement:
         if terms.then is not None and not terms.pending:
             then, terms.then = terms.then, None
             then(terms.replicas.revision)
+
+    def _tighten(self, terms: Terms, accounts: Collection[Account]) -> None:
+        terms.pending = set(accounts)
+        self._send(terms, accounts)
+        terms.strict_version = terms.version
 
     def _send(self, terms: Terms, accounts: Iterable[Account]) -> None:
         terms.version += 1

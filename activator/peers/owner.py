@@ -110,8 +110,8 @@ class Owner:
             del self._tallies[name]
             self.counters.revisions.pop(name, None)
         for name, queue in self.queues.items():
-            if queue.held and queue.revision.limits.container_concurrency:
-                self._agreement.restrict(name, now + STRICT_SECONDS, self.accounts)
+            if not queue.held:
+                self._agreement.calm(name, self.accounts)
         self._agreement.keep(self.queues.keys())
         self._agreement.sweep(now, self.accounts)
 
@@ -199,9 +199,10 @@ class Owner:
         slots = queue.take()
         if slots is not None:
             account.grant(message, slots)
+            self._agreement.eased(message.revision, self.accounts)
             return
         if queue.revision.limits.container_concurrency:
-            self._agreement.restrict(message.revision, self._clock() + STRICT_SECONDS, self.accounts)
+            self._agreement.contend(message.revision, self.accounts)
         claim = Claim(message, account)
         claim.run(claim.hold(queue, self._clock()))
 

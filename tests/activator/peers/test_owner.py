@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from activator.peers.agreement import UNOPPOSED
 from router.errors import Reason
 from router.table import Limits, Revision
 from tests.activator.peers.stage import NAME, Caller, Stage
@@ -318,6 +319,34 @@ class TestAgreement:
         claims = stage.nodes[0].there.sent["Claim"]
         (caller,) = await stage.arrived(0)
         assert (caller.state, stage.nodes[0].there.sent["Claim"]) == ("running", claims)
+
+    async def test_once_nobody_has_waited_for_a_while_claimers_keep_slots_again(self, staged: Staged) -> None:
+        stage = await warm(staged(container_concurrency=1))
+        first, second = await stage.arrived(0, 1)
+        assert (first.state, second.state) == ("running", "waiting")
+        for ends in (first, second):
+            ends.finish()
+            await stage.turn()
+        for _ in range(UNOPPOSED):
+            (caller,) = await stage.arrived(0)
+            caller.finish()
+            await stage.turn()
+        claims = stage.nodes[0].there.sent["Claim"]
+        for _ in range(3):
+            (caller,) = await stage.arrived(0)
+            caller.finish()
+            await stage.turn()
+        assert stage.nodes[0].there.sent["Claim"] <= claims + 1
+
+    async def test_while_somebody_waits_every_request_is_a_claim(self, staged: Staged) -> None:
+        stage = await warm(staged(container_concurrency=1))
+        callers = await stage.arrived(0, 1, 0, 1)
+        for caller in callers:
+            await stage.later(0.3)
+            assert caller.state == "running"
+            caller.finish()
+            await stage.turn()
+        assert stage.nodes[0].there.sent["Claim"] == stage.nodes[1].there.sent["Claim"] == 2
 
     async def test_one_that_is_lost_need_not_confirm(self, staged: Staged) -> None:
         stage = await warm(staged())
