@@ -82,7 +82,7 @@ _Told = tuple[Application, list[Problem], list[Problem]]
 
 
 def _joined(component: Component, before: Component | None, told: _Told) -> Component:
-    known = {each.name for each in component.revisions}
+    known = {each.name for _, each in told[0].revisions()}  # one revision is of one component only
     old = [each for each in (before.revisions if before else ()) if each.name not in known]
     revisions = list(component.revisions)
     for share in component.elsewhere:
@@ -116,4 +116,7 @@ def _alone(latest: Revision, share: Elsewhere, found: Revision | None, told: _To
     elif found is None and share.percent:
         told_so = f"the other {share.percent} % are of the last rolled-out revision, which is not known: {HOW}"
         warnings.append(Problem(application.file, path, f"{told_so}; until then the newest has all", subject=name))
+    elif found is not None and found.name != latest.name and share.percent:
+        told_so = f"the other {share.percent} % are of {found.name}, which is another component now: the newest has all"
+        warnings.append(Problem(application.file, path, told_so, subject=name))
     return replace(latest, percent=latest.percent + share.percent)

@@ -12,6 +12,7 @@ import pytest
 from router.connection import PRESSED_IDLE_SECONDS
 from router.http1 import SLICE
 from router.listener import LOOK_SECONDS
+from router.ports import Replicas
 from router.table import OnDisconnect
 from router.watch import BODY_GRACE_SECONDS
 
@@ -267,6 +268,7 @@ async def test_a_refused_wake_leaves_no_trace_in_the_demand(edge: Edge) -> None:
     await edge.until(lambda: edge.held == 1)
     first.leave()
     await edge.settle()
+    edge.proxy.update(Replicas("a-1"))  # nothing has come of the first wake
     edge.proxy.collect()
     second = await edge.client(GET.format(2))
     answer = await second.response()

@@ -57,6 +57,15 @@ def test_a_new_revision_without_a_percentage_gets_all_once_it_is_ready() -> None
     assert (canary.goal, canary.ladder, canary.warm_first) == (100, (100,), True)
 
 
+def test_a_revision_that_a_new_transformer_calls_now_is_not_kept_beside_it() -> None:
+    transformed = beta(custom(nodeSelector={"v": "1"}), transformer=custom(canaryTrafficPercent=10))
+    manifests = joined(transformed, BEFORE)
+    names = [revision.name for _, revision in manifests.applications[0].revisions()]
+    assert len(names) == len(set(names)) == 2
+    assert "the other 90 % are of" in "".join(told(manifests))
+    assert {service.name for service in from_a_file(manifests).table.services} == {"m", "m-predictor"}
+
+
 def test_the_canary_of_v1alpha2_is_tried_beside_the_default() -> None:
     data = alpha({"predictor": BOX, "transformer": BOX}, {"predictor": OTHER, "transformer": OTHER})
     data["spec"]["canaryTrafficPercent"] = 20
