@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from activator import rollout_events
 from activator.catalog.changes import Changes
-from activator.catalog.kserve.adopt import InferenceServices, called, name_in
+from activator.catalog.kserve.adopt import InferenceServices, called, name_in, others
 from activator.catalog.kserve.objects import KIND
 from activator.catalog.merge import Deployments
 from activator.insight import ClusterFacts
@@ -98,7 +98,9 @@ class Cluster:
         """Return `settings` with the services of the Deployments as they are now, and tell of what is wrong with them.
         To be called by one at a time."""
         labelled, deployments = self.changes.present(), list(self._deployments.objects.values())
-        services = list(self._services.objects.values()) if self._services is not None else []
+        services = []
+        if self._services is not None:
+            labelled, services = others(labelled), list(self._services.objects.values())
         adopted = await asyncio.to_thread(self._adopting.adopt, services, deployments, settings.manifests)
         merged = await asyncio.to_thread(self._catalog.merge, settings, [*labelled, *adopted.deployments])
         self._tell(adopted.told(merged))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import ClientSession, TCPConnector
 
+from activator.catalog.annotations import LABEL
 from activator.catalog.manifests.annotations import SCALED_BY, STOP
 from activator.kube.permissions import KSERVE_ROLE, ROLE
 from tests.activator.catalog.kserve.objects import made, service
@@ -43,7 +44,7 @@ class Stage:
 
     async def served(self, host: str = HOST, *, known: bool = True) -> None:
         """Wait until a host is known, or no longer."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(20):
             while ((await self.edge.request(host)).status != 404) != known:  # noqa: ASYNC110 - there is no event
                 await asyncio.sleep(0.02)
 
@@ -185,6 +186,20 @@ async def test_a_version_that_sets_the_replicas_back_is_told_with_the_fix(tmp_pa
         assert "manager also writes the replicas of Deployment m-predictor" in hindered()[0]
         assert "upgrade it to 0.15.1 or later" in hindered()[0]
         assert (await stage.edge.request(HOST)).status == 200
+
+
+async def test_our_label_that_kserve_has_copied_is_no_reason_to_scale_what_is_left_alone(tmp_path: Path) -> None:
+    async with on_stage(tmp_path) as stage:
+        stage.cluster.put(SERVICES, service(annotations={SCALED_BY: "hpa"}))
+        item = labelled(made("m-predictor", port=stage.pods.port))
+        item["metadata"]["labels"][LABEL] = "copied"
+        stage.cluster.put("deployments", item)
+        stage.deploy("own-predictor", of="own")
+        stage.cluster.put(SERVICES, service("own"))
+        await stage.served("own.models")
+        assert [reason for reason, _ in stage.told()] == ["LeftAlone"]
+        assert (await stage.edge.request("copied.models")).status == 404
+        assert (await stage.edge.request("copied")).status == 404
 
 
 async def test_without_the_crd_everything_else_goes_on(tmp_path: Path) -> None:

@@ -68,6 +68,11 @@ def called(name: str) -> str:
     return f"{SHORT}/{name}"
 
 
+def others(deployments: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the Deployments that no InferenceService controls: KServe copies labels to those, also ours."""
+    return [each for each in deployments if made_of(each) is None]
+
+
 def name_in(place: str) -> str:
     """Return the InferenceService that a place of problems is, "" if it is a Deployment."""
     kind, slash, name = place.partition("/")
