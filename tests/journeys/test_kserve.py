@@ -205,6 +205,7 @@ async def test_our_label_that_kserve_has_copied_is_no_reason_to_scale_what_is_le
 async def test_without_the_crd_everything_else_goes_on(tmp_path: Path) -> None:
     async with on_stage(tmp_path, crd=False) as stage:
         item = labelled(made("own", port=stage.pods.port))
+        del item["metadata"]["ownerReferences"]
         item["metadata"]["labels"] = {"gpu-activator/service": "own"}
         item["metadata"]["annotations"] = {"gpu-activator/hosts": "own.localhost"}
         stage.cluster.put("deployments", item)
