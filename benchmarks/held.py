@@ -58,10 +58,8 @@ def show(figures: dict[str, Any], report: Report, most_places: int = CONCURRENCY
     report.say(f"{asked} requests of 1 KiB held at zero, answered within {figures['seconds']:g} s of the wake")
     report.judge(f"{each:.1f} KiB each above idle, required below {KIB_BUDGET:g}", each < KIB_BUDGET)
     report.judge(f"{figures['answered']} of {asked} answered by the model", figures["answered"] == asked)
-    report.judge(
-        f"none came to the model more than {figures['out_of_place']} places from its turn, required {most_places} at most",
-        figures["out_of_place"] <= most_places,
-    )
+    places = figures["out_of_place"]
+    report.judge(f"none came to the model more than {places} places from its turn", places <= most_places)
 
 
 def _own_bytes(pid: int) -> int:
