@@ -41,6 +41,14 @@ class Rule:
         """Return the value as the program uses it. RefusedError if it is not allowed."""
         raise NotImplementedError
 
+    def takes(self, value: object) -> bool:
+        """Tell whether a value is allowed."""
+        try:
+            self.read(value)
+        except RefusedError:
+            return False
+        return True
+
     def write(self, value: Any) -> object:
         """Return a value as a file would have it."""
         return value

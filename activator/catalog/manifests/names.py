@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from activator.catalog.annotations import OWN
 from activator.catalog.manifests.annotations import SERVICE
-from activator.settings.rules import RefusedError
 from activator.settings.texts import Model
 
 if TYPE_CHECKING:
@@ -64,7 +63,7 @@ def _names(revision: Revision, name: str) -> list[str]:
     told = _values(words, SERVED, several=True) or _values(words, NAMED, several=False)
     if not told:
         told = [each["value"] for each in container.get("env", ()) if each.get("name") == VARIABLE and "value" in each]
-    return [each for each in told if _is_name(each)] or [name]
+    return [each for each in told if Model().takes(each)] or [name]
 
 
 def _words(arguments: Iterable[str]) -> Iterator[str]:
@@ -84,11 +83,3 @@ def _values(words: list[str], flags: tuple[str, ...], *, several: bool) -> list[
         end = next((index for index, each in enumerate(rest) if each.startswith("-")), len(rest))
         found = rest[: end if several else min(end, 1)]
     return found
-
-
-def _is_name(text: str) -> bool:
-    try:
-        Model().read(text)
-    except RefusedError:
-        return False
-    return True

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from activator.settings.rules import RefusedError
 from activator.settings.texts import Target
 
 if TYPE_CHECKING:
@@ -51,20 +50,12 @@ def complete(container: dict[str, Any], readiness: str, place: tuple[Notes, Loca
         if other in container:
             container[other] = _with_port(container[other], port)
     path = _path(probe.get("httpGet"), port)
-    if path and not _can_be_asked(path):
+    if path and not Target().takes(path):
         notes.warn(
             (*at, "readinessProbe"), "the edge cannot ask for this path, and goes by what Kubernetes finds", path
         )
         path = ""
     return port, path
-
-
-def _can_be_asked(path: str) -> bool:
-    try:
-        Target().read(path)
-    except RefusedError:
-        return False
-    return True
 
 
 def _path(get: Any, port: int) -> str:
