@@ -42,28 +42,33 @@ class Admission:
         self._refused = 0
         self._uploads: dict[Exchange, float] = {}  # whose body still comes, with the deadline
 
-    async def admit(self, exchange: Exchange) -> Upstream:
+    def take(self, exchange: Exchange) -> Slots | None:
+        """Return a slot for `exchange` if it has to wait for nothing, else None."""
+        body = exchange.request.body
+        return self.queues[exchange.revision.name].take() if body is None or body.ready else None
+
+    async def admit(self, exchange: Exchange, slots: Slots | None = None) -> Upstream:
         """Return a connection with a slot for `exchange`, in the order of arrival, however long that takes within its
-        hold. Both are given back on leaving its context."""
+        hold; `slots` is what `take` gave. Both are given back on leaving its context."""
         ticket = next(self._tickets)
         body = exchange.request.body
         try:
             if body is not None and not body.ready:
                 await self._receive(exchange, body)
             while exchange.failure is None:
-                queue = self.queues[exchange.revision.name]
-                slots = queue.take()
                 if slots is None:
-                    self._keep(exchange)
-                    slots = await queue.hold(exchange, ticket, self._clock())
+                    queue = self.queues[exchange.revision.name]
+                    slots = queue.take()
+                    if slots is None:
+                        self._keep(exchange)
+                        slots = await queue.hold(exchange, ticket, self._clock())
                 if slots is None:
                     self._resolve(exchange)
                     continue
-                upstream = self._pool.take(slots, exchange.request)
-                if upstream is None:
-                    upstream = await self._connect(exchange, slots)
+                upstream = self._pool.take(slots, exchange.request) or await self._connect(exchange, slots)
                 if upstream is not None:
                     return upstream
+                slots = None
             raise exchange.failure
         finally:
             if body is not None:

@@ -159,7 +159,8 @@ class Connection(asyncio.Protocol):
         self._asked = True
         if self._origin is not None:
             self._origin.settle(request)
-        exchange = Exchange(request, self, self._edge.clock())
+        clock = self._edge.clock
+        exchange = Exchange(request, self, clock())
         if self._current is None and not self._waiting and not self._clogged:
             if request.body is None:
                 self._run(exchange)
@@ -314,7 +315,8 @@ class Connection(asyncio.Protocol):
         edge.door.idle.pop(self, None)
         if edge.draining:
             exchange.keep_alive = False
-        exchange.run(edge.serve(exchange))
+        serve = edge.serve
+        exchange.run(serve(exchange))
 
     def done(self, exchange: Exchange, now: float) -> None:
         """Go on to the next request after an exchange has ended, or close."""

@@ -98,7 +98,7 @@ class Exchange(Driven):
         self.client = client
         self.arrived = now
         self.dispatched = 0.0
-        self.draw = 0.0  # of the split, in [0, 1)
+        self.draw: float | None = None  # of the split, in [0, 1), once there is one
         self.first_byte = 0.0
         self.keep_alive = request.keep_alive
         self.model = ""  # that it names, where that decides

@@ -96,8 +96,6 @@ def _node(address: bytes) -> bytes:
 
 def request_head(request: Request, forwarded: tuple[bytes, bytes]) -> bytes:
     """Return the head that goes to the replica; `forwarded` is of its connection, for one without its own."""
-    if request.sent:
-        return request.sent
     host = request.host
     before, after = forwarded
     pieces = [request.method, b" ", request.target, b" HTTP/1.1\r\nHost: ", host, b"\r\n"]

@@ -121,9 +121,12 @@ class RequestReader:
     def feed(self, data: bytes) -> None:
         """Parse at most SLICE bytes from the client, or as many as are expected."""
         last = self._last
-        if len(data) == last.size and data.startswith(last.head):
+        if len(data) == last.size and data[: last.end] == last.head:
             known = last.translation
-            self._hand_over(known.again() if known.length else known, data)
+            if known.length:
+                self._hand_over(known.again(), data)
+            else:
+                self._sink.on_request(known)
             return
         last.size = 0
         forwarding = self._forwarding
@@ -185,7 +188,12 @@ class RequestReader:
             self._offer = request
             return
         request.ordinary = request.keep_alive and not (
-            offers or request.version != "1.1" or request.length is None or request.expects_continue or request.refusal
+            offers
+            or request.version != "1.1"
+            or request.length is None
+            or request.expects_continue
+            or request.refusal
+            or request.method == b"HEAD"
         )
         self._whole = request
         self._sink.on_request(request)
@@ -235,13 +243,14 @@ class RequestReader:
 
     def _hand_over(self, request: Request, data: bytes) -> None:
         """Hand over a request that is all of `data`."""
-        if not request.length:
+        length = request.length
+        if length:
+            request.body = body = Body(self._sink)
             self._sink.on_request(request)
-            return
-        request.body = body = Body(self._sink)
-        self._sink.on_request(request)
-        body.feed(data[-request.length :])
-        body.finish()
+            body.feed(data[-length:])
+            body.finish()
+        else:
+            self._sink.on_request(request)
 
     def _stop_behind_offer(self, rest: bytes) -> bytes:
         """Hand over an offer to upgrade that may be accepted, with what came behind it, which is not for a parser; for

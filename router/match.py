@@ -67,7 +67,7 @@ def compile_routes(table: Table) -> Mapping[bytes, tuple[Route, ...]]:
 
 def match(routes: Mapping[bytes, tuple[Route, ...]], host: bytes, target: bytes) -> Route:
     """Return the route for a Host value and a request target; EdgeError (404) when there is none."""
-    found = routes.get(normal_host(host))
+    found = routes.get(host) or routes.get(normal_host(host))
     if found is None:
         raise EdgeError(
             Reason.UNKNOWN_HOST,

@@ -36,7 +36,8 @@ class Pool:
         idle = slots.idle
         if not idle:
             return None
-        now = self._clock()
+        clock = self._clock
+        now = clock()
         oldest = now - (REUSE_SECONDS if request.method in _SAFE else REUSE_UNSAFE_SECONDS)
         while idle:
             upstream = idle.pop()

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from router.match import Models, Route
     from router.ports import Clock, Replicas, Waker
     from router.queues import MakeQueue
-    from router.table import Revision, Service, Share
+    from router.table import Revision, Service
 
 
 class Proxy:
@@ -66,12 +66,12 @@ class Proxy:
             route = match(self._routes, request.host, request.target)
             if route.models is not None:
                 route = await self._choose(exchange, route.models)
-            exchange.draw = self._draw() if route.service.sticky is None else self._draw_of(exchange, route.service)
-            share, tagged = split(route, request, exchange.draw)
-            revision = share.revision if share.fallback is None else self._who_answers(share, tagged)
+            revision, tagged = self._split(exchange, route)
             exchange.assign(route.service, revision, tagged)
             self.counters.enter(exchange, exchange.arrived)
-            with await self.admission.admit(exchange) as upstream:
+            slots = self.admission.take(exchange)
+            ready = slots and self.pool.take(slots, request)
+            with ready or await self.admission.admit(exchange, slots) as upstream:
                 await upstream.carry(exchange)
         except EdgeError as error:
             exchange.refuse(error, self._clock())
@@ -81,14 +81,19 @@ class Proxy:
             self._report(error)
             exchange.refuse(EdgeError(Reason.INTERNAL, "The edge has a defect; its log tells more."), self._clock())
         finally:
-            self._end(exchange)
+            clock = self._clock
+            now = clock()
+            self.counters.leave(exchange, now)
+            if self.on_end is not None:
+                self.on_end(exchange)
+            exchange.failure = None  # the traceback leads back here: without it no collector need find out
+            exchange.client.done(exchange, now)
 
     def reassign(self, exchange: Exchange) -> None:
         """Choose the revision of a held exchange anew, by the draw it had: the one it waited for has left the table, or
         has lost its replicas and has a fallback."""
         route = self._route(exchange)
-        share, tagged = split(route, exchange.request, exchange.draw)
-        revision = self._who_answers(share, tagged)
+        revision, tagged = self._split(exchange, route)
         self.counters.move(exchange, revision, self._clock(), tagged=tagged)
         exchange.assign(route.service, revision, tagged)
 
@@ -159,19 +164,24 @@ class Proxy:
         route = match(self._routes, exchange.request.host, exchange.request.target)
         return route if route.models is None else choose(route.models, exchange.model)
 
+    def _split(self, exchange: Exchange, route: Route) -> tuple[Revision, bool]:
+        """Return which revision answers, and whether a tag named it. While that one has no replica it may be its
+        fallback, which does not keep it from being woken."""
+        share, tagged = route.only, False
+        if share is None:
+            if exchange.draw is None:
+                exchange.draw = self._draw_of(exchange, route.service)
+            share, tagged = split(route, exchange.request, exchange.draw)
+        revision, fallback = share.revision, share.fallback
+        if fallback is None or tagged or not self.queues.cold(revision.name):
+            return revision, tagged
+        self.counters.revisions[revision.name].fallbacks += 1
+        self.queues.nudge(revision.name)
+        return fallback, False
+
     def _draw_of(self, exchange: Exchange, service: Service) -> float:
         told = sticky_draw(service, exchange.request, exchange.client.forwarding[0])
         return self._draw() if told is None else told
-
-    def _who_answers(self, share: Share, tagged: bool) -> Revision:
-        """Return the revision of a share; while it has no replica its fallback, which does not keep it from being
-        woken."""
-        revision, fallback = share.revision, share.fallback
-        if fallback is None or tagged or not self.queues.cold(revision.name):
-            return revision
-        self.counters.revisions[revision.name].fallbacks += 1
-        self.queues.nudge(revision.name)
-        return fallback
 
     def _stats(self, name: str, concurrency: float, arrivals: int) -> RevisionStats:
         demand = self.counters.revisions[name].demand
@@ -186,14 +196,6 @@ class Proxy:
             tagged_since=demand.tagged_since,
             busy=queue.in_flight(),
         )
-
-    def _end(self, exchange: Exchange) -> None:
-        now = self._clock()
-        self.counters.leave(exchange, now)
-        if self.on_end is not None:
-            self.on_end(exchange)
-        exchange.failure = None  # the traceback leads back here: without it no collector need find out
-        exchange.client.done(exchange, now)
 
     def _report(self, error: Exception) -> None:
         if self.on_defect is not None:

@@ -26,7 +26,7 @@ class Request:
     accepted; those bytes are not HTTP and never parsed. `id` is its name in logs, if it has one; `forwarded` the
     forwarding fields that go upstream, where they are not its connection's; `refusal` how the edge itself answers it,
     if that is clear from its head. `ordinary` tells that nothing about it is special: HTTP/1.1 without chunks, upgrade
-    or expectation, on a connection that stays open. `sent` is the head that went upstream, once it did.
+    or expectation, on a connection that stays open, and not HEAD. `sent` is the head that went upstream, once it did.
     """
 
     __slots__ = (

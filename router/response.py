@@ -22,13 +22,27 @@ MAX_HEAD = 64 << 10
 NO_CONTENT = 204
 _BODYLESS = frozenset((NO_CONTENT, 304))
 _TIMING = b"Server-Timing: hold;dur=%.1f, upstream;dur=%.1f\r\n"
-_TIMING_WARM = b"Server-Timing: hold;dur=0.0, upstream;dur=%.1f\r\n"
-_ROUNDS_TO_ZERO = 0.00005  # seconds, in such milliseconds; to write a number costs as much as ten statements
+_ROUNDS_TO_ZERO = 0.00005  # seconds, in such milliseconds
+_MANY = 1000
 _CHUNKED = b"Transfer-Encoding: chunked\r\n"
 
 
 class BadResponse(Exception):
     """The replica did not send a proper response; the message says what was wrong."""
+
+
+class Warm(dict[int, bytes]):
+    """What is told of requests that did not wait, by the tenths of a millisecond that the replica took. Most are short,
+    and to write a number costs as much as ten statements."""
+
+    def __missing__(self, tenths: int) -> bytes:
+        line = _TIMING % (0.0, tenths / 10)
+        if tenths < _MANY:
+            self[tenths] = line
+        return line
+
+
+_WARM = Warm()
 
 
 class ResponseReader:
@@ -39,6 +53,7 @@ class ResponseReader:
     """
 
     __slots__ = (
+        "_begun",
         "_chunked",
         "_encoding",
         "_exchange",
@@ -48,7 +63,6 @@ class ResponseReader:
         "_length",
         "_lines",
         "_now",
-        "_ordinary",
         "_out",
         "_parser",
         "_protocol",
@@ -81,22 +95,38 @@ class ResponseReader:
         """Expect the response to `exchange`."""
         self.complete = False
         self._exchange = exchange
+        self._begun = False
+
+    def feed(self, data: bytes, now: float) -> bytes:
+        """Parse what came from the replica at `now` and return what goes to the client."""
+        self._now = now
+        if not self._begun:
+            last, exchange = self._last, self._exchange
+            if len(data) == last.size and _ordinary(exchange) and data[: last.end] == last.head:
+                return self._repeat(exchange, data)
+            self._start(exchange)
+        return self._parse(data)
+
+    def end(self) -> bytes:
+        """Take note that the replica has closed its side; return what still goes to the client."""
+        self.clean = False
+        if not (self._begun and self._head and self._until_close):
+            raise BadResponse("it closed the connection before the response was complete")
+        self.complete = True
+        return b"0\r\n\r\n" if self._chunked else b""
+
+    def _start(self, exchange: Exchange) -> None:
+        """Begin to parse the response."""
+        self._begun = True
+        self._last.size = 0
         self._to_head = exchange.request.method == b"HEAD"
         self._seen = 0  # bytes until the final head was complete, with what came behind it in the same read
         self._interim = 0
         self._head = False  # the final head is complete
         self._chunked = False  # the body goes to the client in chunks
         self._until_close = False
-        self._ordinary = exchange.request.ordinary and not self._to_head
 
-    def feed(self, data: bytes, now: float) -> bytes:
-        """Parse what came from the replica at `now` and return what goes to the client."""
-        self._now = now
-        last = self._last
-        ordinary = self._ordinary and self._exchange.keep_alive  # which may have changed meanwhile
-        if ordinary and len(data) == last.size and data.startswith(last.head):
-            return self._repeat(*last.translation, data[len(last.head) :])
-        last.size = 0
+    def _parse(self, data: bytes) -> bytes:
         if not self._head:
             self._seen += len(data)
         try:
@@ -117,17 +147,9 @@ class ResponseReader:
             self.clean = False  # the parser waits for a body that does not come
         out = b"".join(self._out)
         self._out.clear()
-        if self.complete and self.clean and ordinary and self._length is not None and self._seen == len(data):
-            self._learn(data, int(self._length))
+        if self.complete:
+            self._learn(data)
         return out
-
-    def end(self) -> bytes:
-        """Take note that the replica has closed its side; return what still goes to the client."""
-        self.clean = False
-        if not (self._head and self._until_close):
-            raise BadResponse("it closed the connection before the response was complete")
-        self.complete = True
-        return b"0\r\n\r\n" if self._chunked else b""
 
     def on_message_begin(self) -> None:
         if self.complete:
@@ -188,17 +210,21 @@ class ResponseReader:
             if self._chunked:
                 self._out.append(b"0\r\n\r\n")
 
-    def _learn(self, data: bytes, length: int) -> None:
-        if self._last.learn(data, length):
-            status = self._exchange.status
+    def _learn(self, data: bytes) -> None:
+        length, exchange = self._length, self._exchange
+        whole = self.clean and length is not None and self._seen == len(data)
+        if whole and _ordinary(exchange) and self._last.learn(data, int(length or 0)):
+            status = exchange.status
             self._last.translation = (status, b"".join((STATUS_LINES[status], *self._lines)))
 
-    def _repeat(self, status: int, head: bytes, body: bytes) -> bytes:
-        exchange = self._exchange
-        exchange.status = status
+    def _repeat(self, exchange: Exchange, data: bytes) -> bytes:
+        """Pass on a whole response whose head is known."""
+        last = self._last
+        exchange.status, head = last.translation
         exchange.first_byte = self._now
+        body = data[last.end :]
         exchange.body_bytes = len(body)
-        self._head = self.complete = self.clean = True
+        self.complete = True
         return b"".join((head, _own_lines(exchange), b"\r\n", body))
 
     def _pass_interim(self, status: int) -> None:
@@ -241,11 +267,16 @@ class ResponseReader:
         return b""
 
 
+def _ordinary(exchange: Exchange) -> bool:
+    """Tell whether nothing about the request is special, and its connection stays open, which may have changed."""
+    return exchange.keep_alive and exchange.request.ordinary
+
+
 def _own_lines(exchange: Exchange) -> bytes:
     """Return the header fields that the edge writes itself."""
     hold, upstream = exchange.dispatched - exchange.arrived, exchange.first_byte - exchange.dispatched
     warm = hold < _ROUNDS_TO_ZERO
-    lines = _TIMING_WARM % (upstream * 1000) if warm else _TIMING % (hold * 1000, upstream * 1000)
+    lines = _WARM[int(upstream * 10_000 + 0.5)] if warm else _TIMING % (hold * 1000, upstream * 1000)
     if exchange.service.show_revision:
         lines += b"Activator-Revision: %s\r\n" % exchange.revision.name.encode()
     return lines

@@ -24,8 +24,6 @@ RESOLUTION = 53  # bits of a float's mantissa
 def split(route: Route, request: Request, draw: float) -> tuple[Share, bool]:
     """Return the share for a request, and whether a tag named it: the host's tag, a tag in the header where the
     service allows it and has it, else the share that `draw` (in [0, 1)) falls on."""
-    if route.only is not None:
-        return route.only, False
     share = route.share
     if share is None and route.tags:
         share = route.tags.get(request.header(TAG_HEADER) or b"")

@@ -86,7 +86,7 @@ class Upstream(asyncio.Protocol):
         exchange.upstream = self
         exchange.dispatched = self.last_byte
         self._reader.begin(exchange)
-        head = request_head(request, exchange.client.forwarding)
+        head = request.sent or request_head(request, exchange.client.forwarding)
         if self._transport.is_closing():
             self._ended()
         elif body is None:
@@ -149,9 +149,10 @@ class Upstream(asyncio.Protocol):
         if exchange is None or self._reader.complete:
             self.close()  # nobody asked for these bytes
             return
-        self.last_byte = self._clock()
+        clock = self._clock
+        self.last_byte = now = clock()
         try:
-            out = reader.feed(data, self.last_byte)
+            out = reader.feed(data, now)
         except BadResponse as error:
             self._broke(f"The model's response was not usable: {error}.")
             return
