@@ -42,6 +42,8 @@ def by_h11(data: bytes) -> list[Seen]:
             seen.append((*line, body))
             server.send(h11.Response(status_code=200, headers=[("Content-Length", "0")]))
             server.send(h11.EndOfMessage())
+            if server.our_state is h11.MUST_CLOSE:
+                break
             server.start_next_cycle()
     assert server.trailing_data[0] == b""
     return seen
@@ -93,7 +95,7 @@ async def aiohttp_server() -> AsyncIterator[int]:
         body = (await request.read()).decode("latin-1")
         return web.json_response([request.method, request.raw_path, body])
 
-    runner = web.ServerRunner(web.Server(tell))
+    runner = web.ServerRunner(web.Server(tell), shutdown_timeout=1)
     await runner.setup()
     site = web.TCPSite(runner, LOCAL, 0)
     await site.start()
