@@ -34,6 +34,7 @@ WRITES = 5  # at most so many in a PERIOD: five a second, whatever the way to th
 PERIOD = 1.2
 SHORTEST = 0.001
 CORRECTIONS = 3
+CONFLICTS = 10  # in a row, two seconds and more, until someone is told
 HOLD = 300.0
 UNKNOWN = "someone"
 
@@ -83,12 +84,12 @@ class Writer:
         self._missing = False
         self._unsure: int | None = None
         self._foreign = ""
-        self._counted = False
         self._wrote = False
         self._release_at: asyncio.TimerHandle | None = None
         self._corrections: deque[float] = deque()
         self._writes: deque[float] = deque(maxlen=WRITES)
         self._failures = 0
+        self._overtaken = 0  # conflicts since the last write
 
     def saw(self, count: Count, *, alone: bool = True) -> None:
         """Take what a watch or a read says. `alone` = no other edge decides."""
@@ -100,7 +101,7 @@ class Writer:
         if self._is_ours(count, before):
             self._foreign = ""
         elif alone and self._wrote and before is not None and count.replicas != before.replicas:
-            self._foreign, self._counted = (count.owners[0] if count.owners else UNKNOWN), False
+            self._foreign = count.owners[0] if count.owners else UNKNOWN
 
     def _is_ours(self, count: Count, before: Count | None) -> bool:
         if count.owners or before is None:
@@ -147,6 +148,8 @@ class Writer:
                 self._learn()
             target = self._order()
             if target is None or self.known is None:
+                self._overtaken = 0
+                self._succeeded()
                 return None
             if (wait := self._pace()) or self._must_hold():
                 return wait
@@ -167,7 +170,9 @@ class Writer:
             self._orders.settled(accepted=False)
             raise
         self._wrote = True
-        self._foreign = ""
+        self._overtaken = 0
+        if self._foreign:
+            self._corrected()
         if self.known is None or newer(written.version, self.known.version):
             self.known = written
         self._succeeded()
@@ -195,16 +200,13 @@ class Writer:
         return max(wait, SHORTEST) if wait > 0 else 0.0
 
     def _must_hold(self) -> bool:
-        """Count a correction of what someone else wrote; tell whether it would be one too many."""
-        if not self._foreign or self._counted or self.held:
+        """Tell whether to write would be to correct someone else once too often."""
+        if not self._foreign or self.held:
             return False
         now = self._clock()
         while self._corrections and self._corrections[0] <= now - HOLD:
             self._corrections.popleft()
         if len(self._corrections) < CORRECTIONS:
-            self._corrections.append(now)
-            self._counted = True
-            self.conflicts += 1
             return False
         self.held = (
             f"{self._foreign} also writes the replicas of Deployment {self._place.name}; it was corrected "
@@ -215,6 +217,12 @@ class Writer:
         self._orders.settled(accepted=False)
         return True
 
+    def _corrected(self) -> None:
+        """Count that what someone else wrote has been overwritten."""
+        self._foreign = ""
+        self._corrections.append(self._clock())
+        self.conflicts += 1
+
     def _release(self) -> None:
         self.held = ""
         self._corrections.clear()
@@ -223,7 +231,7 @@ class Writer:
 
     def _succeeded(self) -> None:
         self._failures = 0
-        if self.trouble:
+        if self.trouble and self._overtaken < CONFLICTS:
             self.trouble = ""
             self._orders.settled(accepted=False)
 
@@ -231,6 +239,14 @@ class Writer:
         """Note a failure; return the seconds until the next attempt, None = the watch will tell when to try again."""
         if isinstance(error, ApiError) and error.status == CONFLICT:
             self._stale = True  # someone wrote meanwhile: read, and decide by that
+            self._overtaken += 1
+            if self._overtaken == CONFLICTS:
+                self.trouble = (
+                    f"Deployment {self._place.name} is changed so often that its replicas cannot be written: "
+                    f"{CONFLICTS} attempts were too late. Look for who writes it (kubectl get deployment "
+                    f"{self._place.name} -n {self._place.namespace} --show-managed-fields -o yaml)"
+                )
+                self._orders.settled(accepted=False)
             return 0.0
         self._failures += 1
         if isinstance(error, UnreachableError) and self._failures == 1:

@@ -179,6 +179,42 @@ async def test_a_storm_of_conflicts_makes_no_more_than_five_writes_in_a_second_a
         assert len(times) > 20
 
 
+async def test_whose_writes_are_always_too_late_says_so_until_one_is_in_time() -> None:
+    async with at_desk() as desk:
+        desk.watched = False
+        ends = desk.clock() + 10
+
+        async def meddle() -> None:
+            while desk.clock() < ends:
+                desk.cluster.change("deployments", "m", lambda item: item.update(status={"at": desk.clock()}))
+                await asyncio.sleep(LAG / 2)
+
+        desk.tasks.spawn(meddle(), "meddler")
+        desk.want(3)
+        await asyncio.sleep(1)
+        assert desk.writer.trouble == ""
+        await asyncio.sleep(8)
+        assert desk.writer.trouble.startswith("Deployment m is changed so often that its replicas cannot be written")
+        assert desk.log.count(False) == len(desk.numbers()) + 1, "it is told once"
+        await asyncio.sleep(5)
+        assert (desk.replicas(), desk.writer.trouble) == (3, "")
+
+
+async def test_a_correction_that_came_too_late_is_none() -> None:
+    async with at_desk() as desk:
+        desk.want(2)
+        await asyncio.sleep(1)
+        desk.watched = False
+        desk.cluster.scale("m", 5, "kubectl")
+        desk.writer.saw(count_of(desk.cluster.get("deployments", "m")))
+        desk.writer.poke()
+        await asyncio.sleep(LAG / 2)
+        desk.cluster.scale("m", 6, "kubectl")
+        await asyncio.sleep(1)
+        assert desk.numbers() == [2, 2, 2]
+        assert (desk.replicas(), desk.writer.conflicts, desk.writer.held) == (2, 1, "")
+
+
 async def test_an_idle_connection_that_was_closed_costs_no_wait() -> None:
     async with at_desk() as desk:
         desk.api.refusals.append(UnreachableError("server disconnected"))
