@@ -31,7 +31,7 @@ MAX_PIPELINED = 16
 HEAD_SECONDS = 10.0
 IDLE_SECONDS = 60.0
 PRESSED_IDLE_SECONDS = 2.0
-NEWCOMER_SECONDS = 1.0  # for the first request of a connection to come, while the edge drains
+NEWCOMER_SECONDS = 1.0  # for the first or the next request of a connection to come, while the edge drains
 LINGER_SECONDS = 1.0
 WRITE_BUFFER = 64 << 10
 
@@ -207,8 +207,12 @@ class Connection(asyncio.Protocol):
 
     @property
     def expects(self) -> bool:
-        """Whether a request is about to come: it has begun, or is the first one, for which the connection was made."""
-        return self._current is None and not self._closing and (not self._asked or self._reader.mid_request)
+        """Whether a request is about to come: it has begun, or is the first one, for which the connection was made, or
+        the one before was answered a moment ago."""
+        if self._current is not None or self._closing:
+            return False
+        recent = self._edge.clock() - self._since < NEWCOMER_SECONDS
+        return recent or not self._asked or self._reader.mid_request
 
     def retire(self) -> None:
         """Close now if nothing runs or is about to come, else after the present response."""
@@ -329,8 +333,9 @@ class Connection(asyncio.Protocol):
         if not self.lost:
             edge.door.idle[self] = None
         if edge.draining:
+            self.finish()
             edge.check_drained()
-        if not exchange.keep_alive or edge.draining or (self._half_closed and not self._waiting):
+        elif not exchange.keep_alive or (self._half_closed and not self._waiting):
             self.finish()
         elif self._waiting:
             self.loop.call_soon(self._run_next)  # not from here: a thousand may be answered at once

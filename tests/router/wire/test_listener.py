@@ -209,6 +209,7 @@ async def test_on_shutdown_what_runs_is_finished(edge: Edge) -> None:
     await edge.serving(HELLO)
     idle = await edge.client(GET.format(0))
     await idle.response()
+    edge.later(1.1)
     await edge.serving(script)
     running = await edge.client(GET.format(1))
     await edge.until(lambda: edge.running == 1)
@@ -232,6 +233,24 @@ async def test_on_shutdown_one_who_has_just_connected_is_answered(edge: Edge) ->
     await newcomer.send(GET.format(1))
     response = await newcomer.response()
     assert (response.body, response.get("Connection")) == (b"hello", "close")
+    await draining
+
+
+async def test_on_shutdown_one_who_asked_a_moment_ago_may_ask_once_more(edge: Edge) -> None:
+    await edge.serving(HELLO)
+    chatty, quiet = await edge.client(GET.format(1)), await edge.client(GET.format(2))
+    await chatty.response()
+    await quiet.response()
+    draining = asyncio.get_running_loop().create_task(edge.listener.drain(PATIENCE))
+    await asyncio.sleep(0.1)
+    assert not draining.done()
+    await chatty.send(GET.format(3))
+    response = await chatty.response()
+    assert (response.body, response.get("Connection")) == (b"hello", "close")
+    assert not draining.done()
+    edge.later(1.1)
+    assert await quiet.ended()
+    edge.later(0.1)
     await draining
 
 
