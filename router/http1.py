@@ -121,7 +121,7 @@ class RequestReader:
     def feed(self, data: bytes) -> None:
         """Parse at most SLICE bytes from the client, or as many as are expected."""
         last = self._last
-        if len(data) == last.size and data[: last.end] == last.head:
+        if len(data) == last.size and data[: len(last.head)] == last.head:
             known = last.translation
             if known.length:
                 self._hand_over(known.again(), data)
@@ -243,14 +243,13 @@ class RequestReader:
 
     def _hand_over(self, request: Request, data: bytes) -> None:
         """Hand over a request that is all of `data`."""
-        length = request.length
-        if length:
-            request.body = body = Body(self._sink)
+        if not request.length:
             self._sink.on_request(request)
-            body.feed(data[-length:])
-            body.finish()
-        else:
-            self._sink.on_request(request)
+            return
+        request.body = body = Body(self._sink)
+        self._sink.on_request(request)
+        body.feed(data[-request.length :])
+        body.finish()
 
     def _stop_behind_offer(self, rest: bytes) -> bytes:
         """Hand over an offer to upgrade that may be accepted, with what came behind it, which is not for a parser; for

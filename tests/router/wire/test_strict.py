@@ -1,6 +1,7 @@
 """The guard is at least as strict as those who may stand behind it: none of them refuses what the edge takes.
 
-Where one does, what is sent on has to be something else than what came: see the exceptions.
+That the edge takes these vectors and no others is shown in test_vectors. Where one of them is refused, what is sent on
+has to be something else than what came: see the exceptions.
 """
 
 from __future__ import annotations
@@ -10,12 +11,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.router.wire.parsers import ByHttptools, aiohttp_server, by_h11, by_server
-from tests.router.wire.test_vectors import AFTER, CLOSES, VECTORS, accepted, node
+from tests.router.wire.test_vectors import AFTER, CLOSES, VECTORS, accepted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-__all__ = ("node",)
 
 OFFER = "it stops behind every offer to upgrade, and waits; this one is not sent on"
 STRICTER = {

