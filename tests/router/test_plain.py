@@ -231,3 +231,10 @@ def test_whatever_is_taken_is_one_request_and_the_parser_makes_the_same_of_it(da
         return
     (short,), (long,) = Reading(data, short=True).requests, Reading(data).requests
     assert seen(short) == seen(long)
+
+
+def test_a_head_request_is_never_ordinary_as_its_answer_has_no_body_whatever_it_says() -> None:
+    data = GET.replace(b"GET", b"HEAD", 1)
+    assert plain(data, FORWARDING) is None
+    (request,) = Reading(data).requests
+    assert not request.ordinary
