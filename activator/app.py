@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from router.ports import Clock
 
 SWEEP_SECONDS = 0.25
-WATCH_SECONDS = 0.05
+WATCH_SECONDS = 0.2  # a change counts at the second look; more of them would be most of what an idle edge costs
 SYNC_SECONDS = 10.0
 FIXED = ("listen", "listen_plain", "admin", "workers", "peers", "scaler", "namespace", "kserve", "state_dir", "log_dir")
 

@@ -26,7 +26,7 @@ ASLEEP = frozenset(("asleep", "failing"))
 
 
 class Held(Protocol):
-    """Who can wait: an exchange, or one of another process. `arrived` is in clock seconds."""
+    """Who can be held: an exchange, or one of another process. `arrived` is in clock seconds."""
 
     arrived: float
     failure: Exception | None
@@ -35,14 +35,18 @@ class Held(Protocol):
     def size(self) -> int:
         """Bytes that are kept for it while it waits."""
 
-    def wait(self) -> Awaitable[None]:
-        """Wait until it is woken or failed."""
-
     def wake(self) -> None:
         """End the wait."""
 
     def fail(self, error: Exception) -> None:
         """End the wait with an error."""
+
+
+class Waits(Held, Protocol):
+    """Who can be held, and await the end of it."""
+
+    def wait(self) -> Awaitable[None]:
+        """Wait until it is woken or failed."""
 
 
 class Ticket(Protocol):
@@ -136,15 +140,22 @@ class Queue:
         if not self._slots:
             self._wake(self.revision.name)
 
-    async def hold(self, exchange: Held, ticket: Ticket, now: float) -> Slots | None:
-        """Wait for a slot; None when the revision has left the table. EdgeError when there is no room to wait, when the
-        hold ends or the start fails; whatever ended the exchange otherwise."""
+    def enter(self, exchange: Held, ticket: Ticket, now: float) -> Waiter:
+        """Have `exchange` wait for a slot. It is woken once the waiter has one, or has none because the revision has
+        left the table; it is failed with an EdgeError when the hold ends or the start fails. EdgeError when there is no
+        room to wait."""
         self.expect(exchange, now)
         hold = self.revision.limits.hold
         waiter = Waiter(ticket, exchange, exchange.arrived + hold if hold else float("inf"))
         heappush(self._waiting, waiter)
         self.held += 1
         self.held_bytes += waiter.size
+        return waiter
+
+    async def hold(self, exchange: Waits, ticket: Ticket, now: float) -> Slots | None:
+        """Wait for a slot; None when the revision has left the table. EdgeError as by `enter`; whatever ended the
+        exchange otherwise."""
+        waiter = self.enter(exchange, ticket, now)
         try:
             await exchange.wait()
         except BaseException:
@@ -152,7 +163,7 @@ class Queue:
                 waiter.slots.lender.release(waiter.slots)
             raise
         finally:
-            self._forget(waiter)
+            self.forget(waiter)
         return waiter.slots
 
     def release(self, slots: Slots) -> None:
@@ -174,12 +185,23 @@ class Queue:
         self._usable = [other for other in self._usable if other is not slots]
         asyncio.get_running_loop().call_later(seconds, self._trust, slots.suspect_until)
 
+    def forget(self, waiter: Waiter) -> None:
+        """Let a waiter wait no more."""
+        if waiter.gone:
+            return
+        waiter.gone = True
+        self.held -= 1
+        self.held_bytes -= waiter.size
+        if len(self._waiting) > 2 * self.held + 64:
+            self._waiting = [other for other in self._waiting if not other.gone]
+            heapify(self._waiting)
+
     def expire(self, now: float) -> None:
         """Answer those whose hold has ended."""
         while self._waiting and (self._waiting[0].gone or self._waiting[0].deadline <= now):
             waiter = heappop(self._waiting)
             if not waiter.gone:
-                self._forget(waiter)
+                self.forget(waiter)
                 waiter.exchange.fail(self._hold_timeout())
 
     def refuse(self, error: Callable[[], EdgeError]) -> None:
@@ -237,31 +259,21 @@ class Queue:
         while self._waiting:
             first = self._waiting[0]
             if first.gone or first.exchange.failure is not None:
-                self._forget(heappop(self._waiting))
+                self.forget(heappop(self._waiting))
                 continue
             slots = self._pick()
             if slots is None:
                 return
             heappop(self._waiting)
             first.slots = slots
-            self._forget(first)
+            self.forget(first)
             first.exchange.wake()
 
     def _drop(self) -> list[Waiter]:
         dropped, self._waiting = sorted(waiter for waiter in self._waiting if not waiter.gone), []
         for waiter in dropped:
-            self._forget(waiter)
+            self.forget(waiter)
         return dropped
-
-    def _forget(self, waiter: Waiter) -> None:
-        if waiter.gone:
-            return
-        waiter.gone = True
-        self.held -= 1
-        self.held_bytes -= waiter.size
-        if len(self._waiting) > 2 * self.held + 64:
-            self._waiting = [other for other in self._waiting if not other.gone]
-            heapify(self._waiting)
 
     def _check_room(self, exchange: Held, now: float) -> None:
         start = self.replicas.start

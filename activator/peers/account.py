@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import TYPE_CHECKING, Protocol
 
 from activator.peers import messages as m
-from router.drive import Driven
 from router.errors import EdgeError
 
 if TYPE_CHECKING:
-    from router.queue import Queue
+    from router.queue import Queue, Waiter
     from router.slots import Slots
 
 
@@ -25,39 +25,66 @@ class Lost(Exception):
 
 
 class Account:
-    """One claimer's slots and waiting claims."""
+    """One claimer's slots and waiting claims; by revision also how many those are, and how many of the slots it was
+    asked to give back."""
 
     def __init__(self, line: Line, number: int) -> None:
         self.line = line
         self.number = number
         self.waiting: dict[int, Claim] = {}
         self._lent: dict[tuple[str, str], list[Slots]] = {}
+        self._has: defaultdict[str, int] = defaultdict(int)
+        self._owes: defaultdict[str, int] = defaultdict(int)
+        self._waits: defaultdict[str, int] = defaultdict(int)
 
     def grant(self, claim: m.Claim, slots: Slots) -> None:
         """Put a slot that was taken on the account, and tell."""
         replica = slots.endpoint.replica
         self._lent.setdefault((claim.revision, replica), []).append(slots)
+        self._has[claim.revision] += 1
         self.line.send(m.Grant(claim.claim, claim.revision, replica))
 
     def occupy(self, revision: str, slots: Slots, count: int) -> None:
         """Put slots on the account in which requests run already."""
         slots.running += count
         self._lent.setdefault((revision, slots.endpoint.replica), []).extend([slots] * count)
+        self._has[revision] += count
 
     def release(self, revision: str, replica: str, count: int) -> None:
         """Give back so many of the slots that were granted on a replica."""
         lent = self._lent.get((revision, replica), [])
-        for _ in range(min(count, len(lent))):
-            slots = lent.pop()
-            slots.lender.release(slots)
+        back, lent[:] = lent[:count], lent[count:]
         if not lent:
             self._lent.pop((revision, replica), None)
+        _lower(self._has, revision, len(back))
+        _lower(self._owes, revision, len(back))
+        for slots in back:
+            slots.lender.release(slots)
+
+    def recall(self, revision: str, slots: int) -> None:
+        """Ask for so many slots of a revision, in place of what was asked for before; all that there are if there are
+        not as many. A claimer that waits itself keeps none anyway."""
+        if revision in self._waits:
+            return
+        more = min(slots, self._has.get(revision, 0)) - self._owes.get(revision, 0)
+        if more > 0:
+            self._owes[revision] += more
+            self.line.send(m.Recall(revision, more))
 
     def avoid(self, revision: str, replica: str, seconds: float) -> None:
         """Send nothing to a replica for a moment, of which this claimer has a slot."""
         lent = self._lent.get((revision, replica))
         if lent:
             lent[-1].lender.avoid(lent[-1], seconds)
+
+    def enlist(self, claim: int, waiting: Claim) -> None:
+        """Take note of a claim that waits."""
+        self.waiting[claim] = waiting
+        self._waits[waiting.revision] += 1
+
+    def strike(self, claim: int) -> None:
+        """Take note that a claim waits no more."""
+        _lower(self._waits, self.waiting.pop(claim).revision, 1)
 
     def withdraw(self, claim: int) -> None:
         """Give up a claim, if it waits still."""
@@ -73,40 +100,58 @@ class Account:
             self.release(revision, replica, len(lent))
 
 
-class Claim(Driven):
-    """A claim that waits in a queue, as an exchange would. What ends the wait is told at once: before any snapshot that
-    takes the granted replica away."""
+def _lower(numbers: dict[str, int], name: str, by: int) -> None:
+    left = numbers.get(name, 0) - by
+    if left > 0:
+        numbers[name] = left
+    else:
+        numbers.pop(name, None)
 
-    __slots__ = ("_account", "_message", "arrived", "failure", "revision", "size")
 
-    def __init__(self, message: m.Claim, account: Account) -> None:
+class Claim:
+    """A claim in a queue, which waits as an exchange would. What ends the wait is told at once: before any snapshot
+    that takes the granted replica away."""
+
+    __slots__ = ("_account", "_message", "_queue", "_waiter", "arrived", "failure", "revision", "size")
+
+    failure: Exception | None
+    _waiter: Waiter
+
+    def __init__(self, message: m.Claim, account: Account, queue: Queue) -> None:
         self.arrived = message.arrived
         self.size = message.size
         self.revision = message.revision
         self.failure = None
-        self._waits = False
         self._message = message
         self._account = account
+        self._queue = queue
+
+    def enter(self, now: float) -> None:
+        """Wait in the queue, in the order in which requests arrived at any process, and tell how that ends."""
+        message, account = self._message, self._account
+        try:
+            self._waiter = self._queue.enter(self, (message.arrived, account.number, message.claim), now)
+        except EdgeError as error:
+            self._refuse(error)
+        else:
+            account.enlist(message.claim, self)
 
     def wake(self) -> None:
-        """End the wait now."""
-        self.resume()
-
-    async def hold(self, queue: Queue, now: float) -> None:
-        """Wait in `queue`, in the order in which requests arrived at any process, and tell how it ended."""
-        message, account = self._message, self._account
-        account.waiting[message.claim] = self
-        try:
-            slots = await queue.hold(self, (message.arrived, account.number, message.claim), now)
-        except EdgeError as error:
-            refusal = m.Refuse(message.claim, error.reason, error.message, error.retry_after, dict(error.detail))
-            account.line.send(refusal)
-        except Lost:
-            pass
+        """Tell of the slot, or that there is none because the revision has left the table."""
+        message, account, slots = self._message, self._account, self._waiter.slots
+        account.strike(message.claim)
+        if slots is None:
+            account.line.send(m.Move(message.claim))
         else:
-            if slots is None:
-                account.line.send(m.Move(message.claim))
-            else:
-                account.grant(message, slots)
-        finally:
-            del account.waiting[message.claim]
+            account.grant(message, slots)
+
+    def fail(self, error: Exception) -> None:
+        """Tell of an error of the edge; of a Lost nobody wants to hear."""
+        self._queue.forget(self._waiter)
+        self._account.strike(self._message.claim)
+        if isinstance(error, EdgeError):
+            self._refuse(error)
+
+    def _refuse(self, error: EdgeError) -> None:
+        refusal = m.Refuse(self._message.claim, error.reason, error.message, error.retry_after, dict(error.detail))
+        self._account.line.send(refusal)

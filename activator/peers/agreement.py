@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from activator.peers.account import Account
 
-UNOPPOSED = 4
-
 
 class Departure:
     """A replica that left with the snapshot `version`; `pending` are those who have not told that it is drained."""
@@ -37,15 +35,12 @@ class Departure:
 
 
 class Terms:
-    """What is agreed about one revision. Claimers may choose themselves while nobody waits (`contended`) and
-    `strict_until` is None; `pending` are those who have not confirmed that they do not; `then` is who wants to know
-    when they all have."""
+    """What is agreed about one revision. Claimers may choose themselves while `strict_until` is None; `pending` are
+    those who have not confirmed that they do not; `then` is who wants to know when they all have."""
 
     def __init__(self, revision: str) -> None:
         self.replicas = Replicas(revision)
         self.version = 0
-        self.contended = False
-        self.unopposed = 0
         self.strict_until: float | None = None
         self.strict_version = 0
         self.pending: set[Account] = set()
@@ -55,7 +50,7 @@ class Terms:
     @property
     def strict(self) -> bool:
         """Whether every request is a claim."""
-        return self.contended or self.strict_until is not None
+        return self.strict_until is not None
 
     def snapshot(self) -> m.Snapshot:
         """Return what a claimer is told."""
@@ -98,33 +93,10 @@ class Agreement:
         terms = self._terms.setdefault(revision, Terms(revision))
         was_free, terms.strict_until = not terms.strict, until
         if was_free or anew:
-            self._tighten(terms, accounts)
-        return terms
-
-    def contend(self, revision: str, accounts: Collection[Account]) -> None:
-        """Have every request of a revision be a claim, since somebody waits: until `calm`."""
-        terms = self._terms.setdefault(revision, Terms(revision))
-        was_free, terms.contended, terms.unopposed = not terms.strict, True, 0
-        if was_free:
-            self._tighten(terms, accounts)
-
-    def eased(self, revision: str, accounts: Collection[Account]) -> None:
-        """Take note of a claim that did not have to wait. After some in a row, claimers may choose again: to change
-        costs as many messages as they do."""
-        terms = self._terms.get(revision)
-        if terms is not None and terms.contended:
-            terms.unopposed += 1
-            if terms.unopposed >= UNOPPOSED:
-                self.calm(revision, accounts)
-
-    def calm(self, revision: str, accounts: Collection[Account]) -> None:
-        """Let claimers choose again: nobody waits any more."""
-        terms = self._terms.get(revision)
-        if terms is None or not terms.contended:
-            return
-        terms.contended = False
-        if not terms.strict:
+            terms.pending = set(accounts)
             self._send(terms, accounts)
+            terms.strict_version = terms.version
+        return terms
 
     def ask(self, revision: str, until: float, accounts: Collection[Account], then: Callable[[str], None]) -> bool:
         """Tell whether all have confirmed that every request of a revision is a claim; if not, `then` is called with
@@ -138,8 +110,7 @@ class Agreement:
         for terms in self._terms.values():
             if terms.strict_until is not None and terms.strict_until <= now and not terms.pending:
                 terms.strict_until = None
-                if not terms.strict:
-                    self._send(terms, accounts)
+                self._send(terms, accounts)
 
     def keep(self, revisions: Collection[str]) -> None:
         """Forget the terms of all other revisions of which no replica is awaited."""
@@ -196,11 +167,6 @@ class Agreement:
         if terms.then is not None and not terms.pending:
             then, terms.then = terms.then, None
             then(terms.replicas.revision)
-
-    def _tighten(self, terms: Terms, accounts: Collection[Account]) -> None:
-        terms.pending = set(accounts)
-        self._send(terms, accounts)
-        terms.strict_version = terms.version
 
     def _send(self, terms: Terms, accounts: Iterable[Account]) -> None:
         terms.version += 1

@@ -2,7 +2,7 @@
 
 A request of an unlimited revision is sent on at once, by the last snapshot. Any other is a claim, which waits in the
 owner's queue. A slot that comes back stays here for a moment as a *spare* one while nobody waits, so that the next
-request needs no claim; a strict snapshot calls such slots back, and those that are not used go back by themselves.
+request needs no claim; the owner recalls as many as others wait for, and those that are not used go back by themselves.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from router.ports import Clock, Endpoint
-    from router.queue import Held, Ticket
+    from router.queue import Ticket, Waits
     from router.slots import Lender
     from router.table import Revision
 
@@ -47,7 +47,7 @@ class Waiting:
 
     __slots__ = ("exchange", "queue", "repeated", "slots")
 
-    def __init__(self, queue: ClaimQueue, exchange: Held) -> None:
+    def __init__(self, queue: ClaimQueue, exchange: Waits) -> None:
         self.queue = queue
         self.exchange = exchange
         self.slots: Lent | None = None
@@ -95,6 +95,9 @@ class Claimer:
             case m.Move():
                 if (waiting := self._answered(message.claim)) is not None:
                     waiting.exchange.wake()
+            case m.Recall():
+                if (queue := self._queues.get(message.revision)) is not None:
+                    queue.recall(message.slots)
             case m.Snapshot():
                 self._apply(message)
 
@@ -154,6 +157,7 @@ class ClaimQueue(Queue):
     def __init__(self, revision: Revision, claimer: Claimer, clock: Clock) -> None:
         super().__init__(revision, claimer.wake, clock)
         self.free = False
+        self._owed = 0  # slots that the owner has recalled, and that run something
         self._claimer = claimer
         self._departed: dict[str, int] = {}  # replicas that still run something, and the snapshot without them
 
@@ -183,13 +187,15 @@ class ClaimQueue(Queue):
         if not self.revision.limits.container_concurrency:
             return super().take() if self.free else None
         for slots in cast("list[Lent]", self._usable):
-            if slots.granted > slots.running:
+            left = slots.granted - slots.running - 1
+            if left >= 0:
                 slots.running += 1
-                slots.unused = min(slots.unused, slots.granted - slots.running)
+                if left < slots.unused:
+                    slots.unused = left
                 return slots
         return None
 
-    async def hold(self, exchange: Held, ticket: Ticket, now: float) -> Slots | None:  # noqa: ARG002
+    async def hold(self, exchange: Waits, ticket: Ticket, now: float) -> Slots | None:  # noqa: ARG002
         """Wait for the owner's answer; see Queue."""
         if self._claimer.orphaned:
             raise gone()
@@ -219,14 +225,22 @@ class ClaimQueue(Queue):
 
     def release(self, slots: Slots) -> None:
         """Give a slot back, or keep it for the next request."""
+        leaves = bool(self._leaving) and slots.endpoint in self._leaving
         super().release(slots)
         lent = cast("Lent", slots)
-        if lent.granted > lent.running and not self._keeps(lent):
+        if lent.granted > lent.running and (leaves or self.held or self._owed or not self._keeps(lent)):
             self._give_back(lent, lent.spare)
         if not lent.running and self._departed:
             version = self._departed.pop(lent.endpoint.replica, None)
             if version is not None:
                 self._claimer.send(m.Drained(version, self.revision.name, lent.endpoint.replica))
+
+    def recall(self, count: int) -> None:
+        """Give back so many slots: what is spare now, and others as they come free."""
+        everyone = self._all()
+        self._owed = min(self._owed + count, sum(slots.granted for slots in everyone))
+        for slots in everyone:
+            self._give_back(slots, min(slots.spare, self._owed))
 
     def avoid(self, slots: Slots, seconds: float) -> None:
         """Send nothing to a replica for a moment, here or elsewhere."""
@@ -241,8 +255,7 @@ class ClaimQueue(Queue):
                 slots.unused = slots.spare
 
     def _keeps(self, slots: Lent) -> bool:
-        limited, leaves = self.revision.limits.container_concurrency, slots.endpoint not in self._slots
-        return self.free and bool(limited) and not (self.held or leaves or slots.suspect_until)
+        return self.free and self.revision.limits.container_concurrency > 0 and not slots.suspect_until
 
     def _occupy(self, slots: Lent) -> None:
         own = slots.running - slots.granted
@@ -253,6 +266,7 @@ class ClaimQueue(Queue):
     def _give_back(self, slots: Lent, count: int) -> None:
         if count:
             slots.granted -= count
+            self._owed = max(0, self._owed - count)
             self._claimer.send(m.Release(self.revision.name, slots.endpoint.replica, count))
 
     def _all(self) -> list[Lent]:

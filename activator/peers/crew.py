@@ -57,6 +57,7 @@ class Mate:
         self.serving = False
         self.connections = 0
         self.places = 0
+        self.neighbours: m.Neighbours | None = None  # as they were last told
         self.process: asyncio.subprocess.Process | None = None
         self.wire: Wire[m.ToOwner] = Wire(
             DECODER, lambda _, messages: crew.hear(self, messages), lambda: crew.lost(self)
@@ -268,7 +269,10 @@ class Crew:
         for mate in fresh:
             others = [other for other in fresh if other is not mate and other.places]
             fewest = min((other.connections for other in others), default=None)
-            mate.wire.send(m.Neighbours(fewest, any(other.connections < other.places for other in others)))
+            neighbours = m.Neighbours(fewest, any(other.connections < other.places for other in others))
+            if neighbours != mate.neighbours:
+                mate.neighbours = neighbours
+                mate.wire.send(neighbours)
 
     def _failed(self, task: str, error: BaseException) -> None:
         self._log.error("defect", task=task, exc_info=error)

@@ -41,8 +41,7 @@ class Ledger(Account):
         if slots is not None:
             self.grant(claim, slots)
             return
-        held = Claim(claim, self)
-        held.run(held.hold(queue, now))
+        Claim(claim, self, queue).enter(now)
 
     def grant(self, claim: m.Claim, slots: Slots) -> None:
         """See Account."""

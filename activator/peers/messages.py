@@ -1,4 +1,4 @@
-"""What the owner of admission and those who claim from it tell each other: version 1, documented in docs/peers.md.
+"""What the owner of admission and those who claim from it tell each other: version 2, documented in docs/peers.md.
 
 Each side has one role. The *owner* has the queues of its revisions, and tells capacity. A *claimer* has clients; it
 asks for slots, and tells what it counted. Neither knows how messages travel: they are plain values, in order, in frames
@@ -16,7 +16,7 @@ from activator.terms import Terms  # noqa: TC001 - the decoder reads the annotat
 from router.ports import Endpoint, StartStatus  # noqa: TC001
 from router.table import Table  # noqa: TC001
 
-VERSION = 1
+VERSION = 2
 
 
 class Message(Struct, array_like=True, gc=False):
@@ -138,6 +138,13 @@ class Release(Message, tag=12):
     slots: int = 1
 
 
+class Recall(Message, tag=21):
+    """Owner: somebody waits; so many more of the slots of a revision are to come back, as soon as they are free."""
+
+    revision: str
+    slots: int
+
+
 class Avoid(Message, tag=13):
     """Claimer: a replica could not be connected, or broke; send nothing there for so many seconds."""
 
@@ -216,4 +223,4 @@ class Drain(Message, tag=18):
 
 
 ToOwner = Hello | Configured | Applied | Drained | Poke | Claim | Withdraw | Release | Occupy | Avoid | Count | Beat
-ToClaimer = Configure | Snapshot | Grant | Refuse | Bar | Move | Neighbours | Renew | Lead | Drain
+ToClaimer = Configure | Snapshot | Grant | Refuse | Bar | Move | Recall | Neighbours | Renew | Lead | Drain

@@ -71,6 +71,7 @@ class Owner:
             return
         self._agreement.announce(replicas, self.accounts)
         self.queues.take_snapshot(replicas)
+        self._recall(replicas.revision)
 
     def collect(self) -> Mapping[str, RevisionStats]:
         """Return what was counted per revision since the last call."""
@@ -109,9 +110,7 @@ class Owner:
         for name in self._tallies.keys() - self.queues.keys():
             del self._tallies[name]
             self.counters.revisions.pop(name, None)
-        for name, queue in self.queues.items():
-            if not queue.held:
-                self._agreement.calm(name, self.accounts)
+        self._recall_all()
         self._agreement.keep(self.queues.keys())
         self._agreement.sweep(now, self.accounts)
 
@@ -134,6 +133,7 @@ class Owner:
         account.give_up()
         self._agreement.leave(account)
         self._open_confirmed()
+        self._recall_all()
 
     def hear(self, account: Account, message: m.ToOwner) -> None:  # noqa: C901 - one line a message
         """Take a message of a claimer."""
@@ -142,11 +142,14 @@ class Owner:
                 self._claim(account, message)
             case m.Release():
                 account.release(message.revision, message.replica, message.slots)
+                self._recall(message.revision)
             case m.Occupy():
                 if (queue := self.queues.get(message.revision)) is not None:
                     account.occupy(message.revision, queue.slots_of(message.endpoint), message.slots)
             case m.Withdraw():
-                account.withdraw(message.claim)
+                if (claim := account.waiting.get(message.claim)) is not None:
+                    account.withdraw(message.claim)
+                    self._recall(claim.revision)
             case m.Count():
                 self._count(account, message)
             case m.Beat():
@@ -199,12 +202,21 @@ class Owner:
         slots = queue.take()
         if slots is not None:
             account.grant(message, slots)
-            self._agreement.eased(message.revision, self.accounts)
             return
-        if queue.revision.limits.container_concurrency:
-            self._agreement.contend(message.revision, self.accounts)
-        claim = Claim(message, account)
-        claim.run(claim.hold(queue, self._clock()))
+        Claim(message, account, queue).enter(self._clock())
+        self._recall(message.revision)
+
+    def _recall(self, revision: str) -> None:
+        """Have claimers give back as many slots as others wait for. What is under way counts for all, so more may come
+        back than is needed, but nobody waits for a slot that is spare."""
+        queue = self.queues.get(revision)
+        if queue is not None and queue.held and queue.revision.limits.container_concurrency:
+            for account in self.accounts:
+                account.recall(revision, queue.held)
+
+    def _recall_all(self) -> None:
+        for name in self.queues:
+            self._recall(name)
 
     def _count(self, account: Account, count: m.Count) -> None:
         tally = self._tallies.get(count.revision)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from activator.peers.claimer import Claimer
     from router.ports import Clock, Endpoint
-    from router.queue import Held, Ticket
+    from router.queue import Held, Ticket, Waiter, Waits
     from router.slots import Slots
     from router.table import Revision
 
@@ -30,12 +30,12 @@ class OwnQueue(Queue):
 
     slots_type = Lent
 
-    async def hold(self, exchange: Held, ticket: Ticket, now: float) -> Slots | None:
-        """Wait for a slot, in the order in which requests arrived at any edge; see Queue."""
+    def enter(self, exchange: Held, ticket: Ticket, now: float) -> Waiter:
+        """Have it wait in the order in which requests arrived at any edge; see Queue."""
         if self.closed:
             self._wake(self.revision.name)
         number = ticket if isinstance(ticket, tuple) else (exchange.arrived, OURS, ticket)
-        return await super().hold(exchange, number, now)
+        return super().enter(exchange, number, now)
 
     def lend(self, endpoint: Endpoint, count: int) -> None:
         """Take note of slots that another edge has been using since before this queue was ours."""
@@ -91,7 +91,7 @@ class PeerQueue(ClaimQueue):
         super().take_over(former)
         self._leaving = {endpoint: slots for endpoint, slots in self._leaving.items() if slots.running}
 
-    async def hold(self, exchange: Held, ticket: Ticket, now: float) -> Slots | None:
+    async def hold(self, exchange: Waits, ticket: Ticket, now: float) -> Slots | None:
         """Wait for the owner's answer; see Queue. The leader hears at once of a request that needs a replica, and from
         who counts it."""
         if self.closed or not self._slots:

@@ -71,7 +71,7 @@ class Worker:
     def _hear(self, _: Wire[m.ToClaimer], messages: list[m.ToClaimer]) -> None:
         for message in messages:
             match message:
-                case m.Grant() | m.Snapshot() | m.Refuse() | m.Bar() | m.Move():
+                case m.Grant() | m.Recall() | m.Snapshot() | m.Refuse() | m.Bar() | m.Move():
                     self._claimer.hear(message)
                 case m.Configure():
                     self._configure(message)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from activator.peers.agreement import UNOPPOSED
 from router.errors import Reason
 from router.table import Limits, Revision
 from tests.activator.peers.stage import NAME, Caller, Stage
@@ -141,13 +140,51 @@ async def test_a_slot_that_nobody_uses_goes_back(staged: Staged) -> None:
     assert stage.owner.queues[NAME].in_flight() == {}
 
 
-async def test_a_spare_slot_is_called_back_for_who_waits_elsewhere(staged: Staged) -> None:
-    stage = await warm(staged(2, container_concurrency=1))
-    (first,) = await stage.arrived(0)
-    first.finish()
+async def test_as_many_spare_slots_are_recalled_as_others_wait_for(staged: Staged) -> None:
+    stage = await warm(staged(2, container_concurrency=3), 1)
+    for caller in await stage.arrived(0, 0, 0):
+        caller.finish()
     await stage.turn()
-    (second,) = await stage.arrived(1)
-    assert second.state == "running"
+    (other,) = await stage.arrived(1)
+    again = await stage.arrived(0, 0)
+    assert states([other, *again]) == ["running"] * 3
+    there = stage.nodes[0].there.sent
+    assert (there["Release"], there["Claim"]) == (1, 3)
+
+
+async def test_one_who_waits_everywhere_recalls_nothing(staged: Staged) -> None:
+    stage = await warm(staged(2, container_concurrency=1), 2)
+    running = await stage.arrived(0, 1)
+    await stage.arrived(0, 1, 0, 1)
+    recalled = sum(node.back.sent["Recall"] for node in stage.nodes)
+    for caller in running:
+        caller.finish()
+        await stage.turn()
+    assert stage.running().total() == 2
+    assert sum(node.back.sent["Recall"] for node in stage.nodes) == recalled <= 1
+
+
+async def test_slots_are_recalled_from_a_claimer_whose_own_request_waits_no_more(staged: Staged) -> None:
+    stage = await warm(staged(2, container_concurrency=1), 1)
+    running, leaver, waiting = await stage.arrived(0, 0, 1)
+    leaver.leave()
+    await stage.turn()
+    running.finish()
+    await stage.turn()
+    assert states([running, leaver, waiting]) == ["done", "gone", "running"]
+
+
+async def test_a_slot_of_a_replica_that_leaves_does_not_count_as_given_back(staged: Staged) -> None:
+    stage = await warm(staged(2, container_concurrency=1), 2)
+    kept, leaving = sorted(await stage.arrived(0, 0), key=lambda caller: caller.replica)
+    (waiting,) = await stage.arrived(1)
+    stage.grow(1)
+    leaving.finish()
+    await stage.turn()
+    assert waiting.state == "waiting"
+    kept.finish()
+    await stage.turn()
+    assert waiting.state == "running"
 
 
 async def test_while_someone_waits_no_slot_is_kept_spare(staged: Staged) -> None:
@@ -187,6 +224,7 @@ async def test_what_a_lost_claimer_held_comes_back_at_once(staged: Staged) -> No
     stage.nodes[0].kill()
     await stage.turn()
     assert other.state == "running"
+    await stage.later(0.25)
     stats = stage.owner.look(NAME)
     assert (stats.held, stats.busy) == (0, {"r1": 1})
     assert waiting in stage.callers
@@ -319,24 +357,6 @@ class TestAgreement:
         claims = stage.nodes[0].there.sent["Claim"]
         (caller,) = await stage.arrived(0)
         assert (caller.state, stage.nodes[0].there.sent["Claim"]) == ("running", claims)
-
-    async def test_once_nobody_has_waited_for_a_while_claimers_keep_slots_again(self, staged: Staged) -> None:
-        stage = await warm(staged(container_concurrency=1))
-        first, second = await stage.arrived(0, 1)
-        assert (first.state, second.state) == ("running", "waiting")
-        for ends in (first, second):
-            ends.finish()
-            await stage.turn()
-        for _ in range(UNOPPOSED):
-            (caller,) = await stage.arrived(0)
-            caller.finish()
-            await stage.turn()
-        claims = stage.nodes[0].there.sent["Claim"]
-        for _ in range(3):
-            (caller,) = await stage.arrived(0)
-            caller.finish()
-            await stage.turn()
-        assert stage.nodes[0].there.sent["Claim"] <= claims + 1
 
     async def test_while_somebody_waits_every_request_is_a_claim(self, staged: Staged) -> None:
         stage = await warm(staged(container_concurrency=1))
