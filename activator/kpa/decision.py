@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from activator.kpa import checks, delay
@@ -21,8 +20,7 @@ DELAY = "scale-down-delay"
 _LONGEST = 1e9
 
 
-@dataclass(frozen=True, slots=True)
-class State:
+class State(NamedTuple):
     """What one decision hands to the next.
 
     `panic_since` is when the panic threshold was last met, None outside panic. `max_panic` is the most that
@@ -69,8 +67,7 @@ class Clamp(NamedTuple):
     after: int
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """How many replicas are `desired`, and why.
 
     `valid` False: nothing was measured, nothing is to be applied, and the numbers are 0. `want_stable` and

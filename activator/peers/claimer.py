@@ -76,8 +76,8 @@ class Claimer:
         """Say that a request comes for a revision without a replica."""
         self.send(m.Poke(revision))
 
-    def hear(self, message: m.ToClaimer) -> None:
-        """Take an answer to a claim, or a snapshot; other messages are not for this."""
+    def hear(self, message: m.OfAdmission) -> None:
+        """Take what the owner says of admission."""
         match message:
             case m.Grant():
                 self._grant(message)

@@ -223,4 +223,5 @@ class Drain(Message, tag=18):
 
 
 ToOwner = Hello | Configured | Applied | Drained | Poke | Claim | Withdraw | Release | Occupy | Avoid | Count | Beat
-ToClaimer = Configure | Snapshot | Grant | Refuse | Bar | Move | Recall | Neighbours | Renew | Lead | Drain
+OfAdmission = Snapshot | Grant | Refuse | Bar | Move | Recall
+ToClaimer = Configure | OfAdmission | Neighbours | Renew | Lead | Drain

@@ -71,8 +71,6 @@ class Worker:
     def _hear(self, _: Wire[m.ToClaimer], messages: list[m.ToClaimer]) -> None:
         for message in messages:
             match message:
-                case m.Grant() | m.Recall() | m.Snapshot() | m.Refuse() | m.Bar() | m.Move():
-                    self._claimer.hear(message)
                 case m.Configure():
                     self._configure(message)
                 case m.Lead():
@@ -85,6 +83,8 @@ class Worker:
                     self._balance()
                 case m.Drain():
                     self._drain(message.seconds)
+                case _:
+                    self._claimer.hear(message)
 
     def _configure(self, message: m.Configure) -> None:
         self._reporter.report_all()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import msgspec
 
@@ -147,7 +147,8 @@ class Node:
         message = _to_claimer.decode(data)
         if isinstance(message, m.Configure):
             self.configure(message.terms.table)
-        self.claimer.hear(message)
+        else:
+            self.claimer.hear(cast("m.OfAdmission", message))
 
 
 class Stage:
