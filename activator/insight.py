@@ -37,9 +37,8 @@ class RevisionView:
     start: StartStatus
     stats: RevisionStats
     record: Record | None
-    statuses: Mapping[int, int]
     reasons: Mapping[str, int]
-    durations: Histogram
+    durations: Mapping[int, Histogram]
     holds: Histogram
     cold_starts: Mapping[str, Histogram]
     last_cold_start: float | None
@@ -156,7 +155,6 @@ class Insight:
             start=present(revision.plan.bounds, revision.life, replicas, self.clock()).start,
             stats=self.router.look(name),
             record=revision.records[-1] if revision.records else None,
-            statuses=counters.statuses,
             reasons=counters.reasons,
             durations=counters.durations,
             holds=counters.holds,

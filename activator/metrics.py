@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     Gauge = tuple[str, str, str, Callable[[RevisionView], float]]
 
 OLD = ("namespace_name", "service_name", "configuration_name", "revision_name")
+OLD_STATUS = ("response_code", "response_code_class")
 NEW = ("k8s_namespace_name", "kn_service_name", "kn_configuration_name", "kn_revision_name")
 OURS = ("service", "revision")
 
@@ -140,28 +141,33 @@ def _knative_requests(views: list[RevisionView]) -> Iterator[Metric]:
     for name in ("activator_request_count", "revision_request_count"):
         yield _counts(name, views)
     for name in ("activator_request_latencies", "revision_request_latencies"):
-        yield _durations(name, OLD, views, unit=1000)
+        family = HistogramMetricFamily(name, "Knative: from head to end, in ms", labels=(*OLD, *OLD_STATUS))
+        for view, status, durations in _by_status(views):
+            _add(family, [*_labels(view), *_old_status(status)], durations, unit=1000)
+        yield family
     for name in ("http_server_request_duration_seconds", "kn_serving_invocation_duration_seconds"):
-        yield _durations(name, NEW, views)
+        family = HistogramMetricFamily(name, "Knative: from head to end", labels=(*NEW, "http_response_status_code"))
+        for view, status, durations in _by_status(views):
+            _add(family, [*_labels(view), str(status)], durations)
+        yield family
 
 
 def _counts(name: str, views: list[RevisionView]) -> Metric:
     """Return counters of requests by status. They are untyped, since a counter's name would have to end in _total."""
-    family = UnknownMetricFamily(
-        name, "Knative: requests by status", labels=(*OLD, "response_code", "response_code_class")
-    )
-    for view in views:
-        for status, number in sorted(view.statuses.items()):
-            family.add_metric([*_labels(view), str(status), f"{status // 100}xx"], number)
+    family = UnknownMetricFamily(name, "Knative: requests by status", labels=(*OLD, *OLD_STATUS))
+    for view, status, durations in _by_status(views):
+        family.add_metric([*_labels(view), *_old_status(status)], durations.count)
     return family
 
 
-def _durations(name: str, labels: Sequence[str], views: list[RevisionView], *, unit: float = 1) -> Metric:
-    text = "Knative: from head to end" + (", in ms" if unit == 1000 else "")
-    family = HistogramMetricFamily(name, text, labels=labels)
+def _by_status(views: list[RevisionView]) -> Iterator[tuple[RevisionView, int, Histogram]]:
     for view in views:
-        _add(family, _labels(view), view.durations, unit=unit)
-    return family
+        for status, durations in sorted(view.durations.items()):
+            yield view, status, durations
+
+
+def _old_status(status: int) -> tuple[str, str]:
+    return str(status), f"{status // 100}xx"
 
 
 def _ours(views: list[RevisionView]) -> Iterator[Metric]:

@@ -6,7 +6,7 @@ Everything is kept per configured service and revision, so that no caller can ma
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import Counter
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Protocol
 
 from router.concurrency import Demand
@@ -40,6 +40,11 @@ class Histogram:
         self.counts[bisect_left(SECONDS, seconds) if seconds > SHORT else 0] += 1
         self.total += seconds
 
+    @property
+    def count(self) -> int:
+        """How many observations there are."""
+        return sum(self.counts)
+
     def add(self, counts: Sequence[int], total: float) -> None:
         """Add what another histogram has."""
         self.counts = [mine + other for mine, other in zip(self.counts, counts, strict=True)]
@@ -47,18 +52,18 @@ class Histogram:
 
 
 class RevisionCounters:
-    """One revision's demand and totals. `fallbacks` are requests of its share that another answered, since it had no
-    replica; `tally` is kept while it is compared with another."""
+    """One revision's demand and totals. `durations` are of requests that have ended, by status; `fallbacks` are
+    requests of its share that another answered, since it had no replica; `tally` is kept while it is compared with
+    another."""
 
-    __slots__ = ("demand", "durations", "fallbacks", "holds", "reasons", "revision", "service", "statuses", "tally")
+    __slots__ = ("demand", "durations", "fallbacks", "holds", "reasons", "revision", "service", "tally")
 
     def __init__(self, revision: str, service: str, now: float) -> None:
         self.revision = revision
         self.service = service
         self.demand = Demand(now)
-        self.statuses: Counter[int] = Counter()
         self.reasons: Counter[str] = Counter()
-        self.durations = Histogram()
+        self.durations: defaultdict[int, Histogram] = defaultdict(Histogram)
         self.holds = Histogram()
         self.fallbacks = 0
         self.tally: Tally | None = None
@@ -69,17 +74,17 @@ class RevisionCounters:
         if self.tally is not None:
             self.tally.begin(comparison, now)
 
-    def add(self, statuses: Mapping[int, int], reasons: Mapping[str, int], durations: Buckets, holds: Buckets) -> None:
+    def add(self, reasons: Mapping[str, int], durations: Mapping[int, Buckets], holds: Buckets) -> None:
         """Add the totals of another process."""
-        self.statuses.update(statuses)
         self.reasons.update(reasons)
-        self.durations.add(*durations)
+        for status, buckets in durations.items():
+            self.durations[status].add(*buckets)
         self.holds.add(*holds)
 
-    def take(self) -> tuple[Counter[int], Counter[str], Histogram, Histogram]:
-        """Return the totals (statuses, reasons, durations, holds) and begin again from zero."""
-        taken = self.statuses, self.reasons, self.durations, self.holds
-        self.statuses, self.reasons, self.durations, self.holds = Counter(), Counter(), Histogram(), Histogram()
+    def take(self) -> tuple[Counter[str], Mapping[int, Histogram], Histogram]:
+        """Return the totals (reasons, durations, holds) and begin again from zero."""
+        taken = self.reasons, self.durations, self.holds
+        self.reasons, self.durations, self.holds = Counter(), defaultdict(Histogram), Histogram()
         return taken
 
 
@@ -122,13 +127,12 @@ class Counters:
                 self.refusals[exchange.reason] += 1
             return
         counters.demand.leave(now, exchange.tagged)
-        counters.statuses[exchange.status] += 1
         if exchange.reason:
             counters.reasons[exchange.reason] += 1
             if exchange.reason == Reason.WAKE_LIMITED:
                 counters.demand.withdraw(exchange.arrived, now)
         arrived, dispatched = exchange.arrived, exchange.dispatched
-        counters.durations.observe(now - arrived)
+        counters.durations[exchange.status].observe(now - arrived)
         if dispatched:
             counters.holds.observe(dispatched - arrived)
         if counters.tally is not None:

@@ -148,9 +148,8 @@ class Follower:
                 tagged_open=stats.tagged_open,
                 tagged_since=stats.tagged_since,
                 busy=dict(stats.busy),
-                statuses={},
                 reasons={},
-                durations=([], 0.0),
+                durations={},
                 holds=([], 0.0),
                 tally=None if tally is None else tally.take(),
             )

@@ -156,9 +156,9 @@ class Avoid(Message, tag=13):
 class Count(Message, tag=14):
     """Claimer: a revision's traffic since the last Count, until `at`, and its state then (see router.ports).
 
-    `area` is request-seconds, `requests` arrivals. The rest is added to totals: ended requests by status and by reason,
-    two histograms (counts per bucket, sum of seconds), requests that a fallback answered, and the tally of a revision
-    that is compared with another (answered, failed, durations by bucket).
+    `area` is request-seconds, `requests` arrivals. The rest is added to totals: requests that ended, by reason; how
+    long they took, by status, and how long they were held (histograms: counts per bucket, sum of seconds); how many a
+    fallback answered; the tally of a revision that is compared with another (answered, failed, durations by bucket).
     """
 
     revision: str
@@ -170,9 +170,8 @@ class Count(Message, tag=14):
     tagged_open: int
     tagged_since: float | None
     busy: dict[str, int]
-    statuses: dict[int, int]
     reasons: dict[str, int]
-    durations: tuple[list[int], float]
+    durations: dict[int, tuple[list[int], float]]
     holds: tuple[list[int], float]
     fallbacks: int = 0
     tally: tuple[int, int, dict[int, int]] | None = None

@@ -225,7 +225,7 @@ class Owner:
         tally.add(account, count)
         counters = self.counters.revisions.get(count.revision)
         if counters is not None:
-            counters.add(count.statuses, count.reasons, count.durations, count.holds)
+            counters.add(count.reasons, count.durations, count.holds)
             counters.fallbacks += count.fallbacks
             if counters.tally is not None and count.tally is not None:
                 counters.tally.merge(*count.tally)

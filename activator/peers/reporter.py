@@ -40,7 +40,7 @@ class Reporter:
         now, demand, name = self._clock(), counters.demand, counters.revision
         area, requests = demand.take(now)
         queue = self._queues.get(name)
-        statuses, reasons, durations, holds = counters.take()
+        reasons, durations, holds = counters.take()
         fallbacks, counters.fallbacks = counters.fallbacks, 0
         if demand.now_open:
             self._open.add(name)
@@ -57,9 +57,8 @@ class Reporter:
                 tagged_open=demand.tagged_open,
                 tagged_since=demand.tagged_since,
                 busy=queue.in_flight() if queue is not None else {},
-                statuses=statuses,
                 reasons=reasons,
-                durations=(durations.counts, durations.total),
+                durations={status: (each.counts, each.total) for status, each in durations.items()},
                 holds=(holds.counts, holds.total),
                 fallbacks=fallbacks,
                 tally=None if counters.tally is None else counters.tally.take(),

@@ -54,7 +54,7 @@ async def test_a_view_tells_of_the_last_decision(parts: Parts) -> None:
 async def test_a_revision_that_is_not_in_the_table_has_a_view_too(parts: Parts) -> None:
     parts.configure(services=(Service("m", ("m.example",), (Share(FIRST, 100),)),))
     seen = view(parts, "m-2")
-    assert (seen.percent, seen.tag, seen.stats.open, dict(seen.statuses)) == (0, None, 0, {})
+    assert (seen.percent, seen.tag, seen.stats.open, dict(seen.durations)) == (0, None, 0, {})
 
 
 async def test_cold_starts_and_usage_are_in_the_view(parts: Parts) -> None:

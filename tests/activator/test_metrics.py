@@ -125,7 +125,7 @@ class TestNames:
 
     async def test_knatives_names_have_knatives_labels(self, parts: Parts) -> None:
         await used(parts)
-        more = {"le", "response_code", "response_code_class"}
+        more = {"le", "response_code", "response_code_class", "http_response_status_code"}
         for sample in samples(parts):
             if sample.name in OLD:
                 assert sample.labels.keys() - more == OLD_LABELS
@@ -174,6 +174,13 @@ class TestValues:
         assert value(parts, "activator_request_latencies_bucket", revision_name="m-1", le="1000") == 0
         assert value(parts, "activator_request_latencies_bucket", revision_name="m-1", le="2500") == 1
         assert value(parts, "activator_request_latencies_count", revision_name="m-1") == 1
+
+    async def test_latencies_are_told_apart_by_status(self, parts: Parts) -> None:
+        await used(parts)
+        (count,) = [s for s in samples(parts) if s.name == "http_server_request_duration_seconds_count"]
+        assert count.labels["http_response_status_code"] == "503"
+        (old,) = [s for s in samples(parts) if s.name == "revision_request_latencies_count"]
+        assert (old.labels["response_code"], old.labels["response_code_class"]) == ("503", "5xx")
 
     async def test_usage_is_given_in_seconds(self, parts: Parts) -> None:
         parts.ledger.add(("m", "m-1"), (3, 2), 10.0, parts.wall())

@@ -253,6 +253,11 @@ class Stage:
         """Return what really runs on each replica."""
         return Counter(caller.replica for caller in self.present if caller.state == "running")
 
+    def answered(self) -> dict[int, int]:
+        """Return how many requests the owner knows to have ended, by status."""
+        durations = self.owner.counters.revisions[NAME].durations
+        return {status: each.count for status, each in durations.items()}
+
     async def clear(self) -> None:
         """Let everyone leave, and check that nothing is left of them."""
         for caller in self.callers:

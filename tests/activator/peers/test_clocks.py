@@ -47,7 +47,7 @@ def test_times_in_messages_are_translated_and_nothing_else() -> None:
     offset = Offset(100.0)
     claim = m.Claim(1, "a", 105.0, 3)
     assert offset.translate(claim) == m.Claim(1, "a", 5.0, 3)
-    count = m.Count("a", 103.0, 1.0, 2, 0, 102.0, 0, None, {}, {}, {}, ([], 0.0), ([], 0.0))
+    count = m.Count("a", 103.0, 1.0, 2, 0, 102.0, 0, None, {}, {}, {}, ([], 0.0))
     told = offset.translate(count)
     assert isinstance(told, m.Count)
     assert (told.at, told.idle_since, told.tagged_since, told.area) == (3.0, 2.0, None, 1.0)

@@ -12,7 +12,7 @@ import msgspec
 from activator.peers import messages as m
 from activator.peers.link import Link, Self
 from activator.peers.links import Links
-from activator.peers.pacts import Greet, Proof, ToPeer
+from activator.peers.pacts import VERSION, Greet, Proof, ToPeer
 from activator.peers.wire import LENGTH
 from router.tasks import Tasks
 from tests.activator.peers.ports import free_ports
@@ -186,11 +186,11 @@ async def test_a_stranger_that_proves_nothing_is_cut_off() -> None:
         host, _, port = edge.name.rpartition(":")
         for messages in (
             [Proof(b"", 0.0)],
-            [Greet(1, "a", b"n" * 32, 0.0), Proof(b"p" * 32, 0.0)],
-            [Greet(2, "a", b"n" * 32, 0.0)],
-            [Greet(1, "a", b"n", 0.0)],
+            [Greet(VERSION, "a", b"n" * 32, 0.0), Proof(b"p" * 32, 0.0)],
+            [Greet(VERSION - 1, "a", b"n" * 32, 0.0)],
+            [Greet(VERSION, "a", b"n", 0.0)],
             [m.Poke("a")],
-            [Greet(1, "a" * 2000, b"n" * 32, 0.0)],
+            [Greet(VERSION, "a" * 2000, b"n" * 32, 0.0)],
         ):
             reader, writer = await asyncio.open_connection(host, int(port))
             for message in messages:

@@ -17,9 +17,8 @@ def count(at: float, area: float = 0.0, requests: int = 0, is_open: int = 0, **m
         "tagged_open": 0,
         "tagged_since": None,
         "busy": {},
-        "statuses": {},
         "reasons": {},
-        "durations": ([], 0.0),
+        "durations": {},
         "holds": ([], 0.0),
     }
     return m.Count("a-1", at, area, requests, is_open, **{**facts, **more})  # type: ignore[arg-type]

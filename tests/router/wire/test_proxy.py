@@ -352,7 +352,8 @@ async def test_what_is_counted_is_what_happened(edge: Edge) -> None:
     stats = edge.proxy.collect()["a-1"]
     assert (stats.requests, stats.open, stats.held, stats.busy) == (0, 0, 0, {})
     assert stats.idle_since is not None
-    assert edge.proxy.counters.revisions["a-1"].statuses == {200: 2}
+    durations = edge.proxy.counters.revisions["a-1"].durations
+    assert {status: each.count for status, each in durations.items()} == {200: 2}
 
 
 async def test_an_idle_clock_is_continued_where_nothing_is_going_on_and_the_last_request_counts(edge: Edge) -> None:
