@@ -53,9 +53,13 @@ class Way:
         """Let all arrive that is under way; tell whether there was anything."""
         found = bool(self._under_way)
         for _ in range(len(self._under_way)):
-            if self._under_way:
-                self._hear(self._under_way.popleft())
+            self.deliver_one()
         return found
+
+    def deliver_one(self) -> None:
+        """Let the next message arrive, if there is one."""
+        if self._under_way:
+            self._hear(self._under_way.popleft())
 
     def cut(self) -> None:
         self._under_way.clear()

@@ -20,6 +20,7 @@ MOST_NODES = 4
 number = st.integers(0, 11)
 calm = st.tuples(st.sampled_from(["arrive", "arrive", "leave", "finish", "finish", "grow", "shrink", "beat"]), number)
 stormy = st.one_of(calm, st.tuples(st.sampled_from(["kill", "join", "refuse", "mend", "ask", "deliver"]), number))
+crossing = st.one_of(calm, st.tuples(st.just("one"), number), st.tuples(st.just("one"), number))
 reloading = st.one_of(stormy, st.tuples(st.just("reload"), st.integers(0, 3)))
 Events = list[list[tuple[str, int]]]
 
@@ -29,6 +30,7 @@ class History:
     """Lets a history happen, and checks after each event and each turn what must always hold."""
 
     limit: int
+    spins: bool = False  # whether the loop runs after each event
     count: int = 0
     beats: float = 0.0
     waited: set[str] = field(default_factory=set)
@@ -41,6 +43,8 @@ class History:
             for events in turns:
                 for name, argument in events:
                     getattr(self, name)(argument)
+                    if self.spins:
+                        await self.stage.spin()
                     self.check_limit()
                 await self.settle()
             await self.end()
@@ -78,6 +82,11 @@ class History:
     def deliver(self, argument: int) -> None:
         node = self.stage.living[argument % len(self.stage.living)]
         (node.there if argument % 2 else node.back).deliver()
+
+    def one(self, argument: int) -> None:
+        """Let one message arrive, before others that are under way elsewhere."""
+        node = self.stage.living[argument // 2 % len(self.stage.living)]
+        (node.there if argument % 2 else node.back).deliver_one()
 
     def ask(self, _: int) -> None:
         """Ask whether everything is seen, and check it at the moment at which that is told."""
@@ -127,6 +136,8 @@ class History:
     async def settle(self) -> None:
         await self.stage.turn()
         self.check_limit()
+        if self.spins:
+            self.check_waiting()
         if self.beats:
             await self.stage.later(self.beats)
             self.beats = 0.0
@@ -138,8 +149,7 @@ class History:
     def check_settled(self) -> None:
         """Check that nobody waits while there is a free slot, and that the owner's numbers are what they stand for."""
         self.check_limit()
-        waiting = [caller for caller in self.stage.present if caller.state == "waiting"]
-        self.waited.update(caller.name for caller in waiting)
+        waiting = self.check_waiting()
         running, owner = self.stage.running(), self.stage.owner
         stats = owner.look(NAME)
         assert stats.held == len(waiting)
@@ -148,9 +158,16 @@ class History:
         if self.limit:
             taken = owner.queues[NAME].in_flight()
             assert all(count <= max(self.limit, running[replica]) for replica, count in taken.items())
+
+    def check_waiting(self) -> list[Caller]:
+        """Check that nobody waits while there is a free slot, and return who waits."""
+        waiting = [caller for caller in self.stage.present if caller.state == "waiting"]
+        self.waited.update(caller.name for caller in waiting)
+        running = self.stage.running()
         if waiting:
             ready = [running.get(f"r{number + 1}", 0) for number in range(self.count)]
             assert all(self.limit and count >= self.limit for count in ready), (waiting, running)
+        return waiting
 
     async def end(self) -> None:
         """Let all end, and check that nothing is left, and that the next one is served."""
@@ -182,6 +199,12 @@ def test_in_calm_weather_those_who_wait_are_served_in_the_order_of_arrival_where
     history = happen(History(limit), turns)
     order = [int(name[1:]) for name in history.stage.granted if name in history.waited]
     assert order == sorted(order)
+
+
+@settings(max_examples=200, deadline=None)
+@given(limit=st.integers(1, 3), turns=st.lists(st.lists(crossing, max_size=12), max_size=8))
+def test_a_slot_that_is_free_anywhere_is_given_at_once_whatever_messages_cross(limit: int, turns: Events) -> None:
+    happen(History(limit, spins=True), turns)
 
 
 @settings(max_examples=200, deadline=None)
