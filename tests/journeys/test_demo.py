@@ -35,9 +35,11 @@ TITLES = (
 
 
 @asynccontextmanager
-async def demo(*arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
+async def demo(directory: Path, config: dict[str, Any]) -> AsyncIterator[asyncio.subprocess.Process]:
+    file = directory / "demo.yaml"
+    file.write_text(yaml.safe_dump(config))
     pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(sys.executable, DEMO, *arguments, stdout=pipe, stderr=pipe)
+    process = await asyncio.create_subprocess_exec(sys.executable, DEMO, file, stdout=pipe, stderr=pipe)
     try:
         async with asyncio.timeout(150):
             yield process
@@ -60,8 +62,8 @@ def listening(output: str) -> bool:
         return client.connect_ex((found[1], int(found[2]))) == 0
 
 
-async def test_the_demo_goes_from_zero_to_several_replicas_and_back_and_ends_well() -> None:
-    async with demo() as process:
+async def test_the_demo_goes_from_zero_to_several_replicas_and_back_and_ends_well(tmp_path: Path) -> None:
+    async with demo(tmp_path, services()) as process:
         status, output, errors = await rest(process)
 
     assert (status, errors) == (0, "")
@@ -77,8 +79,8 @@ async def test_the_demo_goes_from_zero_to_several_replicas_and_back_and_ends_wel
     assert not listening(output)
 
 
-async def test_an_interrupted_demo_ends_its_edge_and_says_so() -> None:
-    async with demo() as process:
+async def test_an_interrupted_demo_ends_its_edge_and_says_so(tmp_path: Path) -> None:
+    async with demo(tmp_path, services()) as process:
         assert process.stdout is not None
         begun = (await process.stdout.readuntil(b"2. The first request")).decode()
         assert listening(begun)
@@ -123,14 +125,13 @@ async def test_an_edge_that_does_not_come_up_fails_the_demo_with_its_own_words(t
 
 
 def services() -> dict[str, Any]:
+    """Return the demo's own configuration, with ports that no test beside this one has."""
     config: dict[str, Any] = yaml.safe_load((CONFIG / "demo.yaml").read_text())
-    return config
+    return config | {"listen": "127.0.0.1:0", "admin": "127.0.0.1:0"}
 
 
 async def failing(directory: Path, config: dict[str, Any]) -> tuple[int | None, str, str]:
-    file = directory / "failing.yaml"
-    file.write_text(yaml.safe_dump(config))
-    async with demo(str(file)) as process:
+    async with demo(directory, config) as process:
         return await rest(process)
 
 
