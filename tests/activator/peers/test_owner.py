@@ -174,6 +174,17 @@ async def test_slots_are_recalled_from_a_claimer_whose_own_request_waits_no_more
     assert states([running, leaver, waiting]) == ["done", "gone", "running"]
 
 
+async def test_slots_are_recalled_from_a_claimer_whose_own_request_was_given_a_new_replica(staged: Staged) -> None:
+    stage = await warm(staged(2, container_concurrency=1), 1)
+    running, served, waiting = await stage.arrived(0, 0, 1)
+    stage.grow(2)
+    await stage.turn()
+    assert states([running, served, waiting]) == ["running", "running", "waiting"]
+    running.finish()
+    await stage.turn()
+    assert waiting.state == "running"
+
+
 async def test_a_slot_of_a_replica_that_leaves_does_not_count_as_given_back(staged: Staged) -> None:
     stage = await warm(staged(2, container_concurrency=1), 2)
     kept, leaving = sorted(await stage.arrived(0, 0), key=lambda caller: caller.replica)
