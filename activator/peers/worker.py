@@ -106,6 +106,7 @@ class Worker:
             await self._serving.listener.serve_on(sockets, secure if name == "listen" else None)
         tune()
         self._wire.send(m.Configured(message.version))
+        self._tell()
 
     async def _beat(self) -> None:
         while True:
