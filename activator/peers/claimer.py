@@ -169,7 +169,7 @@ class ClaimQueue(Queue):
         here = {endpoint.replica for endpoint in snapshot.endpoints}
         for slots in before:
             replica = slots.endpoint.replica
-            if not self.free or replica not in here:
+            if not self.free or slots.endpoint not in snapshot.endpoints:
                 self._give_back(slots, slots.spare)
             if not self.free:
                 self._occupy(slots)

@@ -64,6 +64,7 @@ class Owner:
         for name in tighter | self.queues.retired:
             self._agreement.restrict(name, now + STRICT_SECONDS, self.accounts, anew=True)
         self._open_confirmed()
+        self._recall_all()
 
     def update(self, replicas: Replicas) -> None:
         """Take a new capacity snapshot of one revision: tell all claimers, then send on those who wait."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -180,6 +181,33 @@ async def test_slots_are_recalled_from_a_claimer_whose_own_request_was_given_a_n
     stage.grow(2)
     await stage.turn()
     assert states([running, served, waiting]) == ["running", "running", "waiting"]
+    running.finish()
+    await stage.turn()
+    assert waiting.state == "running"
+
+
+async def test_slots_are_recalled_from_a_claimer_whose_own_request_goes_by_a_raised_limit(staged: Staged) -> None:
+    stage = await warm(staged(2, container_concurrency=1), 1)
+    _, served, waiting = await stage.arrived(0, 0, 1)
+    stage.take(replace(stage.revision, limits=replace(stage.revision.limits, container_concurrency=2)))
+    await stage.turn()
+    assert states([served, waiting]) == ["running", "waiting"]
+    served.finish()
+    await stage.turn()
+    assert waiting.state == "running"
+
+
+async def test_a_spare_slot_goes_back_when_its_replica_gets_another_address(staged: Staged) -> None:
+    stage = await warm(staged(2, container_concurrency=1), 1)
+    (first,) = await stage.arrived(0)
+    first.finish()
+    await stage.turn()
+    told = stage.owner.queues[NAME].replicas
+    moved = tuple(endpoint._replace(port=endpoint.port + 1000) for endpoint in told.endpoints)
+    stage.owner.update(replace(told, endpoints=moved))
+    await stage.turn()
+    assert stage.owner.queues[NAME].in_flight() == {}
+    running, waiting = await stage.arrived(0, 1)
     running.finish()
     await stage.turn()
     assert waiting.state == "running"
