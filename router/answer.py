@@ -10,6 +10,7 @@ import json
 from math import ceil
 from typing import TYPE_CHECKING
 
+from router.dates import date_line
 from router.errors import Reason, Told
 from router.guard import METHODS
 
@@ -95,5 +96,5 @@ def compose(error: EdgeError, fields: dict[str, object], *, keep_alive: bool, bo
         lines.append(f"Allow: {ALLOWED}")
     if not keep_alive:
         lines.append("Connection: close")
-    head = "\r\n".join(lines).encode() + b"\r\n\r\n"
+    head = b"%b\r\n%b\r\n" % ("\r\n".join(lines).encode(), date_line())
     return head if bodyless else head + body

@@ -207,18 +207,18 @@ class Connection(asyncio.Protocol):
 
     @property
     def expects(self) -> bool:
-        """Whether a request is about to come: it has begun, or is the first one, for which the connection was made, or
-        the one before was answered a moment ago."""
+        """Whether a request is about to come: it waits for its turn, has begun, or is the first one, for which the
+        connection was made, or the one before was answered a moment ago."""
         if self._current is not None or self._closing:
             return False
         recent = self._edge.clock() - self._since < NEWCOMER_SECONDS
-        return recent or not self._asked or self._reader.mid_request
+        return recent or not self._asked or self._reader.mid_request or bool(self._waiting)
 
     def retire(self) -> None:
         """Close now if nothing runs or is about to come, else after the present response."""
         if self._current is None and not self.expects:
             self.finish()
-        elif self._current is not None and not self._current.responded:
+        elif self._current is not None and not self._current.responded and not self._waiting:
             self._current.keep_alive = False
 
     def give_up(self) -> None:
@@ -246,7 +246,7 @@ class Connection(asyncio.Protocol):
             if current.upstream is not None:
                 current.upstream.check_clocks(now)
             return
-        if self._closing or self._paused:
+        if self._closing or self._paused or self._waiting:
             return
         waited = now - self._since
         if self._reader.in_head and waited > HEAD_SECONDS:
@@ -317,7 +317,7 @@ class Connection(asyncio.Protocol):
         self._current = exchange
         edge.busy.add(self)
         edge.door.idle.pop(self, None)
-        if edge.draining:
+        if edge.draining and not self._waiting:
             exchange.keep_alive = False
         serve = edge.serve
         exchange.run(serve(exchange))
@@ -332,17 +332,16 @@ class Connection(asyncio.Protocol):
         edge.busy.discard(self)
         if not self.lost:
             edge.door.idle[self] = None
-        if edge.draining:
-            self.finish()
-            edge.check_drained()
-        elif not exchange.keep_alive or (self._half_closed and not self._waiting):
-            self.finish()
-        elif self._waiting:
+        if self._waiting and exchange.keep_alive:
             self.loop.call_soon(self._run_next)  # not from here: a thousand may be answered at once
-        elif self._refusal is not None:
+        elif self._refusal is not None and exchange.keep_alive:
             self._refuse(self._refusal)
+        elif edge.draining or not exchange.keep_alive or self._half_closed:
+            self.finish()
         elif self._paused:
             self.resume_reading()
+        if edge.draining:
+            edge.check_drained()
 
     def _run_next(self) -> None:
         """Run the next of those that wait, if the client takes its answer."""
@@ -359,7 +358,7 @@ class Connection(asyncio.Protocol):
         self._unread = b""
         if self._closing:  # the edge has refused the request in whose body this was
             return
-        if self._current is None:
+        if self._current is None and not self._waiting:
             self._edge.refused(refusal)
             self.write(refuse_head(refusal))
             self.finish()

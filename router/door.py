@@ -2,15 +2,12 @@
 closed.
 
 When most places are taken, idle connections are kept for a moment only; when all are, whoever has been idle for
-longest makes room. A connection that is turned away costs a write of bytes made before, and no more than a few of them
-are there at a time.
+longest makes room. Of the connections that are turned away no more than a few are there at a time.
 """
 
 from __future__ import annotations
 
 import asyncio
-from functools import lru_cache
-from math import ceil
 from typing import TYPE_CHECKING, Protocol, cast
 
 from router.answer import refuse_head
@@ -96,11 +93,11 @@ class Door:
     def turn_away(self, transport: asyncio.BaseTransport, reason: Reason) -> None:
         """Answer a connection that was not let in, and close it soon."""
         self._refusals += 1
-        error, answer = _refusal(reason, ceil(spread(self._refusals)))
+        error = _refusal(reason, self._refusals)
         self._refused(error)
         if len(self._turned_away) >= TURNED_AWAY:
             next(iter(self._turned_away)).close()
-        away = TurnedAway(cast("asyncio.Transport", transport), answer, self._forget)
+        away = TurnedAway(cast("asyncio.Transport", transport), refuse_head(error), self._forget)
         self._turned_away[away] = self._clock()
 
     def bear(self, guest: Guest) -> bool:
@@ -113,7 +110,7 @@ class Door:
     def shut_out(self, transport: asyncio.BaseTransport, reason: Reason) -> None:
         """Close a connection that was not let in, on which nothing can be said."""
         self._refusals += 1
-        self._refused(_refusal(reason, ceil(spread(self._refusals)))[0])
+        self._refused(_refusal(reason, self._refusals))
         cast("asyncio.Transport", transport).abort()
 
     def sweep(self, now: float) -> None:
@@ -169,7 +166,5 @@ def source_of(host: str) -> str:
     return ":".join((before + ["0"] * (8 - len(before) - len(after)) + after)[:4])
 
 
-@lru_cache(maxsize=64)
-def _refusal(reason: Reason, seconds: int) -> tuple[EdgeError, bytes]:
-    error = EdgeError(reason, _MESSAGES[reason], retry_after=float(seconds))
-    return error, refuse_head(error)
+def _refusal(reason: Reason, number: int) -> EdgeError:
+    return EdgeError(reason, _MESSAGES[reason], retry_after=spread(number))

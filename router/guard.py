@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from router.errors import EdgeError, Reason
-from router.headers import VIA, values, without_nominated
+from router.headers import NOMINATES_NOTHING, VIA, tokens, values, without_nominated
 
 if TYPE_CHECKING:
     from router.request import Request
@@ -25,11 +25,10 @@ MAX_HOPS = 8
 _FRAMING = frozenset(b"content-length transfer-encoding".split())
 _MAX_DIGITS = 9
 PROTECTED = frozenset(b"content-type authorization cookie".split())
-_HARMLESS = frozenset((b"keep-alive", b"close", b"upgrade", b"keep-alive, upgrade"))
 _HOST = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+;=%-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
 _ABSOLUTE = re.compile(rb"(https?)://([^/?#]*)([^#]*)", re.IGNORECASE)
 _PATH = re.compile(rb"/[!\x22$-~]*")
-_ENCODED = re.compile(rb"%00|%0[ad]", re.IGNORECASE)
+_CONTROL = re.compile(rb"[^?]*%(?:[01][0-9a-f]|7f)|.*%00", re.IGNORECASE)  # a text in a query may have several lines
 _WEBSOCKET_KEY = re.compile(rb"[A-Za-z0-9+/]{21}[AQgw]==")  # 16 bytes in base64
 _METHOD_LINE = re.compile(rb"(?:^|\n)([A-Z]{1,32}) [!-~]+ HTTP/1\.[01]\r?$", re.MULTILINE)
 
@@ -68,7 +67,7 @@ def _check_rare(request: Request) -> None:
     for name, value in request.special:
         found.setdefault(name, []).append(value)
     for value in found.get(b"connection", ()):
-        if value.lower() not in _HARMLESS:
+        if value.lower() not in NOMINATES_NOTHING:
             request.lines = without_nominated(request.lines, value, PROTECTED)
     if encodings := found.get(b"transfer-encoding"):
         _check_encoding(request, encodings)
@@ -100,6 +99,7 @@ def offers_websocket(request: Request) -> bool:
         request.method == b"GET"
         and request.version == "1.1"
         and [value.lower() for name, value in request.special if name == b"upgrade"] == [b"websocket"]
+        and any(name == b"connection" and b"upgrade" in tokens(value) for name, value in request.special)
         and not any(name in _FRAMING for name, _ in request.special)
         and values(request.lines, b"sec-websocket-version") == [b"13"]
         and len(keys) == 1
@@ -172,19 +172,24 @@ def _check_encoding(request: Request, encodings: list[bytes]) -> None:
 
 
 def _check_target(request: Request, scheme: bytes) -> None:
-    """Check a target that is not a path, and cut an absolute one to its path."""
+    """Check a target that is not a path, and cut an absolute one to its path; one without a path asks about the server
+    as a whole where the method is OPTIONS (RFC 9112 3.2.4)."""
     if request.target == b"*" and request.method == b"OPTIONS":
         request.refusal = _about_edge()
         return
     absolute = _ABSOLUTE.fullmatch(request.target)
     if absolute is not None and absolute[1].lower() == scheme and _is_host(absolute[2]):
+        if not absolute[3] and request.method == b"OPTIONS":
+            request.refusal = _about_edge()
+            return
         path = absolute[3] if absolute[3].startswith(b"/") else b"/" + absolute[3]
         if _is_origin_form(path):
             request.host, request.target = absolute[2], path
             return
     name = scheme.decode()
     raise EdgeError(
-        Reason.BAD_REQUEST, f"The request target must be a path or an absolute {name} URL, without a fragment."
+        Reason.BAD_REQUEST,
+        f"The request target must be a path or an absolute {name} URL, without a fragment or control characters.",
     )
 
 
@@ -195,4 +200,4 @@ def _is_host(value: bytes) -> bool:
 
 @lru_cache(maxsize=512)
 def _is_origin_form(target: bytes) -> bool:
-    return _PATH.fullmatch(target) is not None and not _ENCODED.search(target)
+    return _PATH.fullmatch(target) is not None and not _CONTROL.match(target)

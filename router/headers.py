@@ -21,6 +21,7 @@ _HOP_BY_HOP = frozenset(
 _INTERNAL = frozenset((TAG_HEADER, b"knative-serving-revision", b"knative-serving-namespace", b"k-network-probe"))
 _FORWARDING = frozenset(b"x-forwarded-for x-forwarded-proto x-forwarded-host forwarded".split())
 _OWN = frozenset(b"activator-reason activator-revision".split())
+NOMINATES_NOTHING = frozenset((b"keep-alive", b"close", b"upgrade", b"keep-alive, upgrade"))  # of Connection's values
 UPGRADE = (b"Connection", b": ", b"Upgrade", b"\r\n", b"Upgrade", b": ", b"websocket", b"\r\n")
 MAX_NAME = 64
 MOST_NAMES = 4096
@@ -61,7 +62,7 @@ IN_REQUEST = Special(
     | _FORWARDING
     | {b"host", b"content-length", b"expect", b"proxy-authorization", b"via", b"max-forwards"}
 )
-IN_RESPONSE = Special(_HOP_BY_HOP | _OWN | {b"content-length", b"proxy-authenticate"})
+IN_RESPONSE = Special(_HOP_BY_HOP | _OWN | {b"content-length", b"date", b"proxy-authenticate"})
 
 
 def forwarding(peer: str, scheme: bytes = b"http") -> tuple[bytes, bytes]:
@@ -113,10 +114,15 @@ def values(lines: list[bytes], name: bytes) -> list[bytes]:
     return [lines[start + 2] for start in range(0, len(lines), 4) if lines[start].lower() == name]
 
 
-def without_nominated(lines: list[bytes], connection: bytes, protected: frozenset[bytes]) -> list[bytes]:
+def tokens(value: bytes) -> set[bytes]:
+    """Return the members of a list, in lower case."""
+    return {token.strip().lower() for token in value.split(b",")}
+
+
+def without_nominated(lines: list[bytes], connection: bytes, protected: frozenset[bytes] = frozenset()) -> list[bytes]:
     """Return the lines (in pieces of four) without those that a Connection field names (RFC 9110 7.6.1), but for the
     protected ones: a client must not be able to take away what the model's authorisation depends on."""
-    named = {token.strip().lower() for token in connection.split(b",")} - protected
+    named = tokens(connection) - protected
     kept: list[bytes] = []
     for start in range(0, len(lines), 4):
         if lines[start].lower() not in named:

@@ -25,6 +25,9 @@ SLICE = 64 << 10
 MAX_CHUNK_EXTENSIONS = 4 << 10
 TINY_CHUNK = 16
 TINY_CHUNKS = 1024
+_CHUNK_LINES = 12  # bytes that a chunk may take beside its data: its size, and two line ends
+_BLANK_LINE = b"\r\n\r\n"
+_PERSISTENCE = frozenset((b"connection", b"proxy-connection"))  # what the parser goes by
 
 
 class RequestSink(Flow, Protocol):
@@ -46,6 +49,7 @@ class RequestReader:
         "_body",
         "_chunks",
         "_fed",
+        "_fed_before",
         "_forwarding",
         "_last",
         "_left",
@@ -87,7 +91,8 @@ class RequestReader:
         self._whole: Request | None = None  # whose head ended in this read
         self._chunks = 0
         self._left = 0  # declared length of the present body
-        self._fed = self._at = 0  # bytes fed, and how many of them when the present head or body began
+        self._fed = self._fed_before = 0  # bytes fed, with the present piece and without
+        self._at = 0  # how many of them before the present head or body
 
     @property
     def mid_request(self) -> bool:
@@ -144,7 +149,7 @@ class RequestReader:
         self._special = []
         self._target = b""
         self.in_head = True
-        self._at = self._fed
+        self._at = self._fed_before
 
     def on_url(self, fragment: bytes) -> None:
         self._target += fragment
@@ -156,7 +161,7 @@ class RequestReader:
         if not self.in_head:
             return  # a trailer, which is dropped (RFC 9110 6.5.1)
         if special := self._specials[name]:
-            self._special.append((special, value))
+            self._special.append((special, value.rstrip(b" \t")))  # RFC 9112 5.1
         else:
             self._lines += (name, b": ", value, b"\r\n")
 
@@ -167,13 +172,13 @@ class RequestReader:
         offers = False
         if not request.keep_alive:
             self._forwarding = None  # it is the last one
-        if not request.keep_alive or (len(special) > 1 and request.header(b"connection") is not None):
+        if not request.keep_alive or not _PERSISTENCE.isdisjoint(dict(special)):
             request.version = parser.get_http_version()  # else it can only be 1.1, and asking is not cheap
             offers = parser.should_upgrade()
         self.in_head = False
         try:
-            if self._fed > self._at:
-                check_size(request)  # one that came in one read is small
+            if self._fed_before > self._at:
+                check_size(request)  # one that came in one piece is small
             check(request, self._scheme)
         except EdgeError as refusal:
             self._refusal = refusal
@@ -182,7 +187,7 @@ class RequestReader:
             request.body = self._body = Body(self._sink)
             self._left = request.length or 0
             self._chunks = 0
-            self._at = self._fed
+            self._at = self._fed  # a piece ends with the head
         elif offers and offers_websocket(request):
             request.lines += UPGRADE
             self._offer = request
@@ -207,34 +212,49 @@ class RequestReader:
 
     def on_message_complete(self) -> None:
         if self._body is not None:
+            if self._chunks:
+                self._check_chunks(self._body)
             body, self._body = self._body, None
-            self._chunks = 0
             body.finish()
 
     def _parse(self, data: bytes) -> None:
         between = not self.in_head and self._body is None
-        rest = data
-        while rest:
+        at = 0
+        while at < len(data):
             if self._upgrade is not None:
-                self._upgrade.feed(rest)
+                self._upgrade.feed(data[at:])
                 break
+            piece = data[at : self._end_of_piece(data, at)]
+            self._fed_before = self._fed
+            self._fed += len(piece)
             try:
-                self._parser.feed_data(rest)
-                break
+                self._parser.feed_data(piece)
+                at += len(piece)
             except httptools.HttpParserUpgrade as upgrade:
-                rest = self._stop_behind_offer(rest[upgrade.args[0] :])
+                at = len(data) - len(self._stop_behind_offer(data[at + upgrade.args[0] :]))
             except httptools.HttpParserError as error:
-                raise self._why(error, rest) from error
-        self._fed += len(data)
+                raise self._why(error, piece) from error
+            if self._body is not None and not self._left:
+                self._check_chunks(self._body)
         if self.in_head:
             if self._fed - self._at > MAX_HEAD + SLICE:
                 raise EdgeError(Reason.HEAD_TOO_LARGE, f"The request's head is larger than {MAX_HEAD} bytes.")
-        elif self._chunks:
-            self._check_chunks()
         elif self._whole is not None:
             request, self._whole = self._whole, None
             if between and request.ordinary and self._forwarding is not None:
                 self._learn(data, request, self._forwarding)
+
+    def _end_of_piece(self, data: bytes, at: int) -> int:
+        """Return up to where to parse: a head, and a body in chunks, end with a piece, so that their bytes can be
+        counted. Both end with a blank line, of which a part may have come before."""
+        body = self._body
+        if body is not None and len(data) - at <= self._left - body.received:
+            return len(data)
+        line_ends = 0 if at else len(data) - len(data.lstrip(b"\r\n"))
+        if 0 < line_ends <= len(_BLANK_LINE):
+            return line_ends
+        end = data.find(_BLANK_LINE, at)
+        return len(data) if end < 0 else end + len(_BLANK_LINE)
 
     def _learn(self, data: bytes, request: Request, forwarding: tuple[bytes, bytes]) -> None:
         if self._last.learn(data, request.length or 0):
@@ -271,9 +291,12 @@ class RequestReader:
             return bad_method(data)
         return EdgeError(Reason.BAD_REQUEST, f"The request is not valid HTTP/1.1: {error}.")
 
-    def _check_chunks(self) -> None:
-        received = self._body.received if self._body is not None else 0
-        if self._chunks > TINY_CHUNKS and self._chunks * TINY_CHUNK > received:
-            raise EdgeError(Reason.BAD_REQUEST, "The body comes in too many tiny chunks.")
-        if self._fed - self._at - received - 12 * self._chunks > MAX_CHUNK_EXTENSIONS + SLICE:
-            raise EdgeError(Reason.BAD_REQUEST, "The body has too many bytes of chunk extensions.")
+    def _check_chunks(self, body: Body) -> None:
+        besides = self._fed - self._at - body.received - _CHUNK_LINES * self._chunks
+        if self._chunks > TINY_CHUNKS and self._chunks * TINY_CHUNK > body.received:
+            self._refusal = EdgeError(Reason.BAD_REQUEST, "The body comes in too many tiny chunks.")
+        elif besides > MAX_CHUNK_EXTENSIONS:
+            message = f"The body has more than {MAX_CHUNK_EXTENSIONS} bytes of chunk extensions and trailers."
+            self._refusal = EdgeError(Reason.BAD_REQUEST, message)
+        if self._refusal is not None:
+            raise self._refusal

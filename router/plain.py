@@ -15,7 +15,7 @@ from router.headers import IN_REQUEST, MAX_NAME, MOST_NAMES
 from router.request import Request
 
 _HEAD = re.compile(
-    rb"(GET|POST|PUT|PATCH|DELETE) (/[!\x22$&-~]*+(?:%(?!0)[!\x22$&-~]*+)*+) HTTP/1\.1\r\n"
+    rb"(GET|POST|PUT|PATCH|DELETE) (/[!\x22$&-~]*+(?:%(?![01]|7[Ff])[!\x22$&-~]*+)*+) HTTP/1\.1\r\n"
     rb"Host: ([A-Za-z0-9._-]++(?::[0-9]{1,5}+)?)\r\n"
     rb"((?:[!#$%&'*+.^_`|~0-9A-Za-z-]++: [!-~][ -~]*+(?<! )\r\n)*+)\r\n"
 )

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import httptools
 
+from router.dates import date_line
 from router.exchange import SWITCHING
-from router.headers import IN_RESPONSE, STATUS_LINES, UPGRADE
+from router.headers import IN_RESPONSE, NOMINATES_NOTHING, STATUS_LINES, UPGRADE, without_nominated
 from router.repeats import Last
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 MAX_INTERIM = 10
 MAX_HEAD = 64 << 10
+MAX_TRAILERS = 64 << 10
+CONTINUE = 100
 NO_CONTENT = 204
 _BODYLESS = frozenset((NO_CONTENT, 304))
 _TIMING = b"Server-Timing: hold;dur=%.1f, upstream;dur=%.1f\r\n"
@@ -55,6 +58,7 @@ class ResponseReader:
     __slots__ = (
         "_begun",
         "_chunked",
+        "_dated",
         "_encoding",
         "_exchange",
         "_head",
@@ -62,12 +66,14 @@ class ResponseReader:
         "_last",
         "_length",
         "_lines",
+        "_nominated",
         "_now",
         "_out",
         "_parser",
         "_protocol",
         "_seen",
         "_to_head",
+        "_unproductive",
         "_until_close",
         "clean",
         "complete",
@@ -84,8 +90,10 @@ class ResponseReader:
         self._length: bytes | None = None
         self._encoding: bytes | None = None
         self._protocol: bytes | None = None
+        self._nominated: list[bytes] = []  # values of Connection that name other fields
         self._out: list[bytes] = []
-        self._last = Last[tuple[int, bytes]]()  # its translation: the status, and what the head became
+        self._dated = False
+        self._last = Last[tuple[int, bytes, bool]]()  # the status, what the head became, and whether it has a date
 
     def close(self) -> None:
         """Let go of what refers back to this reader, as nothing more is fed: no collector need find out."""
@@ -121,13 +129,16 @@ class ResponseReader:
         self._last.size = 0
         self._to_head = exchange.request.method == b"HEAD"
         self._seen = 0  # bytes until the final head was complete, with what came behind it in the same read
+        self._unproductive = 0  # bytes since the last one of the body
         self._interim = 0
         self._head = False  # the final head is complete
         self._chunked = False  # the body goes to the client in chunks
         self._until_close = False
 
     def _parse(self, data: bytes) -> bytes:
-        if not self._head:
+        if self._head:
+            self._unproductive += len(data)
+        else:
             self._seen += len(data)
         try:
             self._parser.feed_data(data)
@@ -145,6 +156,8 @@ class ResponseReader:
                 raise _head_too_large()
         elif self._to_head:
             self.clean = False  # the parser waits for a body that does not come
+        elif self._unproductive > MAX_TRAILERS and not self.complete:
+            raise BadResponse(f"it has more than {MAX_TRAILERS} bytes of chunk extensions or trailers")
         out = b"".join(self._out)
         self._out.clear()
         if self.complete:
@@ -157,6 +170,8 @@ class ResponseReader:
             raise BadResponse("it sent more than one response")
         self._lines = []
         self._length = self._encoding = self._protocol = None
+        self._nominated = []
+        self._dated = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._head:
@@ -165,14 +180,21 @@ class ResponseReader:
         if not special:
             self._lines += (name, b": ", value, b"\r\n")
         elif special == b"content-length":
-            self._length = value
+            self._length = value.rstrip(b" \t")  # RFC 9112 5.1
+        elif special == b"date":
+            self._dated = True
+            self._lines += (name, b": ", value, b"\r\n")
         elif special == b"transfer-encoding":
-            self._encoding = value if self._encoding is None else b"several"
+            self._encoding = value.rstrip(b" \t") if self._encoding is None else b"several"
         elif special == b"upgrade":
-            self._protocol = value if self._protocol is None else b"several"
+            self._protocol = value.rstrip(b" \t") if self._protocol is None else b"several"
+        elif special == b"connection" and value.lower() not in NOMINATES_NOTHING:
+            self._nominated.append(value)
 
     def on_headers_complete(self) -> None:
         status = self._parser.get_status_code()
+        if self._nominated:
+            self._lines = without_nominated(self._lines, b",".join(self._nominated))
         if status < 200:
             self._pass_interim(status)
             return
@@ -192,13 +214,14 @@ class ResponseReader:
             lines.append(self._frame(status))
         if not exchange.keep_alive or exchange.request.version != "1.1":
             lines.append(_persistence(exchange))
-        self._out += (STATUS_LINES[status], *lines, _own_lines(exchange), b"\r\n")
+        self._out += (STATUS_LINES[status], *lines, _own_lines(exchange, self._dated), b"\r\n")
         self.complete = self._to_head
 
     def on_body(self, data: bytes) -> None:
         if self.complete:
             return
         self._exchange.body_bytes += len(data)
+        self._unproductive = 0
         if self._chunked:
             self._out += (b"%x\r\n" % len(data), data, b"\r\n")
         else:
@@ -215,20 +238,25 @@ class ResponseReader:
         whole = self.clean and length is not None and self._seen == len(data)
         if whole and _ordinary(exchange) and self._last.learn(data, int(length or 0)):
             status = exchange.status
-            self._last.translation = (status, b"".join((STATUS_LINES[status], *self._lines)))
+            self._last.translation = (status, b"".join((STATUS_LINES[status], *self._lines)), self._dated)
 
     def _repeat(self, exchange: Exchange, data: bytes) -> bytes:
         """Pass on a whole response whose head is known."""
         last = self._last
-        exchange.status, head = last.translation
+        exchange.status, head, dated = last.translation
         exchange.first_byte = self._now
         body = data[len(last.head) :]
         exchange.body_bytes = len(body)
         self.complete = True
-        return b"".join((head, _own_lines(exchange), b"\r\n", body))
+        return b"".join((head, _own_lines(exchange, dated), b"\r\n", body))
 
     def _pass_interim(self, status: int) -> None:
-        """Pass 102 and 103 on to clients that know them; 100 was answered by the edge (RFC 9110 15.2)."""
+        """Pass 102 and 103 on to clients that know them; 100 was answered by the edge. None of them has content, which
+        the parser would take for that of an answer (RFC 9110 15.2)."""
+        if status < CONTINUE:
+            raise BadResponse(f"its status is {status}")
+        if self._encoding is not None or self._length not in {None, b"0"}:
+            raise BadResponse(f"its interim response ({status}) has content")
         if status == SWITCHING:
             self._switch()
             return
@@ -241,20 +269,20 @@ class ResponseReader:
     def _switch(self) -> None:
         """Pass a 101 on, if it is the one that was asked for (RFC 6455 4.2.2); the parser stops behind its head."""
         exchange = self._exchange
-        framed = self._encoding is not None or self._length not in {None, b"0"}
-        if exchange.request.upgrade is None or not self._parser.should_upgrade() or framed:
+        if exchange.request.upgrade is None or not self._parser.should_upgrade():
             raise BadResponse("it switched protocols unasked")
         if self._protocol is None or self._protocol.lower() != b"websocket":
             raise BadResponse("it switched to another protocol than WebSocket")
         exchange.status = SWITCHING
         exchange.first_byte = self._now
         exchange.keep_alive = self.clean = False
-        self._out += (STATUS_LINES[SWITCHING], *self._lines, _own_lines(exchange), *UPGRADE, b"\r\n")
+        self._out += (STATUS_LINES[SWITCHING], *self._lines, _own_lines(exchange, self._dated), *UPGRADE, b"\r\n")
 
     def _frame(self, status: int) -> bytes:
         """Decide how the body is delimited towards the client and return the line that says so (RFC 9112 6.3)."""
         length, encoding = self._length, self._encoding
-        if encoding is not None and (encoding.lower() != b"chunked" or length is not None):
+        old = encoding is not None and self._parser.get_http_version() != "1.1"  # RFC 9112 6.1
+        if encoding is not None and (old or encoding.lower() != b"chunked" or length is not None):
             raise BadResponse("its framing is ambiguous")
         if length is not None or self._to_head or status in _BODYLESS:
             return b""
@@ -272,11 +300,13 @@ def _ordinary(exchange: Exchange) -> bool:
     return exchange.keep_alive and exchange.request.ordinary
 
 
-def _own_lines(exchange: Exchange) -> bytes:
+def _own_lines(exchange: Exchange, dated: bool) -> bytes:
     """Return the header fields that the edge writes itself."""
     hold, upstream = exchange.dispatched - exchange.arrived, exchange.first_byte - exchange.dispatched
     warm = hold < _ROUNDS_TO_ZERO
     lines = _WARM[int(upstream * 10_000 + 0.5)] if warm else _TIMING % (hold * 1000, upstream * 1000)
+    if not dated:
+        lines += date_line()
     if exchange.service.show_revision:
         lines += b"Activator-Revision: %s\r\n" % exchange.revision.name.encode()
     return lines

@@ -38,7 +38,9 @@ def test_two_hosts_are_refused_even_when_they_are_equal() -> None:
     assert refused("GET / HTTP/1.1", "Host: a.example") == Reason.BAD_REQUEST
 
 
-@pytest.mark.parametrize("target", ["/", "/a?b=c", "/%2e%2e/", "//x", "/a;b", "/~!$&'()*+,=:@", "/a%20b"])
+@pytest.mark.parametrize(
+    "target", ["/", "/a?b=c", "/%2e%2e/", "//x", "/a;b", "/~!$&'()*+,=:@", "/a%20b", "/?a=b%0D%0Ac"]
+)
 def test_a_path_is_taken_as_it_is(target: str) -> None:
     assert request(f"GET {target} HTTP/1.1").target == target.encode()
 
@@ -53,6 +55,11 @@ def test_a_path_is_taken_as_it_is(target: str) -> None:
         "/a%00",
         "/a%0Ab",
         "/a%0d",
+        "/a%01?b",
+        "/%1B",
+        "/%7f",
+        "/a?b=%00",
+        "http://b.example/%1f",
         "/\x7f",
         "https://a/",
         "ftp://a/",
@@ -83,6 +90,12 @@ def test_options_may_ask_about_the_server_as_a_whole_and_that_is_the_edge() -> N
     assert asked.target == b"*"
     assert asked.refusal is not None
     assert (asked.refusal.reason, asked.refusal.status) == (Reason.OPTIONS, 200)
+
+
+def test_and_so_they_do_with_an_absolute_target_that_has_no_path() -> None:
+    assert request("OPTIONS http://b.example HTTP/1.1").refusal is not None
+    assert request("OPTIONS http://b.example/ HTTP/1.1").refusal is None
+    assert request("OPTIONS http://b.example?x HTTP/1.1").refusal is None
 
 
 @pytest.mark.parametrize(("given", "left"), [("1", b"0"), ("007", b"6"), ("100", b"99")])
@@ -194,6 +207,8 @@ def test_a_proper_offer_of_websocket_is_taken(fields: tuple[str, ...]) -> None:
         OFFER[:2] + OFFER[3:],
         OFFER[:3],
         ("Connection: xupgrade", *OFFER[1:]),
+        ("Proxy-Connection: Upgrade", *OFFER[1:]),
+        ("Proxy-Connection: Upgrade", "Connection: keep-alive", *OFFER[1:]),
         ("Connection: Upgrade, Sec-WebSocket-Key", *OFFER[1:]),
         ("Connection: Upgrade, Sec-WebSocket-Version", *OFFER[1:]),
         (*OFFER, "Upgrade: websocket"),

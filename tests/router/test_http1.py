@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from router.errors import EdgeError, Reason
 from router.guard import MAX_TARGET
-from router.http1 import SLICE, RequestReader
+from router.http1 import MAX_CHUNK_EXTENSIONS, SLICE, RequestReader
 from tests.router.fakes import Client
 from tests.router.segments import dribble, segmented
 
@@ -148,8 +148,47 @@ def test_a_body_of_tiny_chunks_is_refused_before_it_costs_much() -> None:
     assert refused(OPEN, *[b"1\r\nx\r\n" * 100] * 100) == Reason.BAD_REQUEST
 
 
-def test_a_flood_of_chunk_extensions_is_refused() -> None:
-    assert refused(OPEN, *[b"5;" + b"a" * 5000 + b"\r\nhello\r\n"] * 50) == Reason.BAD_REQUEST
+EXTENSION = b"5;" + b"a" * (MAX_CHUNK_EXTENSIONS + 100)
+BESIDES = [
+    pytest.param(EXTENSION + b"\r\nhello\r\n0\r\n\r\n", id="the first chunk's"),
+    pytest.param(b"5\r\nhello\r\n0;" + EXTENSION + b"\r\n\r\n", id="the last chunk's"),
+    pytest.param((b"5;" + b"a" * 200 + b"\r\nhello\r\n") * 25, id="some of each"),
+    pytest.param(EXTENSION * 100, id="without end"),
+    pytest.param(b"5\r\nhello\r\n0\r\n" + b"X: 1\r\n" * 1000 + b"\r\n", id="trailers"),
+    pytest.param(b"5\r\nhello\r\n0\r\nX: " + EXTENSION + b"\r\n\r\n", id="a trailer"),
+]
+
+
+@pytest.mark.parametrize("before", [b"", GET % 1, OPEN + b"5\r\nhello\r\n0\r\n\r\n", b"\r\n"])
+@pytest.mark.parametrize("size", [1, 3, 1000, SLICE])
+@pytest.mark.parametrize("body", BESIDES)
+def test_more_than_4_kib_of_extensions_and_trailers_are_refused_however_they_come(
+    body: bytes, size: int, before: bytes
+) -> None:
+    stream = before + OPEN + body + GET % 2
+    assert refused(*[stream[at : at + size] for at in range(0, len(stream), size)]) == Reason.BAD_REQUEST
+
+
+@given(
+    st.data(),
+    st.lists(
+        st.sampled_from(
+            [
+                GET % 1,
+                OPEN + b"5;" + b"a" * 4000 + b"\r\nhello\r\n0\r\n\r\n",
+                OPEN + b"5\r\n\r\n\r\n\r\r\n0\r\nX: " + b"a" * 4000 + b"\r\n\r\n",
+                OPEN + b"0\r\n\r\n\r\n",
+                b"POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 6\r\n\r\n\r\n\r\n\r\n",
+                b"GET / HTTP/1.1\r\nHost: a.example\r\nX-Large: " + b"a" * 30_000 + b"\r\n\r\n",
+            ]
+        ),
+        min_size=2,
+        max_size=6,
+    ),
+)
+def test_what_came_before_a_body_on_its_connection_does_not_count(data: st.DataObject, stream: list[bytes]) -> None:
+    reading = read(*data.draw(segmented(b"".join(stream))))
+    assert (reading.refusal, len(reading.seen)) == (None, len(stream))
 
 
 def test_a_long_body_of_proper_chunks_is_taken() -> None:
@@ -213,6 +252,34 @@ def test_no_more_is_read_than_can_be_kept_behind_an_offer() -> None:
     assert reading.reader.expects(1 << 20), "it need not be cut for a parser"
     assert reading.reading
     assert not reading.feed([b"x" * 1000]).reading
+
+
+@pytest.mark.parametrize("version", ["0.9", "2.0"])
+@pytest.mark.parametrize("field", ["Connection", "Proxy-Connection"])
+def test_no_field_hides_the_version(field: str, version: str) -> None:
+    head = f"GET / HTTP/{version}\r\nHost: a.example\r\n{field}: keep-alive\r\n\r\n"
+    assert refused(head.encode()) == Reason.VERSION_UNSUPPORTED
+
+
+@pytest.mark.parametrize("field", ["Connection", "Proxy-Connection"])
+def test_an_http_1_0_client_is_known_as_one_when_its_connection_stays_open(field: str) -> None:
+    head = f"POST / HTTP/1.0\r\nHost: a.example\r\n{field}: keep-alive\r\n"
+    assert read(f"{head}\r\n".encode()).requests[0].request.version == "1.0"
+    assert refused(f"{head}Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n".encode()) == Reason.BAD_REQUEST
+
+
+def test_an_http_1_0_request_needs_no_host_beside_an_absolute_target() -> None:
+    made = read(b"GET http://b.example/x HTTP/1.0\r\nConnection: keep-alive\r\n\r\n").requests[0].request
+    assert (made.host, made.target, made.version) == (b"b.example", b"/x", "1.0")
+
+
+def test_blanks_behind_a_value_are_not_part_of_it() -> None:
+    head = b"POST / HTTP/1.1\r\nHost: a.example \t\r\n"
+    assert read(head + b"Content-Length: 2 \r\n\r\nhi").seen == [(b"POST", b"/", b"a.example", 2, b"hi")]
+    assert read(head + b"Transfer-Encoding: chunked \r\n\r\n2\r\nhi\r\n0\r\n\r\n").seen[0][3:] == (None, b"hi")
+    expecting = read(head + b"Expect: 100-continue \r\nContent-Length: 2\t\r\n\r\n").requests[0].request
+    assert expecting.expects_continue
+    assert b"2\t" not in expecting.lines
 
 
 def test_a_reader_knows_whether_it_is_within_a_request() -> None:

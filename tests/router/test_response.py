@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from router.exchange import SWITCHING
 from router.response import BadResponse, ResponseReader
 from tests.router.fakes import exchange, request, revision, service
 from tests.router.segments import dribble, segmented
@@ -29,9 +32,10 @@ class Passed:
 
     @property
     def head(self) -> bytes:
-        """The final head, without the timings."""
-        lines = self.out.rpartition(b"HTTP/1.1 ")[2].partition(b"\r\n\r\n")[0].split(b"\r\n")
-        return b"\r\n".join(line for line in lines if not line.startswith(b"Server-Timing"))
+        """The final head, without the timings, and the date behind them, which the edge adds where it is missing."""
+        head, _, own = self.out.rpartition(b"HTTP/1.1 ")[2].partition(b"\r\n\r\n")[0].partition(b"\r\nServer-Timing")
+        assert own.count(b"\r\nDate: ") == (b"\r\nDate: " not in head)
+        return head
 
     @property
     def body(self) -> bytes:
@@ -150,10 +154,39 @@ def test_an_http_1_0_client_gets_no_interim_responses() -> None:
     assert b"103" not in passed([b"HTTP/1.1 103 Early Hints\r\n\r\n" + HELLO], "GET / HTTP/1.0").out
 
 
-def test_an_interim_response_carries_no_framing() -> None:
-    hints = b"HTTP/1.1 103 Early Hints\r\nContent-Length: 5\r\nX-A: 1\r\n\r\n"
-    result = passed([hints + HELLO])
-    assert result.out.startswith(b"HTTP/1.1 103 Early Hints\r\nX-A: 1\r\n\r\nHTTP/1.1 200 OK\r\n") or result.broken
+@pytest.mark.parametrize("status", [b"100 Continue", b"103 Early Hints"])
+def test_an_interim_response_may_say_that_it_has_no_content(status: bytes) -> None:
+    assert passed([b"HTTP/1.1 %s\r\nContent-Length: 0\r\n\r\n" % status + HELLO]).body == b"hello"
+
+
+FORGED = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nX-Forged: 1\r\n\r\nyes"
+
+
+@given(
+    st.data(),
+    st.integers(0, 199).filter(lambda status: status != SWITCHING),
+    st.sampled_from(
+        [
+            b"Content-Length: %d\r\n\r\n%s" % (len(FORGED), FORGED),
+            b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n" % (len(FORGED), FORGED),
+            b"Content-Length: 1\r\n\r\n",
+            b"Transfer-Encoding: chunked\r\n\r\n",
+        ]
+    ),
+)
+def test_what_a_response_before_the_final_one_has_as_content_never_reaches_the_client(
+    data: st.DataObject, status: int, rest: bytes
+) -> None:
+    result = passed(data.draw(segmented(b"HTTP/1.1 %03d X\r\n" % status + rest + HELLO)), ends=True)
+    assert result.broken
+    assert result.out == b""
+
+
+@pytest.mark.parametrize("status", [b"000", b"42", b"099"])
+def test_there_is_no_status_below_100(status: bytes) -> None:
+    result = passed([b"HTTP/1.1 %s X\r\n\r\n" % status + FORGED], ends=True)
+    assert result.broken
+    assert result.out == b""
 
 
 def test_too_many_interim_responses_are_one_bad_response() -> None:
@@ -178,6 +211,8 @@ def test_too_many_interim_responses_are_one_bad_response() -> None:
         OK + b"Content-Length: 5, 5\r\n\r\nhello",
         OK + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
         OK + b"Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+        b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+        b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         OK + b"Transfer-Encoding: gzip\r\n\r\nhello",
         OK + b"Transfer-Encoding: chunked, gzip\r\n\r\nhello",
         OK + b"Transfer-Encoding: gzip, chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
@@ -214,6 +249,58 @@ def test_fields_pass_as_they_are_but_hop_by_hop_ones_and_the_edges_own() -> None
     dropped = b"Keep-Alive: timeout=5\r\nConnection: keep-alive\r\nActivator-Reason: lie\r\nTrailer: X-T\r\n"
     result = passed([OK + kept + dropped + b"Content-Length: 0\r\n\r\n"])
     assert result.head == b"200 OK\r\n" + kept + b"Content-Length: 0"
+
+
+@pytest.mark.parametrize("connection", [b"x-hop", b"close, X-Hop", b"keep-alive\r\nConnection: a, x-hop "])
+def test_fields_that_the_response_names_in_connection_stay_here(connection: bytes) -> None:
+    for line in (OK, b"HTTP/1.1 103 Early Hints\r\n\r\n" + OK):
+        result = passed([line + b"X-Hop: 1\r\nX-Kept: 1\r\nConnection: %s\r\nContent-Length: 0\r\n\r\n" % connection])
+        assert result.head == b"200 OK\r\nX-Kept: 1\r\nContent-Length: 0"
+
+
+def test_and_those_that_an_interim_response_names_too() -> None:
+    hints = b"HTTP/1.1 103 Early Hints\r\nX-Hop: 1\r\nConnection: x-hop\r\nX-Kept: 1\r\n\r\n"
+    assert passed([hints + HELLO]).out.startswith(b"HTTP/1.1 103 Early Hints\r\nX-Kept: 1\r\n\r\nHTTP/1.1 200 OK\r\n")
+
+
+def test_blanks_behind_a_value_are_not_part_of_it() -> None:
+    assert passed([OK + b"Content-Length: 5 \t\r\n\r\nhello"]).head == b"200 OK\r\nContent-Length: 5"
+    assert passed([OK + b"Transfer-Encoding: chunked \r\n\r\n5\r\nhello\r\n0\r\n\r\n"]).body == b"hello"
+
+
+def test_a_response_without_a_date_gets_one_and_no_other_does() -> None:
+    dated = OK + b"date: Tue, 24 Nov 2026 23:00:00 GMT\r\nContent-Length: 0\r\n\r\n"
+    assert passed([dated]).out.lower().count(b"\r\ndate: ") == 1
+    added = passed([HELLO]).out.partition(b"\r\nDate: ")[2].partition(b"\r\n")[0]
+    assert abs(parsedate_to_datetime(added.decode()).timestamp() - time.time()) < 5
+
+
+def test_and_so_it_is_when_its_head_comes_again() -> None:
+    for response in (HELLO, HELLO.replace(b"\r\n", b"\r\nDate: Tue, 24 Nov 2026 23:00:00 GMT\r\n", 1)):
+        reader = ResponseReader()
+        for _ in range(4):
+            asked = exchange()
+            asked.assign(service(), revision(), tagged=False)
+            reader.begin(asked)
+            assert reader.feed(response, NOW).count(b"\r\nDate: ") == 1
+
+
+@pytest.mark.parametrize("more", [b"X: %s\r\n", b"X: 1\r\n", b"5;%s\r\nhello\r\n"], ids=["one", "many", "extension"])
+@pytest.mark.parametrize("cut", [1000, 200_000])
+def test_trailers_and_extensions_without_end_cut_the_response(more: bytes, cut: int) -> None:
+    begun = OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"
+    extension = more.startswith(b"5")
+    flood = more % (b"x" * 1_000_000) if b"%" in more else more * 200_000
+    data = flood if extension else b"0\r\n" + flood
+    result = passed([begun, *(data[start : start + cut] for start in range(0, len(data), cut))])
+    assert "bytes of chunk extensions or trailers" in result.broken
+    assert not result.out.endswith(b"0\r\n\r\n")
+
+
+def test_a_long_body_may_have_many_chunks_with_extensions() -> None:
+    begun = OK + b"Transfer-Encoding: chunked\r\n\r\n"
+    result = passed([begun, *[b"5;%s\r\nhello\r\n" % (b"x" * 1000)] * 100, b"0\r\nX: %s\r\n\r\n" % (b"x" * 60_000)])
+    assert (result.complete, result.body) == (True, b"hello" * 100)
 
 
 OFFER = request(

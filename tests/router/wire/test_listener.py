@@ -82,6 +82,74 @@ async def test_a_good_request_is_answered_before_the_bad_one_behind_it_is_refuse
     assert await client.ended()
 
 
+async def clogged(edge: Edge) -> tuple[Talk, int]:
+    """Return a client that takes nothing, and how many requests of it were answered; one more waits for its turn."""
+    await edge.serving(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n" + b"x" * 100_000)
+    client = await edge.client()
+    for asked in range(1000):
+        await client.send(GET.format(asked))
+        try:
+            async with asyncio.timeout(0.2):
+                while len(edge.ended) <= asked:  # noqa: ASYNC110 - what is waited for is the state of the real thing
+                    await asyncio.sleep(0.001)
+        except TimeoutError:
+            assert edge.running == 0
+            return client, asked
+    raise AssertionError("all that was sent was taken")
+
+
+async def test_and_so_it_is_when_the_client_takes_its_answers_late(edge: Edge) -> None:
+    client, answered = await clogged(edge)
+    await client.send(GET.format("last") + "rubbish\r\n\r\n")
+    await asyncio.sleep(0.05)  # until it was read
+    for _ in range(answered + 2):
+        assert (await client.response()).status == 200
+    assert (await client.response()).status == 400
+    assert await client.ended()
+
+
+async def test_a_request_that_waits_for_its_turn_is_not_idle(edge: Edge) -> None:
+    client, answered = await clogged(edge)
+    edge.later(IDLE_SECONDS + 1)
+    for _ in range(answered + 1):
+        assert (await client.response()).status == 200
+
+
+async def test_on_shutdown_requests_in_a_row_are_all_answered(edge: Edge) -> None:
+    go = asyncio.Event()
+
+    async def script(talk: Talk) -> None:
+        while True:
+            await talk.request()
+            await go.wait()
+            await talk.send(HELLO)
+
+    await edge.serving(script)
+    client = await edge.client(GET.format(1) + GET.format(2) + GET.format(3) + "rubbish\r\n\r\n")
+    await edge.until(lambda: edge.running == 1)
+    draining = asyncio.get_running_loop().create_task(edge.listener.drain(PATIENCE))
+    await asyncio.sleep(0)
+    go.set()
+    answers = [await client.response() for _ in range(3)]
+    assert [answer.body for answer in answers] == [b"hello"] * 3
+    assert [answer.get("Connection") for answer in answers] == [None, None, "close"]
+    assert await client.ended()
+    await draining
+    assert len(edge.ended) == 3
+
+
+async def test_on_shutdown_a_client_that_takes_its_answers_late_is_waited_for(edge: Edge) -> None:
+    client, answered = await clogged(edge)
+    edge.later(1.1)
+    draining = asyncio.get_running_loop().create_task(edge.listener.drain(PATIENCE))
+    await asyncio.sleep(0.1)
+    assert not draining.done()
+    for _ in range(answered + 1):
+        assert (await client.response()).status == 200
+    assert await client.ended()
+    await draining
+
+
 @pytest.mark.parametrize(
     "rubbish", [b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"rubbish", b"\0" * 100, b"SSH-2.0-x\r\n"]
 )

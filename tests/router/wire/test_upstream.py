@@ -66,6 +66,17 @@ async def test_a_body_is_streamed_both_ways_as_it_comes(edge: Edge) -> None:
     assert [data async for data in heard] == [b"last"]
 
 
+@pytest.mark.parametrize("status", [99, 102, 199])
+async def test_a_forged_answer_within_a_response_reaches_nobody(edge: Edge, status: int) -> None:
+    forged = b"HTTP/1.1 %03d X\r\nContent-Length: %d\r\n\r\n" % (status, len(HELLO))
+    await edge.serving(forged + HELLO + FULL)
+    client = await edge.client(GET + GET)
+    for _ in range(2):
+        refused = await client.response()
+        assert (refused.status, refused.get("Activator-Reason")) == (502, "upstream_broke")
+    assert await client.quiet()
+
+
 async def test_each_server_sent_event_arrives_on_its_own_and_at_once(edge: Edge) -> None:
     script = await told(edge)
     client = await edge.client(GET)
