@@ -9,6 +9,7 @@ from activator.peers import messages as m
 from router.errors import EdgeError
 
 if TYPE_CHECKING:
+    from router.ports import Endpoint
     from router.queue import Queue, Waiter
     from router.slots import Slots
 
@@ -32,30 +33,30 @@ class Account:
         self.line = line
         self.number = number
         self.waiting: dict[int, Claim] = {}
-        self._lent: dict[tuple[str, str], list[Slots]] = {}
+        self._lent: dict[tuple[str, Endpoint], list[Slots]] = {}
         self._has: defaultdict[str, int] = defaultdict(int)
         self._owes: defaultdict[str, int] = defaultdict(int)
         self._waits: defaultdict[str, int] = defaultdict(int)
 
     def grant(self, claim: m.Claim, slots: Slots) -> None:
         """Put a slot that was taken on the account, and tell."""
-        replica = slots.endpoint.replica
-        self._lent.setdefault((claim.revision, replica), []).append(slots)
+        endpoint = slots.endpoint
+        self._lent.setdefault((claim.revision, endpoint), []).append(slots)
         self._has[claim.revision] += 1
-        self.line.send(m.Grant(claim.claim, claim.revision, replica))
+        self.line.send(m.Grant(claim.claim, claim.revision, endpoint))
 
     def occupy(self, revision: str, slots: Slots, count: int) -> None:
         """Put slots on the account in which requests run already."""
         slots.running += count
-        self._lent.setdefault((revision, slots.endpoint.replica), []).extend([slots] * count)
+        self._lent.setdefault((revision, slots.endpoint), []).extend([slots] * count)
         self._has[revision] += count
 
-    def release(self, revision: str, replica: str, count: int) -> None:
+    def release(self, revision: str, endpoint: Endpoint, count: int) -> None:
         """Give back so many of the slots that were granted on a replica."""
-        lent = self._lent.get((revision, replica), [])
+        lent = self._lent.get((revision, endpoint), [])
         back, lent[:] = lent[:count], lent[count:]
         if not lent:
-            self._lent.pop((revision, replica), None)
+            self._lent.pop((revision, endpoint), None)
         _lower(self._has, revision, len(back))
         _lower(self._owes, revision, len(back))
         for slots in back:
@@ -71,9 +72,9 @@ class Account:
             self._owes[revision] += more
             self.line.send(m.Recall(revision, more))
 
-    def avoid(self, revision: str, replica: str, seconds: float) -> None:
+    def avoid(self, revision: str, endpoint: Endpoint, seconds: float) -> None:
         """Send nothing to a replica for a moment, of which this claimer has a slot."""
-        lent = self._lent.get((revision, replica))
+        lent = self._lent.get((revision, endpoint))
         if lent:
             lent[-1].lender.avoid(lent[-1], seconds)
 
@@ -96,8 +97,8 @@ class Account:
         """Withdraw everything, and give everything back."""
         for waiting in list(self.waiting.values()):
             waiting.fail(Lost())
-        for (revision, replica), lent in list(self._lent.items()):
-            self.release(revision, replica, len(lent))
+        for (revision, endpoint), lent in list(self._lent.items()):
+            self.release(revision, endpoint, len(lent))
 
 
 def _lower(numbers: dict[str, int], name: str, by: int) -> None:

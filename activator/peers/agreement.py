@@ -63,6 +63,7 @@ class Agreement:
 
     def __init__(self) -> None:
         self._terms: dict[str, Terms] = {}
+        self._version = 0  # of the last snapshot
 
     def is_strict(self, revision: str) -> bool:
         """Tell whether claimers were told to choose nothing themselves."""
@@ -118,11 +119,11 @@ class Agreement:
             if all(departure.over.is_set() for departure in self._terms[name].departures.values()):
                 del self._terms[name]
 
-    def tell(self, revision: str, account: Account) -> None:
-        """Tell a new claimer the capacity of a revision."""
+    def repeat(self, revision: str, accounts: Iterable[Account]) -> None:
+        """Tell claimers the capacity of a revision, of which they may know nothing."""
         terms = self._terms.get(revision)
         if terms is not None:
-            account.line.send(terms.snapshot())
+            self._tell(terms, accounts)
 
     def applied(self, account: Account, revision: str, version: int) -> None:
         """Take note that a claimer has confirmed a snapshot."""
@@ -169,7 +170,11 @@ class Agreement:
             then(terms.replicas.revision)
 
     def _send(self, terms: Terms, accounts: Iterable[Account]) -> None:
-        terms.version += 1
+        self._version += 1
+        terms.version = self._version
+        self._tell(terms, accounts)
+
+    def _tell(self, terms: Terms, accounts: Iterable[Account]) -> None:
         snapshot = terms.snapshot()
         for account in accounts:
             account.line.send(snapshot)

@@ -7,15 +7,34 @@ burst they take turns, a few clients each.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+FRESH_SECONDS = 0.75
 LEAD = 4  # connections by which one may be ahead of the one that has fewest
 LEAD_SHARE = 8  # or an eighth of those
 
 
+class Load(Protocol):
+    """What is known of one process: its clients, how many it can take, and when that was heard (clock seconds)."""
+
+    connections: int
+    places: int
+    heard: float
+
+
+def neighbours(others: Collection[Load], now: float) -> tuple[int | None, bool]:
+    """Return what a process is told of the others: the fewest connections that one of them has of which was heard just
+    now (None = there is no such), and whether any has a free place, even if it has been silent for a moment."""
+    fewest = min((other.connections for other in others if now - other.heard < FRESH_SECONDS), default=None)
+    return fewest, any(other.connections < other.places for other in others)
+
+
 def accepts(connections: int, places: int, fewest: int | None, *, room: bool) -> bool:
-    """Tell whether a process with so many `connections` and `places` should accept more. `fewest` is what the least
-    loaded of the others has (None = there is no other), `room` whether one of them has a free place."""
-    if fewest is None:
-        return True
+    """Tell whether a process with so many `connections` and `places` should accept more, by what it was told of its
+    neighbours. When all are full it does, to say so."""
     if connections >= places:
         return not room
-    return connections <= fewest + max(LEAD, fewest // LEAD_SHARE)
+    return fewest is None or connections <= fewest + max(LEAD, fewest // LEAD_SHARE)

@@ -131,7 +131,7 @@ class Claimer:
         waiting = self._answered(message.claim)
         slots = waiting.queue.granted(message) if waiting is not None else None
         if slots is None:
-            self.send(m.Release(message.revision, message.replica))
+            self.send(m.Release(message.revision, message.endpoint))
         if waiting is not None:
             waiting.slots = slots
             waiting.exchange.wake()
@@ -217,7 +217,7 @@ class ClaimQueue(Queue):
 
     def granted(self, grant: m.Grant) -> Lent | None:
         """Return the slots of a replica after taking one that the owner has granted; None when it is unknown."""
-        slots = next((each for each in self._all() if each.endpoint.replica == grant.replica), None)
+        slots = cast("Lent | None", self._slots.get(grant.endpoint) or self._leaving.get(grant.endpoint))
         if slots is not None:
             slots.granted += 1
             slots.running += 1
@@ -245,7 +245,7 @@ class ClaimQueue(Queue):
     def avoid(self, slots: Slots, seconds: float) -> None:
         """Send nothing to a replica for a moment, here or elsewhere."""
         super().avoid(slots, seconds)
-        self._claimer.send(m.Avoid(self.revision.name, slots.endpoint.replica, seconds))
+        self._claimer.send(m.Avoid(self.revision.name, slots.endpoint, seconds))
 
     def give_back_unused(self) -> None:
         """Give back the slots that nobody needed since the last call."""
@@ -255,7 +255,7 @@ class ClaimQueue(Queue):
                 slots.unused = slots.spare
 
     def _keeps(self, slots: Lent) -> bool:
-        return self.free and self.revision.limits.container_concurrency > 0 and not slots.suspect_until
+        return self.free and self.revision.limits.container_concurrency > 0 and slots.suspect_until <= self._clock()
 
     def _occupy(self, slots: Lent) -> None:
         own = slots.running - slots.granted
@@ -267,7 +267,7 @@ class ClaimQueue(Queue):
         if count:
             slots.granted -= count
             self._owed = max(0, self._owed - count)
-            self._claimer.send(m.Release(self.revision.name, slots.endpoint.replica, count))
+            self._claimer.send(m.Release(self.revision.name, slots.endpoint, count))
 
     def _all(self) -> list[Lent]:
         return cast("list[Lent]", [*self._slots.values(), *self._leaving.values()])

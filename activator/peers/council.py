@@ -130,7 +130,7 @@ class Council:
             self._agreement.replace(former, ledger)
         if self._leads:
             for name in self._proxy.queues:
-                self._agreement.tell(name, ledger)
+                self._agreement.repeat(name, (ledger,))
 
     def gone(self, former: Ledger | None, peer: str) -> None:
         """Forget a peer, and its counts."""

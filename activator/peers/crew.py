@@ -17,6 +17,7 @@ from activator.edge_tls import EdgeTls
 from activator.front import Health, addresses, listening
 from activator.peers import messages as m
 from activator.peers.account import Account
+from activator.peers.balance import neighbours
 from activator.peers.owner import Owner
 from activator.peers.wire import Wire
 from router.servers import close
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 START_SECONDS = 15.0
 HUNG_SECONDS = 3.5  # of silence
 AWAY_SECONDS = 1.0  # without a look of our own: it was we who stood still
-FRESH_SECONDS = 0.75
 GRACE_SECONDS = 2.0  # beyond the time to drain
 SHORT_LIFE = 2.0
 LONGEST_PAUSE = 5.0
@@ -265,14 +265,13 @@ class Crew:
             self._tell_neighbours(mate.heard)
 
     def _tell_neighbours(self, now: float) -> None:
-        fresh = [mate for mate in self._mates.values() if mate.serving and now - mate.heard < FRESH_SECONDS]
-        for mate in fresh:
-            others = [other for other in fresh if other is not mate and other.places]
-            fewest = min((other.connections for other in others), default=None)
-            neighbours = m.Neighbours(fewest, any(other.connections < other.places for other in others))
-            if neighbours != mate.neighbours:
-                mate.neighbours = neighbours
-                mate.wire.send(neighbours)
+        serving = [mate for mate in self._mates.values() if mate.serving]
+        for mate in serving:
+            others = [other for other in serving if other is not mate and other.places]
+            told = m.Neighbours(*neighbours(others, now))
+            if told != mate.neighbours:
+                mate.neighbours = told
+                mate.wire.send(told)
 
     def _failed(self, task: str, error: BaseException) -> None:
         self._log.error("defect", task=task, exc_info=error)

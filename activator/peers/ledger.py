@@ -47,25 +47,27 @@ class Ledger(Account):
         """See Account."""
         cast("Lent", slots).granted += 1
         self.lent[claim.revision, slots.endpoint] += 1
-        replica = slots.endpoint.replica
-        self.line.send(m.Grant(claim.claim, claim.revision, replica, slots.endpoint, self.epoch))
+        self.line.send(m.Grant(claim.claim, claim.revision, slots.endpoint, self.epoch))
 
-    def release(self, revision: str, replica: str, count: int) -> None:
+    def release(self, revision: str, endpoint: Endpoint, count: int) -> None:
         """See Account."""
-        for name, endpoint in list(self.lent):
-            if name == revision and endpoint.replica == replica:
-                self._take_back(revision, endpoint, count)
+        key = (revision, endpoint)
+        taken = min(count, self.lent[key])
+        self.lent[key] -= taken
+        if not self.lent[key]:
+            del self.lent[key]
+        self._change(key, -taken)
 
     def withdraw(self, claim: int) -> None:
         """See Account."""
         self.parked.pop(claim, None)
         super().withdraw(claim)
 
-    def avoid(self, revision: str, replica: str, seconds: float) -> None:
+    def avoid(self, revision: str, endpoint: Endpoint, seconds: float) -> None:
         """See Account."""
         queue = self._queues.get(revision)
         if isinstance(queue, OwnQueue):
-            queue.avoid_replica(replica, seconds)
+            queue.avoid_at(endpoint, seconds)
 
     def replace(self, epoch: int, running: Iterable[tuple[str, Endpoint, int]]) -> None:
         """Begin anew with what the peer tells that it has running."""
@@ -101,13 +103,6 @@ class Ledger(Account):
     def give_up(self) -> None:
         """See Account."""
         self.replace(self.epoch, ())
-
-    def _take_back(self, revision: str, endpoint: Endpoint, count: int) -> None:
-        taken = min(count, self.lent[revision, endpoint])
-        self.lent[revision, endpoint] -= taken
-        if not self.lent[revision, endpoint]:
-            del self.lent[revision, endpoint]
-        self._change((revision, endpoint), -taken)
 
     def _change(self, key: tuple[str, Endpoint], by: int) -> None:
         queue = self._queues.get(key[0])

@@ -1,4 +1,4 @@
-"""What the owner of admission and those who claim from it tell each other: version 2, documented in docs/peers.md.
+"""What the owner of admission and those who claim from it tell each other: version 3, documented in docs/peers.md.
 
 Each side has one role. The *owner* has the queues of its revisions, and tells capacity. A *claimer* has clients; it
 asks for slots, and tells what it counted. Neither knows how messages travel: they are plain values, in order, in frames
@@ -16,7 +16,7 @@ from activator.terms import Terms  # noqa: TC001 - the decoder reads the annotat
 from router.ports import Endpoint, StartStatus  # noqa: TC001
 from router.table import Table  # noqa: TC001
 
-VERSION = 2
+VERSION = 3
 
 
 class Message(Struct, array_like=True, gc=False):
@@ -89,13 +89,12 @@ class Claim(Message, tag=7):
 
 
 class Grant(Message, tag=8):
-    """Owner: the claim has a slot on `replica`, which stays taken until it is released. Between edges `endpoint` says
-    where that is, and `epoch` which of the claimer's views of its peers the grant answers (see pacts)."""
+    """Owner: the claim has a slot on a replica, which stays taken until it is released. Between edges `epoch` says
+    which of the claimer's views of its peers the grant answers (see pacts)."""
 
     claim: int
     revision: str
-    replica: str
-    endpoint: Endpoint | None = None
+    endpoint: Endpoint
     epoch: int = 0
 
 
@@ -134,7 +133,7 @@ class Release(Message, tag=12):
     """Claimer: so many slots on a replica are free again."""
 
     revision: str
-    replica: str
+    endpoint: Endpoint
     slots: int = 1
 
 
@@ -149,7 +148,7 @@ class Avoid(Message, tag=13):
     """Claimer: a replica could not be connected, or broke; send nothing there for so many seconds."""
 
     revision: str
-    replica: str
+    endpoint: Endpoint
     seconds: float
 
 

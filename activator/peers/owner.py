@@ -55,6 +55,7 @@ class Owner:
         self.counters.replace(revisions.values())
         for name in tighter:
             self.queues[name].closed = True
+        revived = self.queues.retired & revisions.keys()
         self.queues.replace(revisions, shares)
         now = self._clock()
         for name in self.queues:
@@ -63,6 +64,8 @@ class Owner:
             self.counters.revisions[name] = former[name]
         for name in tighter | self.queues.retired:
             self._agreement.restrict(name, now + STRICT_SECONDS, self.accounts, anew=True)
+        for name in revived - tighter:
+            self._agreement.repeat(name, self.accounts)  # who ran nothing of it has forgotten all about it
         self._open_confirmed()
         self._recall_all()
 
@@ -121,7 +124,7 @@ class Owner:
         """Take a new claimer, which has been told the terms: tell it all capacity."""
         self.accounts.append(account)
         for name in self.queues:
-            self._agreement.tell(name, account)
+            self._agreement.repeat(name, (account,))
 
     def leave(self, account: Account) -> None:
         """Forget a claimer that was lost: what it held is free again, what it waited for is given up."""
@@ -142,7 +145,7 @@ class Owner:
             case m.Claim():
                 self._claim(account, message)
             case m.Release():
-                account.release(message.revision, message.replica, message.slots)
+                account.release(message.revision, message.endpoint, message.slots)
                 self._recall(message.revision)
             case m.Occupy():
                 if (queue := self.queues.get(message.revision)) is not None:
@@ -163,7 +166,7 @@ class Owner:
             case m.Drained():
                 self._agreement.has_drained(account, message.revision, message.replica, message.version)
             case m.Avoid():
-                account.avoid(message.revision, message.replica, message.seconds)
+                account.avoid(message.revision, message.endpoint, message.seconds)
             case m.Poke():
                 self._wake(account, message.revision)
 
@@ -190,6 +193,7 @@ class Owner:
             if queue.closed and self._agreement.is_confirmed(name):
                 queue.closed = False
                 queue.refresh(self._clock())
+                self._recall(name)
 
     def _in_use(self, name: str) -> bool:
         """Tell whether a request may run of a revision that has left the table."""

@@ -51,11 +51,11 @@ class OwnQueue(Queue):
             slots.granted -= 1
             self.release(slots)
 
-    def avoid_replica(self, replica: str, seconds: float) -> None:
+    def avoid_at(self, endpoint: Endpoint, seconds: float) -> None:
         """Send nothing to a replica for a moment: another edge could not connect it."""
-        for endpoint, slots in self._slots.items():
-            if endpoint.replica == replica:
-                self.avoid(slots, seconds)
+        slots = self._at(endpoint)
+        if slots is not None:
+            self.avoid(slots, seconds)
 
     def in_flight(self) -> dict[str, int]:
         """Return the requests of this edge running per replica, replicas without any left out."""
@@ -100,9 +100,7 @@ class PeerQueue(ClaimQueue):
 
     def granted(self, grant: m.Grant) -> Lent | None:
         """Return the slots of a replica after taking one; the owner may know replicas that we do not know yet."""
-        endpoint = grant.endpoint
-        if endpoint is not None and endpoint not in self._slots and endpoint not in self._leaving:
-            self._leaving[endpoint] = Lent(endpoint, self)
+        self.slots_of(grant.endpoint)
         return super().granted(grant)
 
     def running(self) -> Mapping[Endpoint, int]:

@@ -127,9 +127,9 @@ class Tenure:
             case m.Withdraw():
                 ledger.withdraw(message.claim)
             case m.Release():
-                ledger.release(message.revision, message.replica, message.slots)
+                ledger.release(message.revision, message.endpoint, message.slots)
             case m.Avoid():
-                ledger.avoid(message.revision, message.replica, message.seconds)
+                ledger.avoid(message.revision, message.endpoint, message.seconds)
             case m.Grant():
                 if message.epoch == self.views.epoch:
                     self._claimers[peer].hear(message)

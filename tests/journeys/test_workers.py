@@ -87,15 +87,14 @@ async def test_a_burst_of_clients_is_shared_evenly(serve: Serve) -> None:
 async def test_a_worker_at_its_cap_leaves_clients_to_the_other_one(serve: Serve) -> None:
     edge = serve(by_two(service("capped"), limits={"max-connections": 6}))
     idle = {pid: sockets(pid) for pid in edge.daemon.workers()}
-    clients = []
-    for _ in range(6):
-        clients.append(await edge.connect())
-        await asyncio.sleep(0.1)  # in one turn of its loop a worker accepts all that there are
+    clients: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
 
     async def accepted() -> bool | None:
-        return await edge.metric("activator_connections") == 6 or None
+        return await edge.metric("activator_connections") == len(clients) or None
 
-    await edge.eventually(accepted)
+    for _ in range(6):
+        clients.append(await edge.connect())
+        await edge.eventually(accepted)  # in one turn of its loop a worker accepts all that there are
     assert [sockets(pid) - before for pid, before in idle.items()] == [3, 3]
     for _, writer in clients:
         writer.close()

@@ -213,6 +213,49 @@ async def test_a_spare_slot_goes_back_when_its_replica_gets_another_address(stag
     assert waiting.state == "running"
 
 
+async def test_what_still_runs_at_a_former_address_takes_no_slot_of_the_new_one(staged: Staged) -> None:
+    stage = await warm(staged(2, container_concurrency=1), 1)
+    (old,) = await stage.arrived(0)
+    told = stage.owner.queues[NAME].replicas
+    moved = tuple(endpoint._replace(port=endpoint.port + 1000) for endpoint in told.endpoints)
+    stage.owner.update(replace(told, endpoints=moved))
+    await stage.turn()
+    new, waiting = await stage.arrived(0, 1)
+    assert states([old, new, waiting]) == ["running", "running", "waiting"]
+    new.finish()
+    await stage.turn()
+    assert states([old, new, waiting]) == ["running", "done", "running"]
+
+
+async def test_a_revision_that_comes_back_as_it_was_is_known_to_those_who_had_forgotten_it(staged: Staged) -> None:
+    stage = await warm(staged(2, container_concurrency=1), 1)
+    (old,) = await stage.arrived(0)
+    revision = stage.revision
+    stage.take(Revision("a-2", "a", Limits()))
+    await stage.later(0.25)
+    stage.take(revision)
+    await stage.turn()
+    (waiting,) = await stage.arrived(1)
+    old.finish()
+    await stage.turn()
+    assert waiting.state == "running"
+    assert sum(node.there.sent["Claim"] for node in stage.nodes) == 2
+
+
+async def test_a_replica_that_could_not_be_connected_once_is_trusted_again(staged: Staged) -> None:
+    stage = await warm(staged(2, container_concurrency=2), 1)
+    stage.nodes[0].connections.refused.add("r1")
+    (first,) = await stage.arrived(0)
+    stage.nodes[0].connections.refused.clear()
+    await stage.later(0.2)
+    first.finish()
+    await stage.turn()
+    claims = stage.nodes[0].there.sent["Claim"]
+    (second,) = await stage.arrived(0)
+    assert second.state == "running"
+    assert stage.nodes[0].there.sent["Claim"] == claims
+
+
 async def test_a_slot_of_a_replica_that_leaves_does_not_count_as_given_back(staged: Staged) -> None:
     stage = await warm(staged(2, container_concurrency=1), 2)
     kept, leaving = sorted(await stage.arrived(0, 0), key=lambda caller: caller.replica)

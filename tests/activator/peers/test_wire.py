@@ -9,6 +9,7 @@ import pytest
 
 from activator.peers import messages as m
 from activator.peers.wire import LENGTH, Wire
+from router.ports import Endpoint
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -60,12 +61,13 @@ async def test_frames_that_come_in_pieces_are_put_together() -> None:
     ours, theirs = socket.socketpair()
     end = End()
     await end.connect(ours)
-    frame = msgspec.msgpack.encode([m.Claim(7, "a-1", 1.5, 10), m.Release("a-1", "r1")])
+    told = [m.Claim(7, "a-1", 1.5, 10), m.Release("a-1", Endpoint("r1", "127.0.0.1", 8000))]
+    frame = msgspec.msgpack.encode(told)
     data = (LENGTH.pack(len(frame)) + frame) * 3
     for start in range(0, len(data), 5):
         theirs.send(data[start : start + 5])
         await asyncio.sleep(0)
-    assert await end.until(3) == [[m.Claim(7, "a-1", 1.5, 10), m.Release("a-1", "r1")]] * 3
+    assert await end.until(3) == [told] * 3
     theirs.close()
     await end.lost.wait()
 
