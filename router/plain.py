@@ -16,12 +16,11 @@ from router.request import Request
 
 _HEAD = re.compile(
     rb"(GET|POST|PUT|PATCH|DELETE) (/[!\x22$&-~]*+(?:%(?![01]|7[Ff])[!\x22$&-~]*+)*+) HTTP/1\.1\r\n"
-    rb"Host: ([A-Za-z0-9._-]++(?::[0-9]{1,5}+)?)\r\n"
+    rb"[Hh]ost: ([A-Za-z0-9._-]++(?::[0-9]{1,5}+)?)\r\n"
     rb"((?:[!#$%&'*+.^_`|~0-9A-Za-z-]++: [!-~][ -~]*+(?<! )\r\n)*+)\r\n"
 )
 _NAME = re.compile(rb"([^:]+): [^\r]+\r\n")
-_LENGTH = re.compile(rb"(?:\A|(?<=\n))(?i:content-length): ([0-9]{1,9})\r")
-_KEEP_ALIVE = re.compile(rb"(?:\A|(?<=\n))(?i:connection): keep-alive\r\n")
+_MAX_DIGITS = 9
 _ordinary: set[bytes] = set()  # names, as spelled, that were found to be of no special kind
 
 
@@ -50,18 +49,24 @@ def plain(data: bytes, forwarding: tuple[bytes, bytes]) -> Request | None:
 
 def _settle(names: list[bytes], fields: bytes) -> tuple[int, bytes]:
     """Return the length of the body and the fields that pass; a length of -1 when there is more to it."""
-    length = 0
-    for spelled in names:
+    lines = fields.split(b"\r\n")
+    special: dict[bytes, bytes] = {}
+    for spelled in set(names) - _ordinary:
         name = IN_REQUEST[spelled]
         if not name:
             if len(_ordinary) < MOST_NAMES and len(spelled) <= MAX_NAME:
                 _ordinary.add(spelled)
-        elif name == b"content-length":
-            found = _LENGTH.findall(fields)
-            length = int(found[0]) if len(found) == 1 and length >= 0 else -1
-        elif name == b"connection":
-            fields, kept = _KEEP_ALIVE.subn(b"", fields)
-            length = length if kept == 1 else -1
-        else:
+        elif name in special or names.count(spelled) > 1:
             return -1, fields
-    return length, fields
+        else:
+            special[name] = lines[names.index(spelled)]
+    length = special.pop(b"content-length", b": 0").partition(b": ")[2]
+    connection = special.pop(b"connection", b"")
+    if special or not length.isdigit() or len(length) > _MAX_DIGITS:
+        return -1, fields
+    if connection:
+        if connection.partition(b": ")[2] != b"keep-alive":
+            return -1, fields
+        lines.remove(connection)
+        fields = b"\r\n".join(lines)
+    return int(length), fields
