@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from router.errors import EdgeError, Reason
-from router.headers import NOMINATES_NOTHING, VIA, tokens, values, without_nominated
+from router.headers import NOMINATES_NOTHING, TAKES_TRAILERS, VIA, tokens, values, without_nominated
 
 if TYPE_CHECKING:
     from router.request import Request
@@ -73,6 +73,9 @@ def _check_rare(request: Request) -> None:
         _check_encoding(request, encodings)
     if b"expect" in found and request.version == "1.1":
         request.expects_continue = found[b"expect"][0].lower() == b"100-continue"
+    if request.version == "1.1" and any(b"trailers" in tokens(value) for value in found.get(b"te", ())):
+        request.trailers = True  # RFC 9110 10.1.4
+        request.lines += TAKES_TRAILERS
     if b"upgrade" in found and request.length != 0:
         raise EdgeError(Reason.BAD_REQUEST, "A request that offers to upgrade must not have a body.")
     if hops := found.get(b"via"):

@@ -22,7 +22,13 @@ _INTERNAL = frozenset((TAG_HEADER, b"knative-serving-revision", b"knative-servin
 _FORWARDING = frozenset(b"x-forwarded-for x-forwarded-proto x-forwarded-host forwarded".split())
 _OWN = frozenset(b"activator-reason activator-revision".split())
 NOMINATES_NOTHING = frozenset((b"keep-alive", b"close", b"upgrade", b"keep-alive, upgrade"))  # of Connection's values
+_NO_TRAILERS = frozenset(
+    b"age authentication-info authorization cache-control content-encoding content-range content-type cookie expires"
+    b" host location pragma proxy-authentication-info proxy-authorization retry-after set-cookie vary warning"
+    b" www-authenticate".split()
+)
 UPGRADE = (b"Connection", b": ", b"Upgrade", b"\r\n", b"Upgrade", b": ", b"websocket", b"\r\n")
+TAKES_TRAILERS = (b"Connection", b": ", b"TE", b"\r\n", b"TE", b": ", b"trailers", b"\r\n")
 MAX_NAME = 64
 MOST_NAMES = 4096
 
@@ -107,6 +113,13 @@ def request_head(request: Request, forwarded: tuple[bytes, bytes]) -> bytes:
         pieces += (before, host, after, host, b"\r\n\r\n")
     request.sent = b"".join(pieces)
     return request.sent
+
+
+def may_trail(name: bytes) -> bool:
+    """Tell whether a field of a response may come behind the body: it says nothing of how to read, keep or believe the
+    message (RFC 9110 6.5.1)."""
+    lower = name.lower()
+    return lower not in _NO_TRAILERS and lower not in IN_RESPONSE.names
 
 
 def values(lines: list[bytes], name: bytes) -> list[bytes]:

@@ -197,6 +197,7 @@ class RequestReader:
             or request.version != "1.1"
             or request.length is None
             or request.expects_continue
+            or request.trailers
             or request.refusal
             or request.method == b"HEAD"
         )

@@ -25,8 +25,9 @@ class Request:
     `upgrade` is what the client sends behind an offer to upgrade to WebSocket, None when it makes none that may be
     accepted; those bytes are not HTTP and never parsed. `id` is its name in logs, if it has one; `forwarded` the
     forwarding fields that go upstream, where they are not its connection's; `refusal` how the edge itself answers it,
-    if that is clear from its head. `ordinary` tells that nothing about it is special: HTTP/1.1 without chunks, upgrade
-    or expectation, on a connection that stays open, and not HEAD. `sent` is the head that went upstream, once it did.
+    if that is clear from its head; `trailers` tells whether the client takes them, `ordinary` that nothing about it is
+    special: HTTP/1.1 without chunks, upgrade, trailers or expectation, on a connection that stays open, and not HEAD.
+    `sent` is the head that went upstream, once it did.
     """
 
     __slots__ = (
@@ -45,6 +46,7 @@ class Request:
         "sent",
         "special",
         "target",
+        "trailers",
         "upgrade",
         "version",
     )
@@ -62,6 +64,7 @@ class Request:
         self.host = b""
         self.length: int | None = 0
         self.expects_continue = False
+        self.trailers = False
         self.body: Body | None = None
         self.upgrade: Body | None = None
         self.id = b""

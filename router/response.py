@@ -12,7 +12,7 @@ import httptools
 
 from router.dates import date_line
 from router.exchange import SWITCHING
-from router.headers import IN_RESPONSE, NOMINATES_NOTHING, STATUS_LINES, UPGRADE, without_nominated
+from router.headers import IN_RESPONSE, NOMINATES_NOTHING, STATUS_LINES, UPGRADE, may_trail, without_nominated
 from router.repeats import Last
 
 if TYPE_CHECKING:
@@ -73,6 +73,7 @@ class ResponseReader:
         "_protocol",
         "_seen",
         "_to_head",
+        "_trailers",
         "_unproductive",
         "_until_close",
         "clean",
@@ -130,6 +131,7 @@ class ResponseReader:
         self._to_head = exchange.request.method == b"HEAD"
         self._seen = 0  # bytes until the final head was complete, with what came behind it in the same read
         self._unproductive = 0  # bytes since the last one of the body
+        self._trailers: list[bytes] = []
         self._interim = 0
         self._head = False  # the final head is complete
         self._chunked = False  # the body goes to the client in chunks
@@ -175,7 +177,9 @@ class ResponseReader:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._head:
-            return  # a trailer, which is dropped (RFC 9110 6.5.1)
+            if self._exchange.request.trailers and may_trail(name):
+                self._trailers += (name, b": ", value, b"\r\n")
+            return
         special = IN_RESPONSE[name]
         if not special:
             self._lines += (name, b": ", value, b"\r\n")
@@ -188,6 +192,8 @@ class ResponseReader:
             self._encoding = value.rstrip(b" \t") if self._encoding is None else b"several"
         elif special == b"upgrade":
             self._protocol = value.rstrip(b" \t") if self._protocol is None else b"several"
+        elif special == b"trailer" and self._exchange.request.trailers:
+            self._lines += (name, b": ", value, b"\r\n")
         elif special == b"connection" and value.lower() not in NOMINATES_NOTHING:
             self._nominated.append(value)
 
@@ -231,7 +237,7 @@ class ResponseReader:
         if self._head and not self.complete:
             self.complete = True
             if self._chunked:
-                self._out.append(b"0\r\n\r\n")
+                self._out += (b"0\r\n", *self._trailers, b"\r\n")
 
     def _learn(self, data: bytes) -> None:
         length, exchange = self._length, self._exchange

@@ -174,6 +174,18 @@ def test_an_expectation_is_only_met_for_those_who_know_what_it_is() -> None:
     assert not request("POST / HTTP/1.1", "Expect: 200-maybe", "Content-Length: 5").expects_continue
 
 
+@pytest.mark.parametrize("fields", [["TE: trailers"], ["TE: gzip;q=0.5, Trailers"], ["TE: gzip", "TE: trailers"]])
+def test_the_replica_is_told_of_a_client_that_takes_trailers(fields: list[str]) -> None:
+    made = request("GET / HTTP/1.1", *fields, "Connection: TE")
+    assert (made.trailers, made.ordinary) == (True, False)
+    assert b"".join(made.lines) == b"Connection: TE\r\nTE: trailers\r\n"
+
+
+def test_and_of_nothing_else_that_a_client_would_take() -> None:
+    assert not request("GET / HTTP/1.1", "TE: gzip").lines
+    assert not request("GET / HTTP/1.0", "TE: trailers").lines
+
+
 KEY = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
 OFFER = ("Connection: Upgrade", "Upgrade: websocket", KEY, "Sec-WebSocket-Version: 13")
 

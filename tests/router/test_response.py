@@ -54,8 +54,8 @@ def unchunked(data: bytes) -> bytes:
     return rest[:length] + unchunked(rest[length + 2 :])
 
 
-def passed(pieces: list[bytes], line: str = "GET / HTTP/1.1", *, ends: bool = False) -> Passed:
-    asked = exchange(request(line))
+def passed(pieces: list[bytes], line: str = "GET / HTTP/1.1", *fields: str, ends: bool = False) -> Passed:
+    asked = exchange(request(line, *fields))
     asked.assign(service(), revision(), tagged=False)
     reader, out = ResponseReader(), b""
     reader.begin(asked)
@@ -83,6 +83,25 @@ def test_a_chunked_response_is_framed_anew_without_extensions_and_trailers() -> 
     assert b"x=y" not in result.out
     assert b"X-T" not in result.out
     assert (result.complete, result.clean) == (True, True)
+
+
+TRAILING = CHUNKED.replace(
+    b"X-T: 1\r\n", b"X-T: 1\r\nSet-Cookie: a=1\r\nConnection: x\r\nactivator-reason: lie\r\nserver-timing: x\r\n"
+).replace(b"\r\n\r\n", b"\r\nTrailer: X-T\r\n\r\n", 1)
+
+
+@given(st.data())
+def test_a_client_that_takes_trailers_gets_those_that_are_harmless(data: st.DataObject) -> None:
+    cut = data.draw(segmented(TRAILING))
+    result = passed(cut, "GET / HTTP/1.1", "TE: trailers")
+    assert b"\r\nTrailer: X-T\r\n" in result.head
+    assert result.out.endswith(b"\r\n0\r\nX-T: 1\r\nserver-timing: x\r\n\r\n")
+    assert result.complete
+
+
+@pytest.mark.parametrize("asked", [("GET / HTTP/1.1", "TE: gzip"), ("GET / HTTP/1.0", "TE: trailers")])
+def test_and_no_other_client_gets_any(asked: tuple[str, str]) -> None:
+    assert b"X-T" not in passed([TRAILING], *asked).out
 
 
 def test_a_response_that_ends_with_its_connection_gets_chunks() -> None:

@@ -77,6 +77,18 @@ async def test_a_forged_answer_within_a_response_reaches_nobody(edge: Edge, stat
     assert await client.quiet()
 
 
+async def test_trailers_reach_a_client_that_takes_them(edge: Edge) -> None:
+    replica = await edge.serving(OK + b"Transfer-Encoding: chunked\r\n\r\n3\r\nyes\r\n0\r\nX-Checksum: 7\r\n\r\n")
+    client = await edge.client(GET.replace("\r\n\r\n", "\r\nTE: trailers\r\n\r\n"))
+    assert (await client.head()).status == 200
+    assert await client.until(b"\r\n0\r\n") == b"3\r\nyes\r\n0\r\n"
+    assert await client.until(b"\r\n\r\n") == b"X-Checksum: 7\r\n\r\n"
+    assert b"\r\nTE: trailers\r\n" in replica.heard
+    await client.send(GET)
+    assert (await client.response()).body == b"yes"
+    assert client.heard.endswith(b"\r\n0\r\n\r\n")
+
+
 async def test_each_server_sent_event_arrives_on_its_own_and_at_once(edge: Edge) -> None:
     script = await told(edge)
     client = await edge.client(GET)
