@@ -38,7 +38,7 @@ class Admission:
         self._pool = pool
         self._resolve = resolve
         self._clock = clock
-        self._tickets = count()
+        self._tickets = count(1)
         self._refused = 0
         self._uploads: dict[Exchange, float] = {}  # whose body still comes, with the deadline
 
@@ -49,8 +49,10 @@ class Admission:
 
     async def admit(self, exchange: Exchange, slots: Slots | None = None) -> Upstream:
         """Return a connection with a slot for `exchange`, in the order of arrival, however long that takes within its
-        hold; `slots` is what `take` gave. Both are given back on leaving its context."""
-        ticket = next(self._tickets)
+        hold; `slots` is what `take` gave. Both are given back on leaving its context. One that was sent before goes
+        first, and by a connection that is new."""
+        again = bool(exchange.dispatched)
+        ticket = -next(self._tickets) if again else next(self._tickets)
         body = exchange.request.body
         try:
             if body is not None and not body.ready:
@@ -65,7 +67,8 @@ class Admission:
                 if slots is None:
                     self._resolve(exchange)
                     continue
-                upstream = self._pool.take(slots, exchange.request) or await self._connect(exchange, slots)
+                kept = None if again else self._pool.take(slots, exchange.request)
+                upstream = kept or await self._connect(exchange, slots)
                 if upstream is not None:
                     return upstream
                 slots = None

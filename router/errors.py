@@ -116,6 +116,11 @@ class EdgeError(Exception):
         return STATUS[self.reason]
 
 
+class Unanswered(EdgeError):
+    """A connection that was kept ended before a byte of the answer came: the replica may just have closed it for being
+    idle, so a request that changes nothing may be sent once more (RFC 9112 9.3.1)."""
+
+
 class Told(EdgeError):
     """What the edge answers because it knows it itself: `document` is the JSON body, for `reason` as any other."""
 

@@ -10,7 +10,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from router.tls import upstream_context
-from router.upstream import Upstream
+from router.upstream import SAFE, Upstream
 
 if TYPE_CHECKING:
     from router.ports import Clock
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT = 3.0
 REUSE_SECONDS = 2.0
 REUSE_UNSAFE_SECONDS = 1.0
-_SAFE = frozenset((b"GET", b"HEAD", b"OPTIONS"))
 
 
 class Pool:
@@ -38,7 +37,7 @@ class Pool:
             return None
         clock = self._clock
         now = clock()
-        oldest = now - (REUSE_SECONDS if request.method in _SAFE else REUSE_UNSAFE_SECONDS)
+        oldest = now - (REUSE_SECONDS if request.method in SAFE else REUSE_UNSAFE_SECONDS)
         while idle:
             upstream = idle.pop()
             if upstream.usable and upstream.last_byte >= oldest:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from router.admission import Admission
 from router.concurrency import later
 from router.counters import Counters
-from router.errors import EdgeError, Reason
+from router.errors import EdgeError, Reason, Unanswered
 from router.exchange import ClientGone
 from router.match import choose, compile_routes, match
 from router.naming import Naming
@@ -71,8 +71,13 @@ class Proxy:
             self.counters.enter(exchange, exchange.arrived)
             slots = self.admission.take(exchange)
             ready = slots and self.pool.take(slots, request)
-            with ready or await self.admission.admit(exchange, slots) as upstream:
-                await upstream.carry(exchange)
+            try:
+                with ready or await self.admission.admit(exchange, slots) as upstream:
+                    await upstream.carry(exchange)
+            except Unanswered:
+                exchange.failure = None
+                with await self.admission.admit(exchange) as upstream:
+                    await upstream.carry(exchange)
         except EdgeError as error:
             exchange.refuse(error, self._clock())
         except ClientGone:

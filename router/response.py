@@ -100,6 +100,11 @@ class ResponseReader:
         """Let go of what refers back to this reader, as nothing more is fed: no collector need find out."""
         del self._parser
 
+    @property
+    def silent(self) -> bool:
+        """Whether nothing has come yet."""
+        return not self._begun
+
     def begin(self, exchange: Exchange) -> None:
         """Expect the response to `exchange`."""
         self.complete = False

@@ -30,7 +30,8 @@ class Limits:
     `container_concurrency` is a hard limit per replica (0 = none). The four clocks: `hold` runs from the end of the
     request's head until it is sent to a replica; `first_byte` from then to the response's head; `idle` between two
     pieces of a response, or of either direction of a WebSocket; `total` from dispatch to the last byte. `max_wakes` is
-    per minute, over the whole service; 0 = no limit.
+    per minute, over the whole service; 0 = no limit. `retry_unanswered` = a request that changes nothing is sent once
+    more when a kept connection ends without an answer.
     """
 
     container_concurrency: int = 0
@@ -43,6 +44,7 @@ class Limits:
     total: float = 0.0
     on_disconnect: OnDisconnect = OnDisconnect.CANCEL
     max_wakes: int = 0
+    retry_unanswered: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, cast
 
-from router.errors import EdgeError, Reason
+from router.errors import EdgeError, Reason, Unanswered
 from router.exchange import ClientGone
 from router.headers import request_head
 from router.response import BadResponse, ResponseReader
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 BROKE_SECONDS = 0.02
 IDLE_PER_REPLICA = 512
+SAFE = frozenset((b"GET", b"HEAD", b"OPTIONS"))
 
 
 class Upstream(asyncio.Protocol):
@@ -37,6 +38,7 @@ class Upstream(asyncio.Protocol):
     __slots__ = (
         "_clock",
         "_exchange",
+        "_kept",
         "_paused",
         "_reader",
         "_transport",
@@ -51,6 +53,7 @@ class Upstream(asyncio.Protocol):
         self.usable = True
         self._clock = clock
         self._paused = False
+        self._kept = False  # it has been idle before
         self._exchange: Exchange | None = None
         self._reader = ResponseReader()
 
@@ -67,11 +70,13 @@ class Upstream(asyncio.Protocol):
             exchange.upstream = self._exchange = None
         if error is not None:
             self.usable = False
-            if isinstance(error, EdgeError) and error.reason is Reason.UPSTREAM_BROKE:
+            broke = isinstance(error, EdgeError) and error.reason is Reason.UPSTREAM_BROKE
+            if broke and not isinstance(error, Unanswered):
                 slots.lender.avoid(slots, BROKE_SECONDS)
         if self._paused:
             self.resume_reading()
         if self.usable and len(slots.idle) < IDLE_PER_REPLICA:
+            self._kept = True
             slots.idle.append(self)
         else:
             self.close()
@@ -216,8 +221,15 @@ class Upstream(asyncio.Protocol):
 
     def _broke(self, message: str) -> None:
         self.usable = False
-        if self._exchange is not None:
-            self._exchange.fail(EdgeError(Reason.UPSTREAM_BROKE, message, sent=True))
+        exchange = self._exchange
+        if exchange is not None:
+            kind = Unanswered if self._may_be_repeated(exchange) else EdgeError
+            exchange.fail(kind(Reason.UPSTREAM_BROKE, message, sent=True))
+
+    def _may_be_repeated(self, exchange: Exchange) -> bool:
+        request = exchange.request
+        harmless = request.method in SAFE and request.body is None and request.upgrade is None
+        return harmless and self._kept and self._reader.silent and exchange.revision.limits.retry_unanswered
 
 
 def _too_slow(message: str) -> EdgeError:

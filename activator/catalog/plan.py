@@ -92,6 +92,7 @@ def limits_of(keys: Requests) -> Limits:
         idle=keys.idle_timeout,
         total=keys.total_timeout,
         max_wakes=keys.max_wakes_per_minute,
+        retry_unanswered=keys.retry_unanswered,
         on_disconnect=OnDisconnect(auto if keys.on_disconnect == "auto" else keys.on_disconnect),
     )
 

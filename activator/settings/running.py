@@ -8,7 +8,7 @@ from typing import Annotated
 from activator.settings.group import Group
 from activator.settings.numbers import Duration, Size, Whole
 from activator.settings.places import File
-from activator.settings.rules import Choice
+from activator.settings.rules import Choice, Flag
 from activator.settings.texts import Host, Target
 
 MiB = 1 << 20
@@ -37,6 +37,8 @@ class Requests(Group):
     """Times per minute that a service may be woken from zero; requests that would do it more often are refused; 0 = no
     limit.
     """
+    retry_unanswered: Annotated[bool, Flag()] = True
+    """Send a GET, HEAD or OPTIONS without a body once more when a kept connection ends before a byte of the answer."""
     on_disconnect: Annotated[str, Choice(("auto", "cancel", "finish"))] = "auto"
     """What to do when a client leaves: close the replica's connection, or await the answer and keep its slot; auto =
     finish with a container-concurrency, else cancel.

@@ -28,10 +28,6 @@ async def idle_race(stage: Stage) -> None:
             await asyncio.sleep(around + stage.random.uniform(-0.05, 0.05))
 
     await asyncio.gather(*(visit(service["name"]) for service in services for _ in range(5)))
-    lost = [row for row in stage.asked if row.kind == "502"]
-    stage.terms.facts["502"] = f"{sum(row.method == 'POST' for row in lost)} x POST, {len(lost)} in all"
-    stage.expect(not any(row.method == "POST" for row in lost), "a POST met a connection that was being closed")
-    stage.allow("502", 0.02)
 
 
 @fault("F13", "a model answers 413 early, during a large upload", 6)

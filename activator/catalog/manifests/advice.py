@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from activator.catalog.manifests.components import gpus
 from activator.catalog.manifests.storage import is_remote
 from activator.settings.durations import parse_size
-from activator.settings.problems import Problem, path_of
+from activator.settings.problems import Problem, path_of, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -42,13 +42,13 @@ def _told(revision: Revision) -> Iterator[str]:
             yield "has GPUs and no containerConcurrency: a replica is sent any number of requests at a time"
     image = revision.container.get("image", "")
     if image.endswith(":latest") or ":" not in image.rpartition("/")[2]:
-        yield f"the image {image} may change under the same name: then this revision does, too, and its name does not"
+        yield f"the image {shown(image)} may change and keep its name: then this revision does so, too"
 
 
 def _of_start(revision: Revision) -> Iterator[str]:
     remote = [uri for uri in revision.models if is_remote(uri)]
     if remote and not revision.keys["autoscaling"].get("min-scale") and _is_large(revision):
-        yield f"may sleep, and fetches {remote[0]} anew at each start: keep a large model on a volume (pvc://claim/path)"
+        yield f"may sleep, and fetches {shown(remote[0])} anew at each start: keep a large model on a volume (pvc://claim/path)"
 
 
 def _of_readiness(revision: Revision) -> Iterator[str]:

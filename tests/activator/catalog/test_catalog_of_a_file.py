@@ -198,6 +198,7 @@ CHANGES: dict[str, dict[str, tuple[Any, dict[str, Any]]]] = {
         "queue-bytes": ("1KiB", {}),
         "max-request-bytes": ("1KiB", {}),
         "max-wakes-per-minute": (9, {}),
+        "retry-unanswered": (False, {}),
         "on-disconnect": ("finish", {}),
     },
     "process": {
@@ -309,6 +310,7 @@ def test_values_reach_the_fields_they_are_meant_for() -> None:
         idle=1,
         total=1,
         max_wakes=9,
+        retry_unanswered=False,
         on_disconnect=OnDisconnect.CANCEL,
     )
     assert plan.replica == ReplicaSpec(

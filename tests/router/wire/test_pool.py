@@ -3,10 +3,12 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.router.fakes import HELLO
 
 if TYPE_CHECKING:
-    from tests.router.wire.edge import Edge
+    from tests.router.wire.edge import Edge, Script
     from tests.router.wire.talk import Talk
 
 MiB = 1 << 20
@@ -107,3 +109,120 @@ async def test_a_connection_that_a_slow_client_paused_is_read_again_when_it_is_r
         await asyncio.sleep(0.05)
         assert len((await client.response()).body) == 8 * MiB
     assert len(replica.talks) == 1
+
+
+async def closes_when_asked_again(talk: Talk) -> None:
+    """Answer one request on a connection; read the next, and end it without a word."""
+    await talk.request()
+    await talk.send(HELLO)
+    await talk.request()
+    talk.leave()
+
+
+async def resets_when_asked_again(talk: Talk) -> None:
+    await talk.request()
+    await talk.send(HELLO)
+    await talk.request()
+    talk.reset()
+
+
+async def begins_to_answer_again(talk: Talk) -> None:
+    await talk.request()
+    await talk.send(HELLO)
+    await talk.request()
+    await talk.send(OK[:9])
+    talk.leave()
+
+
+@pytest.mark.parametrize("ends", [closes_when_asked_again, resets_when_asked_again])
+@pytest.mark.parametrize("method", ["GET", "OPTIONS"])
+async def test_what_a_kept_connection_ends_on_is_sent_once_more(edge: Edge, ends: Script, method: str) -> None:
+    edge.limit(container_concurrency=1)
+    replica = await edge.serving(ends)
+    client = await edge.client()
+    asked = GET.replace("GET", method)
+    for _ in range(3):
+        await client.send(asked)
+        assert (await client.response(to=method)).status == 200
+    assert [talk.heard.count(method.encode()) for talk in replica.talks] == [2, 2, 1]
+    assert [exchange.reason for exchange in edge.ended] == [""] * 3
+
+
+@pytest.mark.parametrize(
+    ("request_", "ends", "limits"),
+    [
+        (POST + "Content-Length: 0\r\n\r\n", closes_when_asked_again, {}),
+        (POST + "Content-Length: 2\r\n\r\nhi", closes_when_asked_again, {}),
+        (GET.replace("\r\n\r\n", "\r\nContent-Length: 2\r\n\r\nhi"), closes_when_asked_again, {}),
+        (GET.replace("GET", "DELETE"), closes_when_asked_again, {}),
+        (GET, begins_to_answer_again, {}),
+        (GET, closes_when_asked_again, {"retry_unanswered": False}),
+    ],
+)
+async def test_but_not_what_may_have_changed_something_or_was_answered_in_part_or_must_not_be(
+    edge: Edge, request_: str, ends: Script, limits: dict[str, object]
+) -> None:
+    edge.limit(**limits)
+    replica = await edge.serving(ends)
+    client = await edge.client(request_)
+    assert (await client.response()).status == 200
+    await client.send(request_)
+    refused = await client.response()
+    assert (refused.status, refused.get("Activator-Reason")) == (502, "upstream_broke")
+    assert len(replica.talks) == 1
+
+
+async def test_a_new_connection_that_ends_is_not_tried_again(edge: Edge) -> None:
+    async def never(talk: Talk) -> None:
+        await talk.request()
+        talk.leave()
+
+    replica = await edge.serving(never)
+    client = await edge.client(GET)
+    assert (await client.response()).status == 502
+    assert len(replica.talks) == 1
+
+
+async def test_nothing_is_sent_a_third_time(edge: Edge) -> None:
+    async def once(talk: Talk) -> None:
+        await talk.request()
+        if len(replica.talks) == 1:
+            await talk.send(HELLO)
+            await talk.request()
+        talk.leave()
+
+    replica = await edge.serving(once)
+    client = await edge.client(GET)
+    assert (await client.response()).status == 200
+    await client.send(GET)
+    assert (await client.response()).status == 502
+    assert sum(talk.heard.count(b"GET") for talk in replica.talks) == 3
+
+
+async def test_one_that_is_sent_once_more_goes_before_those_who_wait(edge: Edge) -> None:
+    edge.limit(container_concurrency=1)
+    heard: list[str] = []
+    go = asyncio.Event()
+
+    async def script(talk: Talk) -> None:
+        first = True
+        while True:
+            heard.append((await talk.request()).target)
+            if not first and len(replica.talks) == 1:
+                await go.wait()
+                talk.leave()
+                return
+            await talk.send(HELLO)
+            first = False
+
+    replica = await edge.serving(script)
+    asker = await edge.client(GET)
+    await asker.response()
+    await asker.send(GET.replace("/", "/again", 1))
+    await edge.until(lambda: len(heard) == 2)
+    waiting = [await edge.client(GET.replace("/", f"/{number}", 1)) for number in range(3)]
+    await edge.until(lambda: edge.held == 3)
+    go.set()
+    for client in (asker, *waiting):
+        assert (await client.response()).status == 200
+    assert heard == ["/", "/again", "/0", "/again", "/1", "/2"]

@@ -35,7 +35,7 @@ def test_a_good_manifest_is_not_commented() -> None:
 @pytest.mark.parametrize("resources", [GPU, {"requests": {"memory": "16Gi"}}, {"limits": {"memory": "8G"}}])
 def test_a_large_model_that_sleeps_and_is_fetched_is_told_to_be_cached(resources: Any) -> None:
     [found] = told(built_in("gs://a/b", resources))
-    assert "m.yaml:7: spec.predictor (m): may sleep, and fetches gs://a/b anew at each start" in found
+    assert "m.yaml:7: spec.predictor (m): may sleep, and fetches 'gs://a/b' anew at each start" in found
     assert "pvc://" in found
 
 
@@ -79,7 +79,7 @@ def test_gpus_without_bounds_are_told() -> None:
 def test_an_image_that_may_change_under_its_name_is_told(image: str) -> None:
     box = {**IMAGE, "image": image, "readinessProbe": {"httpGet": {"path": "/up"}}}
     [found] = told(beta({"containers": [box], **GOOD}))
-    assert "may change under the same name" in found
+    assert "may change and keep its name" in found
 
 
 @pytest.mark.parametrize(("default", "words"), [(0, "KServe would take 1"), (1, "as KServe has it")])
