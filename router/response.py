@@ -26,6 +26,7 @@ NO_CONTENT = 204
 _BODYLESS = frozenset((NO_CONTENT, 304))
 _TIMING = b"Server-Timing: hold;dur=%.1f, upstream;dur=%.1f\r\n"
 _ROUNDS_TO_ZERO = 0.00005  # seconds, in such milliseconds
+_BLANK_LINE = b"\r\n\r\n"
 _KEPT = 1000  # lines of Warm
 _CHUNKED = b"Transfer-Encoding: chunked\r\n"
 
@@ -162,7 +163,8 @@ class ResponseReader:
             if self._seen > MAX_HEAD:
                 raise _head_too_large()
         elif self._to_head:
-            self.clean = False  # the parser waits for a body that does not come
+            self._parser = httptools.HttpResponseParser(self)  # the former waits for a body that must not come
+            self.clean = self.clean and self._seen == len(data) == data.find(_BLANK_LINE) + len(_BLANK_LINE)
         elif self._unproductive > MAX_TRAILERS and not self.complete:
             raise BadResponse(f"it has more than {MAX_TRAILERS} bytes of chunk extensions or trailers")
         out = b"".join(self._out)

@@ -123,10 +123,26 @@ def test_the_answer_to_head_keeps_its_length_and_has_no_body() -> None:
     assert (result.head, result.body, result.complete) == (b"200 OK\r\nContent-Length: 500", b"", True)
 
 
-@pytest.mark.parametrize("surplus", [b"hello", b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", b"\r\n\r\n"])
-def test_a_body_that_must_not_be_there_is_not_passed_on_after_head(surplus: bytes) -> None:
-    result = passed([OK + b"Content-Length: 5\r\n\r\n" + surplus], "HEAD / HTTP/1.1")
-    assert (result.body, result.complete, result.clean) == (b"", True, False)
+@pytest.mark.parametrize("framing", [b"Content-Length: 5", b"Content-Length: 0", b"Transfer-Encoding: chunked"])
+def test_and_the_connection_may_be_used_again(framing: bytes) -> None:
+    reader = ResponseReader()
+    for line in ("HEAD / HTTP/1.1", "GET / HTTP/1.1", "HEAD / HTTP/1.1"):
+        asked = exchange(request(line))
+        asked.assign(service(), revision(), tagged=False)
+        reader.begin(asked)
+        out = reader.feed(OK + framing + b"\r\n\r\n" if line.startswith("HEAD") else HELLO, NOW)
+        assert (asked.status, reader.complete, reader.clean) == (200, True, True)
+        assert out.endswith(b"\r\n\r\n" if line.startswith("HEAD") else b"\r\n\r\nhello")
+
+
+@pytest.mark.parametrize(
+    "surplus", [b"h", b"hello", b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", b"\r\n", b"0\r\n\r\n"]
+)
+@pytest.mark.parametrize("framing", [b"Content-Length: 5", b"Content-Length: 0", b"Transfer-Encoding: chunked"])
+def test_a_body_that_must_not_be_there_is_not_passed_on_after_head(framing: bytes, surplus: bytes) -> None:
+    result = passed([OK + framing + b"\r\n\r\n" + surplus], "HEAD / HTTP/1.1")
+    assert result.out.endswith(b"\r\n\r\n")
+    assert (result.complete, result.clean) == (True, False)
 
 
 def test_204_has_neither_length_nor_body() -> None:
