@@ -38,7 +38,7 @@ class Admission:
         self._pool = pool
         self._resolve = resolve
         self._clock = clock
-        self._tickets = count(1)
+        self._tickets = count()
         self._refused = 0
         self._uploads: dict[Exchange, float] = {}  # whose body still comes, with the deadline
 
@@ -52,7 +52,7 @@ class Admission:
         hold; `slots` is what `take` gave. Both are given back on leaving its context. One that was sent before goes
         first, and by a connection that is new."""
         again = bool(exchange.dispatched)
-        ticket = -next(self._tickets) if again else next(self._tickets)
+        ticket = ~next(self._tickets) if again else next(self._tickets)
         body = exchange.request.body
         try:
             if body is not None and not body.ready:
@@ -74,7 +74,7 @@ class Admission:
                 slots = None
             raise exchange.failure
         finally:
-            if body is not None:
+            if body is not None or exchange.request.upgrade is not None:
                 self.buffers.release(exchange)
 
     def limit(self, limits: EdgeLimits) -> None:
@@ -115,12 +115,13 @@ class Admission:
             self._resolve(exchange)
 
     def _keep(self, exchange: Exchange) -> None:
-        """Make sure that there is memory for the body of a request that waits: for what is here, or will be before a
-        replica is known."""
-        body, revision = exchange.request.body, exchange.revision.name
-        if body is None:
+        """Make sure that there is memory for what a request that waits has sent besides its head: for what is here, or
+        will be before a replica is known."""
+        body, revision, size = exchange.request.body, exchange.revision.name, exchange.size
+        if body is not None and not body.ready:
+            size = min(exchange.request.length or BUFFER, BUFFER)
+        if not size:
             return
-        size = body.size if body.ready else min(exchange.request.length or BUFFER, BUFFER)
         if not self.buffers.keep(exchange, revision, size):
             self._refused += 1
             raise EdgeError(

@@ -82,5 +82,5 @@ class Arrival(Driven, asyncio.Protocol):
         connection = Connection(self._hall)
         transport.set_protocol(connection)
         connection.connection_made(transport)
-        if self._early:
+        if self._early and connection in self._hall.door.guests:
             connection.data_received(self._early)

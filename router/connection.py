@@ -75,12 +75,14 @@ class Connection(asyncio.Protocol):
         "_waiting",
         "_watch",
         "forwarding",
+        "full",
         "loop",
         "lost",
     )
 
     def __init__(self, edge: Edge) -> None:
         self.lost = False
+        self.full = False  # as many requests as may be wait for their turn, or one with a body
         self.loop = edge.loop
         self.forwarding = (b"", b"")
         self._edge = edge
@@ -161,6 +163,8 @@ class Connection(asyncio.Protocol):
             self._origin.settle(request)
         clock = self._edge.clock
         exchange = Exchange(request, self, clock())
+        if request.upgrade is not None:
+            self.pause_reading()  # until it is sent on
         if self._current is None and not self._waiting and not self._clogged:
             if request.body is None:
                 self._run(exchange)
@@ -168,8 +172,9 @@ class Connection(asyncio.Protocol):
                 self._begun = self._current = exchange
             return
         self._waiting.append(exchange)
-        if len(self._waiting) >= MAX_PIPELINED or request.body is not None:
-            self.pause_reading()  # a body is read in its turn
+        self.full = len(self._waiting) >= MAX_PIPELINED or request.body is not None  # a body is read in its turn
+        if self.full:
+            self.pause_reading()
 
     def write(self, data: bytes) -> None:
         """Send to the client, or to nobody if it has left."""
@@ -199,7 +204,7 @@ class Connection(asyncio.Protocol):
         """Read on, unless enough requests wait already."""
         if len(self._waiting) >= MAX_PIPELINED or not self._paused:
             return
-        self._paused = False
+        self._paused = self.full = False
         if not self.lost and not self._transport.is_closing():
             self._transport.resume_reading()
             if self._unread:
@@ -207,18 +212,27 @@ class Connection(asyncio.Protocol):
 
     @property
     def expects(self) -> bool:
-        """Whether a request is about to come: it waits for its turn, has begun, or is the first one, for which the
-        connection was made, or the one before was answered a moment ago."""
+        """Whether an answer is still to leave or a request about to come: it waits for its turn, has begun, or is the
+        first one, for which the connection was made, or the one before was answered a moment ago."""
         if self._current is not None or self._closing:
-            return False
+            return self.unsent
         recent = self._edge.clock() - self._since < NEWCOMER_SECONDS
-        return recent or not self._asked or self._reader.mid_request or bool(self._waiting)
+        return recent or not self._asked or self._reader.mid_request or self._has_more or self.unsent
+
+    @property
+    def unsent(self) -> bool:
+        """Whether bytes for the client are still here, which has not taken those before them."""
+        return not self.lost and self._transport.get_write_buffer_size() > 0
+
+    @property
+    def _has_more(self) -> bool:
+        return bool(self._waiting or self._unread)
 
     def retire(self) -> None:
         """Close now if nothing runs or is about to come, else after the present response."""
         if self._current is None and not self.expects:
             self.finish()
-        elif self._current is not None and not self._current.responded and not self._waiting:
+        elif self._current is not None and not self._current.responded and not self._has_more:
             self._current.keep_alive = False
 
     def give_up(self) -> None:
@@ -229,6 +243,8 @@ class Connection(asyncio.Protocol):
             self._current.fail(
                 EdgeError(Reason.SHUTTING_DOWN, "The edge is shutting down.", retry_after=1.0, sent=sent)
             )
+        elif self.unsent:
+            self.abort()
         else:
             self.finish()
 
@@ -264,13 +280,14 @@ class Connection(asyncio.Protocol):
     def look_for_client(self) -> None:
         """Notice a client that has left while nothing is read from it."""
         current = self._current
-        if self._paused and not self.lost and current is not None and left_unseen(self._transport, current):
+        unread = (self._paused or self._half_closed) and not self.lost
+        if unread and current is not None and left_unseen(self._transport, current):
             self._half_closed = True
             self._leave()
 
     def is_idle(self, now: float, seconds: float) -> bool:
         """Tell whether nothing has been asked here for so long."""
-        return self._current is None and not self._waiting and now - self._since >= seconds
+        return self._current is None and not self._waiting and not self.unsent and now - self._since >= seconds
 
     def evict(self) -> None:
         """Close at once."""
@@ -305,7 +322,8 @@ class Connection(asyncio.Protocol):
         """Parse, and only then run a request whose body has begun: a small one is complete by now, and need not
         wait."""
         try:
-            self._reader.feed(data)
+            if rest := self._reader.feed(data):
+                self._unread = rest + self._unread
         except EdgeError as refusal:
             self._refuse(refusal)
         if self._begun is not None:
@@ -317,7 +335,7 @@ class Connection(asyncio.Protocol):
         self._current = exchange
         edge.busy.add(self)
         edge.door.idle.pop(self, None)
-        if edge.draining and not self._waiting:
+        if edge.draining and not self._has_more:
             exchange.keep_alive = False
         serve = edge.serve
         exchange.run(serve(exchange))
@@ -336,7 +354,7 @@ class Connection(asyncio.Protocol):
             self.loop.call_soon(self._run_next)  # not from here: a thousand may be answered at once
         elif self._refusal is not None and exchange.keep_alive:
             self._refuse(self._refusal)
-        elif edge.draining or not exchange.keep_alive or self._half_closed:
+        elif not exchange.keep_alive or ((edge.draining or self._half_closed) and not self._unread):
             self.finish()
         elif self._paused:
             self.resume_reading()
@@ -347,9 +365,10 @@ class Connection(asyncio.Protocol):
         """Run the next of those that wait, if the client takes its answer."""
         if self._waiting and self._current is None and not self._clogged and not self._closing:
             exchange = self._waiting.popleft()
+            exchange.arrived = self._edge.clock()  # its time to wait begins with its turn
             self._run(exchange)
             body = exchange.request.body
-            if body is None or body.complete or not body.ready:
+            if exchange.request.upgrade is None and (body is None or body.complete or not body.ready):
                 self.resume_reading()
 
     def _refuse(self, refusal: EdgeError) -> None:

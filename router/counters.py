@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter, defaultdict
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Protocol
 
 from router.concurrency import Demand
@@ -88,6 +89,17 @@ class RevisionCounters:
         return taken
 
 
+class _Statuses(dict[int, int]):
+    """Under which status a response is counted: its own, or that of its class if nobody has defined it (RFC 9110 15),
+    as models choose it."""
+
+    def __missing__(self, status: int) -> int:
+        return min(status // 100, 5) * 100
+
+
+_STATUSES = _Statuses((status.value, status.value) for status in HTTPStatus)
+
+
 class Counted(Protocol):
     """A request, as far as it is counted: see `exchange.Exchange`."""
 
@@ -132,7 +144,7 @@ class Counters:
             if exchange.reason == Reason.WAKE_LIMITED:
                 counters.demand.withdraw(exchange.arrived, now)
         arrived, dispatched = exchange.arrived, exchange.dispatched
-        counters.durations[exchange.status].observe(now - arrived)
+        counters.durations[_STATUSES[exchange.status]].observe(now - arrived)
         if dispatched:
             counters.holds.observe(dispatched - arrived)
         if counters.tally is not None:

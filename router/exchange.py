@@ -131,9 +131,9 @@ class Exchange(Driven):
 
     @property
     def size(self) -> int:
-        """Bytes of its body that are kept while it waits."""
-        body = self.request.body
-        return body.size if body is not None else 0
+        """Bytes that are kept while it waits: of its body, or of what came behind an offer to upgrade."""
+        kept = self.request.body or self.request.upgrade
+        return kept.size if kept is not None else 0
 
     @property
     def outlives_client(self) -> bool:

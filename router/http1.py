@@ -31,7 +31,9 @@ _PERSISTENCE = frozenset((b"connection", b"proxy-connection"))  # what the parse
 
 
 class RequestSink(Flow, Protocol):
-    """The connection that a reader works for."""
+    """The connection that a reader works for. While it is `full` it takes no further request."""
+
+    full: bool
 
     def on_request(self, request: Request) -> None:
         """Take a request whose head is complete; its body follows."""
@@ -123,8 +125,9 @@ class RequestReader:
         upgrade, self._upgrade = self._upgrade, None
         return upgrade is None or not upgrade.received
 
-    def feed(self, data: bytes) -> None:
-        """Parse at most SLICE bytes from the client, or as many as are expected."""
+    def feed(self, data: bytes) -> bytes:
+        """Parse at most SLICE bytes from the client, or as many as are expected; return what is left for the time when
+        the sink is not full any more."""
         last = self._last
         if len(data) == last.size and data[: len(last.head)] == last.head:
             known = last.translation
@@ -132,7 +135,7 @@ class RequestReader:
                 self._hand_over(known.again(), data)
             else:
                 self._sink.on_request(known)
-            return
+            return b""
         last.size = 0
         forwarding = self._forwarding
         if forwarding is not None and not self.in_head and self._body is None and self._upgrade is None:
@@ -141,8 +144,8 @@ class RequestReader:
                 if last.learn(data, request.length or 0):
                     last.translation = request
                 self._hand_over(request, data)
-                return
-        self._parse(data)
+                return b""
+        return self._parse(data)
 
     def on_message_begin(self) -> None:
         self._lines = []
@@ -218,32 +221,40 @@ class RequestReader:
             body, self._body = self._body, None
             body.finish()
 
-    def _parse(self, data: bytes) -> None:
+    def _parse(self, data: bytes) -> bytes:
         between = not self.in_head and self._body is None
         at = 0
         while at < len(data):
             if self._upgrade is not None:
                 self._upgrade.feed(data[at:])
+                return b""
+            at = self._parse_piece(data, at)
+            if self._sink.full and not self.mid_request:
                 break
-            piece = data[at : self._end_of_piece(data, at)]
-            self._fed_before = self._fed
-            self._fed += len(piece)
-            try:
-                self._parser.feed_data(piece)
-                at += len(piece)
-            except httptools.HttpParserUpgrade as upgrade:
-                at = len(data) - len(self._stop_behind_offer(data[at + upgrade.args[0] :]))
-            except httptools.HttpParserError as error:
-                raise self._why(error, piece) from error
-            if self._body is not None and not self._left:
-                self._check_chunks(self._body)
         if self.in_head:
             if self._fed - self._at > MAX_HEAD + SLICE:
                 raise EdgeError(Reason.HEAD_TOO_LARGE, f"The request's head is larger than {MAX_HEAD} bytes.")
         elif self._whole is not None:
             request, self._whole = self._whole, None
-            if between and request.ordinary and self._forwarding is not None:
+            if between and at == len(data) and request.ordinary and self._forwarding is not None:
                 self._learn(data, request, self._forwarding)
+        return data[at:]
+
+    def _parse_piece(self, data: bytes, at: int) -> int:
+        """Parse the next piece, and return where the one behind it begins."""
+        piece = data[at : self._end_of_piece(data, at)]
+        self._fed_before = self._fed
+        self._fed += len(piece)
+        try:
+            self._parser.feed_data(piece)
+            at += len(piece)
+        except httptools.HttpParserUpgrade as upgrade:
+            at = len(data) - len(self._stop_behind_offer(data[at + upgrade.args[0] :]))
+        except httptools.HttpParserError as error:
+            raise self._why(error, piece) from error
+        if self._body is not None and not self._left:
+            self._check_chunks(self._body)
+        return at
 
     def _end_of_piece(self, data: bytes, at: int) -> int:
         """Return up to where to parse: a head, and a body in chunks, end with a piece, so that their bytes can be

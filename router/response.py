@@ -219,6 +219,9 @@ class ResponseReader:
             exchange.decline()
         exchange.status = status
         exchange.first_byte = self._now
+        body = exchange.request.body
+        if status >= 400 and body is not None and not body.complete:
+            exchange.keep_alive = False  # the rest of it is of no use
         self.clean = self._parser.should_keep_alive()
         lines = self._lines
         if self._length is not None and self._encoding is None and status != NO_CONTENT:

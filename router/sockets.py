@@ -8,8 +8,10 @@ nothing is known, and the next write finds out.
 from __future__ import annotations
 
 import contextlib
+import os
 import resource
 import socket
+import ssl
 import struct
 from enum import IntEnum
 from typing import TYPE_CHECKING
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 OWN_DESCRIPTORS = 64
+LAST_BYTES = 256 << 10
 RESET = struct.pack("ii", 1, 0)  # linger for 0 s
 _TCP_INFO: int | None = getattr(socket, "TCP_INFO", None)
 _ACKED = struct.Struct("120xQ")  # tcpi_bytes_acked of struct tcp_info (linux/tcp.h)
@@ -53,6 +56,27 @@ def reset(transport: asyncio.Transport) -> None:
     with contextlib.suppress(OSError):
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
     transport.abort()
+
+
+def unread(transport: asyncio.BaseTransport) -> bytes:
+    """Return what the kernel still has for a connection that has failed and is about to be closed: event loops do not
+    read on when a write has failed. Nothing of a connection by TLS, where it would have to be decrypted."""
+    with contextlib.suppress(OSError):
+        if transport.get_extra_info("ssl_object") is None:
+            return os.read(transport.get_extra_info("socket").fileno(), LAST_BYTES)
+    return b""
+
+
+def was_cut(transport: asyncio.BaseTransport) -> bool:
+    """Tell whether a connection by TLS has ended without the other side's word, so that anybody may have cut it
+    (RFC 9112 9.8)."""
+    secure = transport.get_extra_info("ssl_object")
+    if secure is None:
+        return False
+    try:
+        return bool(secure.read(1))
+    except ssl.SSLError:
+        return True
 
 
 def most_connections(limit: Callable[[int], tuple[int, int]] = resource.getrlimit) -> int:

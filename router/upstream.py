@@ -16,6 +16,7 @@ from router.errors import EdgeError, Reason, Unanswered
 from router.exchange import ClientGone
 from router.headers import request_head
 from router.response import BadResponse, ResponseReader
+from router.sockets import unread, was_cut
 from router.tunnel import Tunnel
 
 if TYPE_CHECKING:
@@ -37,8 +38,10 @@ class Upstream(asyncio.Protocol):
 
     __slots__ = (
         "_clock",
+        "_clogged",
         "_exchange",
         "_kept",
+        "_last_sent",
         "_paused",
         "_reader",
         "_transport",
@@ -53,6 +56,8 @@ class Upstream(asyncio.Protocol):
         self.usable = True
         self._clock = clock
         self._paused = False
+        self._clogged = False  # the replica does not take what it is sent
+        self._last_sent = 0.0
         self._kept = False  # it has been idle before
         self._exchange: Exchange | None = None
         self._reader = ResponseReader()
@@ -75,7 +80,7 @@ class Upstream(asyncio.Protocol):
                 slots.lender.avoid(slots, BROKE_SECONDS)
         if self._paused:
             self.resume_reading()
-        if self.usable and len(slots.idle) < IDLE_PER_REPLICA:
+        if self.usable and not self._clogged and len(slots.idle) < IDLE_PER_REPLICA:
             self._kept = True
             slots.idle.append(self)
         else:
@@ -89,13 +94,15 @@ class Upstream(asyncio.Protocol):
         body = request.body
         self._exchange = exchange
         exchange.upstream = self
-        exchange.dispatched = self.last_byte
+        exchange.dispatched = self._last_sent = self.last_byte
         self._reader.begin(exchange)
         head = request.sent or request_head(request, exchange.client.forwarding)
         if self._transport.is_closing():
-            self._ended()
+            exchange.fail(Unanswered(Reason.UPSTREAM_BROKE, "The connection to the model has ended."))
         elif body is None:
             self._transport.write(head)
+            if request.upgrade is not None:
+                exchange.client.resume_reading()
         elif body.complete and request.length is not None:
             self._transport.write(head + body.take())
         else:
@@ -112,7 +119,7 @@ class Upstream(asyncio.Protocol):
         if limits.total and now - exchange.dispatched > limits.total:
             exchange.fail(_too_slow(f"The response took longer than {limits.total:g} s."))
         elif not exchange.first_byte:
-            if limits.first_byte and now - exchange.dispatched > limits.first_byte:
+            if limits.first_byte and now - self._last_sent > limits.first_byte:
                 exchange.fail(_too_slow(f"The model did not begin to answer within {limits.first_byte:g} s."))
         elif limits.idle and not self._paused and now - self.last_byte > limits.idle:
             exchange.fail(_too_slow(f"The response paused for longer than {limits.idle:g} s."))
@@ -175,10 +182,15 @@ class Upstream(asyncio.Protocol):
             reader.close()
 
     def eof_received(self) -> bool:
-        self._ended()
+        if was_cut(self._transport):
+            self._broke("The connection to the model was cut.")
+        else:
+            self._ended()
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if exc is not None and (last := unread(self._transport)):
+            self.data_received(last)  # it answered before it cut the connection, which came to light by writing
         if exc is not None and not self._reader.complete:
             self._broke("The connection to the model was reset.")
         else:
@@ -187,10 +199,12 @@ class Upstream(asyncio.Protocol):
         self._reader.close()
 
     def pause_writing(self) -> None:
+        self._clogged = True
         if self._exchange is not None:
             self._exchange.client.pause_reading()
 
     def resume_writing(self) -> None:
+        self._clogged = False
         if self._exchange is not None:
             self._exchange.client.resume_reading()
 
@@ -198,6 +212,8 @@ class Upstream(asyncio.Protocol):
         """Send a piece of the request's body."""
         if self._transport.is_closing() or self._exchange is None:
             return
+        clock = self._clock
+        self._last_sent = clock()
         if self._exchange.request.length is None:
             data = b"%x\r\n%s\r\n" % (len(data), data)
         self._transport.write(data)
@@ -210,7 +226,7 @@ class Upstream(asyncio.Protocol):
     def _ended(self) -> None:
         exchange = self._exchange
         self.usable = False
-        if exchange is None or self._reader.complete:
+        if exchange is None or exchange.failure is not None or self._reader.complete:
             return
         try:
             exchange.client.write(self._reader.end())

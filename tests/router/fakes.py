@@ -44,6 +44,7 @@ class Client:
         self.forwarding = forwarding(peer)
         self.ended: list[Exchange] = []
         self.got = b""
+        self.full = False
         self.aborted = False
         self.ended_side = False
         self.reading = True

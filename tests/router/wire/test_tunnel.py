@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from router.errors import Reason
+from router.listener import LOOK_SECONDS
 from router.table import OnDisconnect
 from router.tunnel import HALF_CLOSED_SECONDS
 from tests.router.fakes import HELLO
@@ -241,6 +242,8 @@ async def test_a_tunnel_is_one_request_with_a_slot_for_as_long_as_it_lives(edge:
     third = await edge.client(GET)
     await edge.until(lambda: edge.held == 2)
     second.leave()
+    await asyncio.sleep(0.01)
+    edge.later(LOOK_SECONDS)  # while it is held, nothing is read from it
     await edge.until(lambda: edge.held == 1)
     await edge.serving()
     assert (await third.response()).status == 200
