@@ -141,6 +141,8 @@ class Connection(asyncio.Protocol):
         self._unread = b""
         self._refusal = None
         self._reader.close()
+        if self._edge.draining:
+            self._edge.check_drained()
 
     def pause_writing(self) -> None:
         self._clogged = True

@@ -28,10 +28,10 @@ class Limits:
     """Bounds of one revision. Times in seconds, 0 = no limit; sizes in bytes.
 
     `container_concurrency` is a hard limit per replica (0 = none). The four clocks: `hold` runs from the end of the
-    request's head until it is sent to a replica; `first_byte` from then to the response's head; `idle` between two
-    pieces of a response, or of either direction of a WebSocket; `total` from dispatch to the last byte. `max_wakes` is
-    per minute, over the whole service; 0 = no limit. `retry_unanswered` = a request that changes nothing is sent once
-    more when a kept connection ends without an answer.
+    request's head until it is sent to a replica; `first_byte` from the last byte that was sent of it to the response's
+    head; `idle` between two pieces of a response, or of either direction of a WebSocket; `total` from dispatch to the
+    last byte. `max_wakes` is per minute, over the whole service; 0 = no limit. `retry_unanswered` = a request that
+    changes nothing is sent once more when a kept connection ends without an answer.
     """
 
     container_concurrency: int = 0

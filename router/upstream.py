@@ -182,10 +182,7 @@ class Upstream(asyncio.Protocol):
             reader.close()
 
     def eof_received(self) -> bool:
-        if was_cut(self._transport):
-            self._broke("The connection to the model was cut.")
-        else:
-            self._ended()
+        self._ended()
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -227,6 +224,9 @@ class Upstream(asyncio.Protocol):
         exchange = self._exchange
         self.usable = False
         if exchange is None or exchange.failure is not None or self._reader.complete:
+            return
+        if was_cut(self._transport):
+            self._broke("The connection to the model was cut.")
             return
         try:
             exchange.client.write(self._reader.end())

@@ -22,7 +22,7 @@ class Requests(Group):
     hold_timeout: Annotated[float, Duration()] = 600.0
     """Time a request may wait for a replica; 0 = for ever."""
     first_byte_timeout: Annotated[float, Duration()] = 300.0
-    """Time from sending a request to a replica until its answer begins; 0 = no limit."""
+    """Time from the last byte of a request that was sent to a replica until its answer begins; 0 = no limit."""
     idle_timeout: Annotated[float, Duration()] = 0.0
     """Time between two pieces of an answer; 0 = no limit."""
     total_timeout: Annotated[float, Duration()] = 0.0

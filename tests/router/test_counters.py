@@ -83,3 +83,17 @@ def test_a_request_that_moves_is_demand_of_its_new_revision_only() -> None:
     assert [(demand.now_open, demand.tagged_open) for demand in (old, new)] == [(0, 0), (1, 1)]
     counters.leave(asked, clock.now)
     assert [(demand.now_open, demand.tagged_open) for demand in (old, new)] == [(0, 0), (0, 0)]
+
+
+def test_a_status_that_nobody_has_defined_counts_for_its_class() -> None:
+    clock = Clock()
+    counters = Counters(clock)
+    counters.replace([revision()])
+    for status in (200, 299, 404, 499, 503, 599, 600, 999, 0):
+        ended = exchange()
+        ended.assign(service(), revision(), tagged=False)
+        counters.enter(ended, clock())
+        ended.status = status
+        counters.leave(ended, clock())
+    counted = counters.revisions[revision().name].durations
+    assert {status: each.count for status, each in counted.items()} == {200: 2, 404: 1, 400: 1, 503: 1, 500: 3, 0: 1}

@@ -359,3 +359,26 @@ async def test_trust_and_names_are_settled_when_a_connection_is_made(edge: Edge)
     await first.response()
     lines = [line for line in replica.heard.decode().split("\r\n") if line.startswith("X-Forwarded-For")]
     assert [line.partition(": ")[2] for line in lines] == [LOCAL, f"203.0.113.5, {LOCAL}", LOCAL]
+
+
+@pytest.mark.parametrize("properly", [True, False])
+async def test_an_answer_that_ends_with_its_connection_ends_by_the_replicas_word_only(
+    edge: Edge, properly: bool
+) -> None:
+    async def ends(talk: Talk) -> None:
+        await talk.request()
+        await talk.send(b"HTTP/1.1 200 OK\r\n\r\nhalf of it")
+        await asyncio.sleep(0.05)
+        if properly:
+            talk.leave()
+        else:
+            talk.writer.transport.abort()
+
+    replica = edge.replica(ends)
+    await replica.open(tls="local")
+    ready_by_tls(edge, replica, UpstreamTls(ca=str(CA)))
+    for version in ("1.1", "1.0"):
+        client = await edge.client(GET.replace("1.1", version))
+        response = await client.response()
+        assert (response.body, response.whole) == (b"half of it", properly)
+    assert {exchange.reason for exchange in edge.ended} == {"" if properly else "upstream_broke"}
