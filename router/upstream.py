@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 BROKE_SECONDS = 0.02
 IDLE_PER_REPLICA = 512
 SAFE = frozenset((b"GET", b"HEAD", b"OPTIONS"))
+RACE_SECONDS = 1.0  # after which a replica was at work on a request, and did not just close an idle connection
 
 
 class Upstream(asyncio.Protocol):
@@ -245,7 +246,8 @@ class Upstream(asyncio.Protocol):
     def _may_be_repeated(self, exchange: Exchange) -> bool:
         request = exchange.request
         harmless = request.method in SAFE and request.body is None and request.upgrade is None
-        return harmless and self._kept and self._reader.silent and exchange.revision.limits.retry_unanswered
+        raced = self._kept and self._reader.silent and self._clock() - exchange.dispatched < RACE_SECONDS
+        return harmless and raced and exchange.revision.limits.retry_unanswered
 
 
 def _too_slow(message: str) -> EdgeError:

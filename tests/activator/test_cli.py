@@ -99,7 +99,7 @@ class TestManifests:
     def test_a_manifest_is_checked_and_what_will_hurt_is_told(self) -> None:
         result = run("check", str(EXAMPLES / "gpt2.yaml"))
         assert (result.exit_code, result.stdout) == (0, f"{EXAMPLES / 'gpt2.yaml'}: good {COUNTS}\n")
-        assert "gpt2.yaml:13: spec.default.predictor (gpt2): warning: may sleep, and fetches s3://" in result.stderr
+        assert "gpt2.yaml:13: spec.default.predictor (gpt2): warning: may sleep, and fetches 's3://" in result.stderr
 
     def test_a_bad_manifest_is_told_and_the_exit_code_is_2(self, tmp_path: Path) -> None:
         file = tmp_path / "bad.yaml"

@@ -26,7 +26,8 @@ async def test_killing_a_replica_fails_only_the_requests_on_it(edge: Edge) -> No
     limits = {"container-concurrency": TOGETHER}
     await edge.deploy(service("victim", requests=limits, autoscaling={"min-scale": 2, "max-scale": 2}))
     before = await edge.ready("victim", 2)
-    load = [asyncio.create_task(edge.request("victim", f"/?id={number}&delay=0.1")) for number in range(LOAD)]
+    targets = [f"/?id={number}&delay=0.1" for number in range(LOAD)]
+    load = [asyncio.create_task(edge.request("victim", target, "POST")) for target in targets]
     await edge.until(lambda: len(edge.stamps("victim-1", "end")) > LOAD // 4)
     killed = edge.stamps("victim-1", "start")[0]
     os.kill(killed.process, signal.SIGKILL)

@@ -172,6 +172,27 @@ async def test_but_not_what_may_have_changed_something_or_was_answered_in_part_o
     assert len(replica.talks) == 1
 
 
+async def test_what_a_replica_was_at_work_on_when_it_broke_is_not_sent_again(edge: Edge) -> None:
+    go = asyncio.Event()
+
+    async def works_and_dies(talk: Talk) -> None:
+        await talk.request()
+        await talk.send(HELLO)
+        await talk.request()
+        await go.wait()
+        talk.reset()
+
+    replica = await edge.serving(works_and_dies)
+    client = await edge.client(GET)
+    assert (await client.response()).status == 200
+    await client.send(GET)
+    await edge.until(lambda: replica.heard.count(b"GET") == 2)
+    edge.clock.ahead += 1.1
+    go.set()
+    assert (await client.response()).status == 502
+    assert len(replica.talks) == 1
+
+
 async def test_a_new_connection_that_ends_is_not_tried_again(edge: Edge) -> None:
     async def never(talk: Talk) -> None:
         await talk.request()
