@@ -99,7 +99,7 @@ class Upstream(asyncio.Protocol):
         self._reader.begin(exchange)
         head = request.sent or request_head(request, exchange.client.forwarding)
         if self._transport.is_closing():
-            exchange.fail(Unanswered(Reason.UPSTREAM_BROKE, "The connection to the model has ended."))
+            self._ended()
         elif body is None:
             self._transport.write(head)
             if request.upgrade is not None:

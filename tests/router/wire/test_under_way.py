@@ -5,13 +5,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from typing import TYPE_CHECKING
 
 import pytest
 
 from router.connection import MAX_PIPELINED
+from router.ports import Endpoint, Replicas, StartStatus
 from router.table import OnDisconnect
 from tests.router.fakes import HELLO
+from tests.router.wire.edge import LOCAL
 from tests.router.wire.talk import PATIENCE
 from tests.router.wire.test_tunnel import OFFER
 
@@ -95,18 +98,27 @@ async def test_a_connection_that_its_replica_does_not_read_is_not_used_again(edg
 
 
 async def test_an_answer_before_the_end_of_an_upload_is_not_lost_by_the_reset_behind_it(edge: Edge) -> None:
-    async def refuses(talk: Talk) -> None:
-        await talk.head()
-        await talk.send(TOO_LARGE % b"Connection: close\r\n")
-        talk.leave()  # what was not read makes it a reset
+    listening = socket.create_server((LOCAL, 0))
+    listening.settimeout(PATIENCE)
 
-    await edge.serving(refuses)
-    for _ in range(20):
+    def refuse() -> None:
+        for _ in range(20):
+            each, _ = listening.accept()
+            each.recv(1000)
+            each.sendall(TOO_LARGE % b"Connection: close\r\n")
+            each.close()  # what was not read makes it a reset
+
+    thread = asyncio.get_running_loop().run_in_executor(None, refuse)
+    for number in range(20):
+        endpoint = Endpoint(f"r{number}", LOCAL, listening.getsockname()[1])  # a broken one is avoided for a moment
+        edge.proxy.update(Replicas("a-1", (endpoint,), StartStatus("ready")))
         client = await edge.client(POST.format(8 << 20))
         with contextlib.suppress(ConnectionError, TimeoutError):
             await client.send(*[b"x" * 65536] * 64)
         assert (await client.response()).status == 413
         client.leave()
+    await thread
+    listening.close()
 
 
 async def test_a_client_is_told_that_nothing_is_read_behind_an_early_refusal(edge: Edge) -> None:
