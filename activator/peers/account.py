@@ -62,12 +62,11 @@ class Account:
         for slots in back:
             slots.lender.release(slots)
 
-    def recall(self, revision: str, slots: int) -> None:
-        """Ask for so many slots of a revision, in place of what was asked for before; all that there are if there are
-        not as many. A claimer that waits itself keeps none anyway."""
-        if revision in self._waits:
-            return
-        more = min(slots, self._has.get(revision, 0)) - self._owes.get(revision, 0)
+    def recall(self, revision: str, held: int) -> None:
+        """Ask for as many slots of a revision as others wait for, in place of what was asked for before; all that there
+        are if there are not as many. `held` is how many wait in all."""
+        others = held - self._waits.get(revision, 0)
+        more = min(others, self._has.get(revision, 0)) - self._owes.get(revision, 0)
         if more > 0:
             self._owes[revision] += more
             self.line.send(m.Recall(revision, more))
@@ -145,6 +144,7 @@ class Claim:
             account.line.send(m.Move(message.claim))
         else:
             account.grant(message, slots)
+            account.recall(message.revision, self._queue.held)
 
     def fail(self, error: Exception) -> None:
         """Tell of an error of the edge; of a Lost nobody wants to hear."""

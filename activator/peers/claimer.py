@@ -1,12 +1,14 @@
 """The side of those who have clients: queues whose waiters wait at the owner.
 
 A request of an unlimited revision is sent on at once, by the last snapshot. Any other is a claim, which waits in the
-owner's queue. A slot that comes back stays here for a moment as a *spare* one while nobody waits, so that the next
-request needs no claim; the owner recalls as many as others wait for, and those that are not used go back by themselves.
+owner's queue. A slot that comes back goes to the first who waits here, or stays for a moment as a *spare* one, so that
+the next request needs no claim; the owner recalls as many as others wait for, which go back instead, and those that are
+not used go back by themselves.
 """
 
 from __future__ import annotations
 
+from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING, cast
 from weakref import WeakValueDictionary
 
@@ -45,13 +47,17 @@ class Lent(Slots):
 class Waiting:
     """A claim that is with the owner; `slots` is what it was granted. One that was `repeated` may wait there twice."""
 
-    __slots__ = ("exchange", "queue", "repeated", "slots")
+    __slots__ = ("claim", "exchange", "queue", "repeated", "slots")
 
-    def __init__(self, queue: ClaimQueue, exchange: Waits) -> None:
+    def __init__(self, claim: int, queue: ClaimQueue, exchange: Waits) -> None:
+        self.claim = claim
         self.queue = queue
         self.exchange = exchange
         self.slots: Lent | None = None
         self.repeated = False
+
+    def __lt__(self, other: Waiting) -> bool:
+        return (self.exchange.arrived, self.claim) < (other.exchange.arrived, other.claim)
 
 
 class Claimer:
@@ -104,8 +110,9 @@ class Claimer:
     def lose_owner(self) -> None:
         """Answer all claims, and those to come: the owner is gone."""
         self.orphaned = True
-        for claim in list(self.waiting):
-            self.waiting.pop(claim).exchange.fail(gone())
+        for waiting in list(self.waiting.values()):
+            self._end(waiting)
+            waiting.exchange.fail(gone())
 
     def sweep(self) -> None:
         """Give back the slots that nobody needed for a while."""
@@ -114,24 +121,54 @@ class Claimer:
 
     def repeat(self) -> None:
         """Claim again what waits, of an owner that may not know of it."""
-        for claim, waiting in self.waiting.items():
-            exchange = waiting.exchange
+        for waiting in self.waiting.values():
             waiting.repeated = True
-            self.send(m.Claim(claim, waiting.queue.revision.name, exchange.arrived, exchange.size))
+            self._send(waiting)
+
+    def ask(self, waiting: Waiting) -> None:
+        """Have a claim wait at the owner."""
+        self.waiting[waiting.claim] = waiting
+        waiting.queue.held += 1
+        self._send(waiting)
+
+    def has(self, waiting: Waiting) -> bool:
+        """Tell whether a claim has no answer yet."""
+        return self.waiting.get(waiting.claim) is waiting
+
+    def withdraw(self, waiting: Waiting) -> bool:
+        """Have a claim wait no more; False if it has an answer already."""
+        if not self.has(waiting):
+            return False
+        self._end(waiting)
+        self.send(m.Withdraw(waiting.claim))
+        return True
+
+    def _send(self, waiting: Waiting) -> None:
+        exchange = waiting.exchange
+        self.send(m.Claim(waiting.claim, waiting.queue.revision.name, exchange.arrived, exchange.size))
+
+    def _end(self, waiting: Waiting) -> None:
+        del self.waiting[waiting.claim]
+        waiting.queue.held -= 1
 
     def _answered(self, claim: int) -> Waiting | None:
         """Return who waits for an answer, and take back what was claimed once more while that was under way."""
-        waiting = self.waiting.pop(claim, None)
-        if waiting is not None and waiting.repeated:
-            self.send(m.Withdraw(claim))
+        waiting = self.waiting.get(claim)
+        if waiting is not None:
+            self._end(waiting)
+            if waiting.repeated:
+                self.send(m.Withdraw(claim))
         return waiting
 
     def _grant(self, message: m.Grant) -> None:
-        """Hand a slot to who claimed it, or back if nobody waits any more."""
+        """Hand a slot to who claimed it; if that one waits no more, do as with any slot that comes back."""
         waiting = self._answered(message.claim)
-        slots = waiting.queue.granted(message) if waiting is not None else None
+        queue = waiting.queue if waiting is not None else self._queues.get(message.revision)
+        slots = queue.granted(message) if queue is not None else None
         if slots is None:
             self.send(m.Release(message.revision, message.endpoint))
+        elif waiting is None:
+            slots.lender.release(slots)
         if waiting is not None:
             waiting.slots = slots
             waiting.exchange.wake()
@@ -159,6 +196,7 @@ class ClaimQueue(Queue):
         self.free = False
         self._owed = 0  # slots that the owner has recalled, and that run something
         self._claimer = claimer
+        self._line: list[Waiting] = []  # who waits, and some who do not any more
         self._departed: dict[str, int] = {}  # replicas that still run something, and the snapshot without them
 
     def apply(self, snapshot: m.Snapshot, now: float) -> None:
@@ -199,20 +237,17 @@ class ClaimQueue(Queue):
         """Wait for the owner's answer; see Queue."""
         if self._claimer.orphaned:
             raise gone()
-        claim = cast("int", ticket)
-        waiting = self._claimer.waiting[claim] = Waiting(self, exchange)
-        self._claimer.send(m.Claim(claim, self.revision.name, exchange.arrived, exchange.size))
-        self.held += 1
+        waiting = Waiting(cast("int", ticket), self, exchange)
+        self._claimer.ask(waiting)
+        self._enlist(waiting)
         try:
             await exchange.wait()
         except BaseException:
             if waiting.slots is not None:
                 waiting.slots.lender.release(waiting.slots)
-            elif self._claimer.waiting.pop(claim, None) is not None:
-                self._claimer.send(m.Withdraw(claim))
+            else:
+                self._claimer.withdraw(waiting)
             raise
-        finally:
-            self.held -= 1
         return waiting.slots
 
     def granted(self, grant: m.Grant) -> Lent | None:
@@ -224,12 +259,15 @@ class ClaimQueue(Queue):
         return slots
 
     def release(self, slots: Slots) -> None:
-        """Give a slot back, or keep it for the next request."""
+        """Give a slot back, or keep it for who waits here, or for the next request."""
         leaves = bool(self._leaving) and slots.endpoint in self._leaving
         super().release(slots)
         lent = cast("Lent", slots)
-        if lent.granted > lent.running and (leaves or self.held or self._owed or not self._keeps(lent)):
-            self._give_back(lent, lent.spare)
+        if lent.granted > lent.running:
+            if leaves or self._owed or not self._keeps(lent):
+                self._give_back(lent, lent.spare)
+            elif self.held:
+                self._hand_on(lent)
         if not lent.running and self._departed:
             version = self._departed.pop(lent.endpoint.replica, None)
             if version is not None:
@@ -253,6 +291,22 @@ class ClaimQueue(Queue):
             if slots.granted:
                 self._give_back(slots, min(slots.unused, slots.spare))
                 slots.unused = slots.spare
+
+    def _enlist(self, waiting: Waiting) -> None:
+        if len(self._line) > 2 * self.held + 64:
+            self._line = [each for each in self._line if self._claimer.has(each)]
+            heapify(self._line)
+        heappush(self._line, waiting)
+
+    def _hand_on(self, slots: Lent) -> None:
+        """Give a slot that nobody is owed to the first who waits here: the owner would do the same, but later."""
+        while self._line:
+            waiting = heappop(self._line)
+            if self._claimer.withdraw(waiting) and waiting.exchange.failure is None:
+                slots.running += 1
+                waiting.slots = slots
+                waiting.exchange.wake()
+                return
 
     def _keeps(self, slots: Lent) -> bool:
         return self.free and self.revision.limits.container_concurrency > 0 and slots.suspect_until <= self._clock()

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from activator.peers import messages as m
 from activator.peers.claimer import ClaimQueue, Lent
 from router.queue import Queue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from activator.peers import messages as m
     from activator.peers.claimer import Claimer
     from router.ports import Clock, Endpoint
     from router.queue import Held, Ticket, Waiter, Waits
@@ -110,10 +110,9 @@ class PeerQueue(ClaimQueue):
 
     def dissolve(self) -> None:
         """End the wait of all without an answer, and withdraw their claims."""
-        for claim, waiting in list(self.claimer.waiting.items()):
+        for waiting in list(self.claimer.waiting.values()):
             if waiting.queue is self:
-                del self.claimer.waiting[claim]
-                self.claimer.send(m.Withdraw(claim))
+                self.claimer.withdraw(waiting)
                 waiting.exchange.wake()
 
     def expire(self, now: float) -> None:

@@ -153,16 +153,52 @@ async def test_as_many_spare_slots_are_recalled_as_others_wait_for(staged: Stage
     assert (there["Release"], there["Claim"]) == (1, 3)
 
 
-async def test_one_who_waits_everywhere_recalls_nothing(staged: Staged) -> None:
-    stage = await warm(staged(2, container_concurrency=1), 2)
-    running = await stage.arrived(0, 1)
-    await stage.arrived(0, 1, 0, 1)
-    recalled = sum(node.back.sent["Recall"] for node in stage.nodes)
-    for caller in running:
-        caller.finish()
+async def test_a_slot_that_comes_back_goes_to_who_waits_at_the_same_claimer_at_once(staged: Staged) -> None:
+    stage = await warm(staged(2, container_concurrency=1))
+    first, second = await stage.arrived(0, 0)
+    first.finish()
+    await stage.spin()
+    assert second.state == "running"
+    await stage.turn()
+    second.finish()
+    (third,) = await stage.arrived(1)
+    assert third.state == "running"
+
+
+async def test_a_slot_that_comes_back_goes_to_who_came_before_at_another_claimer(staged: Staged) -> None:
+    stage = await warm(staged(2, container_concurrency=1))
+    running, *waiting = await stage.arrived(0, 0, 1, 0, 1)
+    for next_one in waiting:
+        running.finish()
         await stage.turn()
-    assert stage.running().total() == 2
-    assert sum(node.back.sent["Recall"] for node in stage.nodes) == recalled <= 1
+        assert states([running, next_one]) == ["done", "running"], stage.granted
+        running = next_one
+
+
+async def test_those_at_another_claimer_are_not_overtaken_after_a_replica_is_trusted_again(staged: Staged) -> None:
+    stage = staged(2, container_concurrency=1)
+    stage.nodes[0].connections.refused.add("r1")
+    first, second, third = await stage.arrived(0, 1, 0)
+    await warm(stage)
+    stage.nodes[0].connections.refused.clear()
+    await asyncio.sleep(0.2)
+    await stage.turn()
+    first.finish()
+    await stage.turn()
+    assert states([first, second, third]) == ["done", "running", "waiting"]
+
+
+async def test_a_slot_granted_to_one_who_had_another_by_then_serves_the_next(staged: Staged) -> None:
+    stage = await warm(staged(2, container_concurrency=1))
+    first, second = await stage.arrived(0, 0)
+    stage.grow(2)
+    first.finish()
+    await stage.spin()
+    assert second.state == "running"
+    await stage.turn()
+    claims = stage.nodes[0].there.sent["Claim"]
+    (third,) = await stage.arrived(0)
+    assert (third.state, stage.nodes[0].there.sent["Claim"]) == ("running", claims)
 
 
 async def test_slots_are_recalled_from_a_claimer_whose_own_request_waits_no_more(staged: Staged) -> None:
