@@ -13,6 +13,8 @@ from activator.settings.running import Process, Requests
 from router import table
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from activator.settings import schema
 
 
@@ -67,13 +69,14 @@ def _plan(settings: schema.Settings, service: schema.Service, revision: schema.R
         spec=plan.spec_of(keys, concurrency, reachable=percent > 0),
         bounds=plan.bounds_of(keys),
         replica=plan.replica_of(revision, process, pods=settings.scaler == "kubernetes"),
-        wakes=tuple(_called(each) for each in settings.services if each.name in revision.wakes),
+        wakes=_called(settings, revision.wakes) if revision.wakes else (),
     )
 
 
-def _called(service: schema.Service) -> str:
-    """Return the revision that most requests for a service go to."""
-    return max(service.shares(), key=lambda share: share.percent).revision
+def _called(settings: schema.Settings, names: Collection[str]) -> tuple[str, ...]:
+    """Return the revision that most requests go to of each of these services."""
+    services = (service for service in settings.services if service.name in names)
+    return tuple(max(service.shares(), key=lambda share: share.percent).revision for service in services)
 
 
 def _requests(settings: schema.Settings, service: schema.Service, revision: schema.Revision) -> Requests:

@@ -142,6 +142,8 @@ def _repeated(share: Traffic, at: Location, tags: Counter[str], plain: Counter[s
 def _wakes(settings: Settings) -> Iterator[Finding]:
     """Yield services to be woken that are none. (Of Deployments, which come and go one by one, it is no mistake.)"""
     for index, service in enumerate(settings.services):
+        if not any(revision.wakes for revision in service.revisions):
+            continue
         known = [each.name for each in settings.services if each.name and each.name != service.name]
         for number, revision in enumerate(service.revisions):
             at = ("services", index, "revisions", number, "wakes")

@@ -45,4 +45,10 @@ class Group(BaseModel):
     @classmethod
     def merged(cls, *layers: Group) -> Self:
         """Return one group from layers, the nearest last; what none of them wrote has its default."""
-        return cls().model_copy(update={name: value for layer in layers for name, value in layer.written().items()})
+        written = {name: value for layer in layers for name, value in layer.written().items()}
+        return cls._default().model_copy(update=written) if written else cls._default()
+
+    @classmethod
+    @cache
+    def _default(cls) -> Self:
+        return cls()

@@ -49,12 +49,13 @@ def settings_of(source: Source, base: Path, checked: Callable[[Settings], Iterab
     if not isinstance(source.data, dict):
         message = "must be a mapping of keys, such as listen: and services:"
         raise SettingsError([Problem(source.file, "", message, 1, value=shown(source.data))])
-    data = deepcopy(source.data)
+    data = dict(source.data)
     findings = [*source.findings, *_lay_over_preset(data)]
     _put_logs_into_state(data)
     settings, refused = _validated(data, base)
     told = [_finding(each) for each in refused[:MOST_PROBLEMS]]
     if settings is None:
+        data = deepcopy(data)
         for at in reversed(dict.fromkeys(map(_location, refused))):
             _cut(data, at)
         settings, _ = _validated(data, base)

@@ -133,6 +133,6 @@ def text_of(value: object, message: str) -> str:
     """Return a text that the system can take. RefusedError with `message` otherwise."""
     if not isinstance(value, str):
         raise RefusedError(f"{message} (in quotes, if it is one)" if isinstance(value, (bool, int, float)) else message)
-    if "\0" in value or any("\ud800" <= char <= "\udfff" for char in value):
+    if "\0" in value or not (value.isascii() or all(not "\ud800" <= char <= "\udfff" for char in value)):
         raise RefusedError(f"{message}, without zero bytes and lone surrogates")
     return value
