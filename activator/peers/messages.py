@@ -138,7 +138,7 @@ class Release(Message, tag=12):
 
 
 class Recall(Message, tag=21):
-    """Owner: somebody else waits; so many more of the slots of a revision are to come back, as soon as they are free."""
+    """Owner: somebody else waits; so many more of the slots of a revision are to come back, once they are free."""
 
     revision: str
     slots: int
