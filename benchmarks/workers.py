@@ -2,13 +2,16 @@
 
 CPU is that of the parent and its workers together, without the model's; all of them have one core, so that the sum is
 fair. The load is the same number of requests per second for both edges, which take turns. The split is that of the
-workers' CPU. Then 16,000 requests are held by two workers. Run `python -m benchmarks workers`.
+workers' CPU. Beside them, two edges of one process that know nothing of each other share the same load: what that costs
+is what two processes cost on this machine, whatever they do. Then 16,000 requests are held by two workers. Run
+`python -m benchmarks workers`.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -37,7 +40,7 @@ MODEL = 'exec taskset -c {core} {python} -m benchmarks.upstream "$PORT"'
 class Plan:
     """How much is measured; `rate` is requests per second."""
 
-    rounds: int = 5
+    rounds: int = 6
     seconds: int = 4
     rate: int = 3000
     held: int = 16_000
@@ -54,9 +57,17 @@ def measure(plan: Plan, tell: Callable[[str], None] = print) -> dict[str, Any]:
 
 def show(figures: dict[str, Any], report: Report) -> None:
     """Print the table and the verdicts."""
-    columns = ("revision", "CPU us per request, 1 process", f"{COUNT} workers", "ratio", "split")
+    columns = ("revision", "CPU us, 1 process", f"{COUNT} workers", "ratio", "split", f"{COUNT} edges apart", "ratio")
     rows = [
-        (name, f"{cost['one']:.0f}", f"{cost['several']:.0f}", f"{cost['ratio']:.2f} x", _percent(cost["split"]))
+        (
+            name,
+            f"{cost['one']:.0f}",
+            f"{cost['several']:.0f}",
+            f"{cost['ratio']:.2f} x",
+            _percent(cost["split"]),
+            f"{cost['apart']:.0f}",
+            f"{cost['apart'] / cost['one']:.2f} x",
+        )
         for name, cost in figures["costs"].items()
     ]
     report.table(f"{figures['rate']} requests per second", columns, rows)
@@ -71,53 +82,77 @@ def show(figures: dict[str, Any], report: Report) -> None:
 
 def _compare(name: str, limit: int, plan: Plan, tell: Callable[[str], None]) -> dict[str, Any]:
     with scratch() as directory, ExitStack() as stack:
-        edges = {count: _start(count, limit, directory, stack) for count in (1, COUNT)}
-        for edge in edges.values():
-            helpers.run("open_load", edge.port, plan.rate, 1, CONNECTIONS)
-        rounds: dict[int, list[dict[str, Any]]] = {count: [] for count in edges}
+        one, other, several = (
+            _start(label, count, limit, directory, stack)
+            for label, count in (("one", 1), ("other", 1), ("several", COUNT))
+        )
+        edges = {"one": [one], "several": [several], "apart": [one, other]}
+        rounds: dict[str, list[dict[str, Any]]] = {label: [] for label in edges}
+        for each in edges.values():
+            _load(each, plan.rate, 1)
         for number in range(plan.rounds):
             tell(f"workers, {name}: round {number + 1} of {plan.rounds}")
-            for count, edge in edges.items():
-                rounds[count].append(_round(edge, plan))
-    return summarize(rounds[1], rounds[COUNT])
+            for label, each in edges.items():
+                rounds[label].append(_round(each, plan))
+    return summarize(**rounds)
 
 
-def summarize(one: list[dict[str, Any]], several: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return the least CPU microseconds per request of each, their ratio, and the worst split of a round."""
-    least = [min(each["cpu_us"] for each in rounds) for rounds in (one, several)]
+def summarize(one: list[dict[str, Any]], several: list[dict[str, Any]], apart: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the least CPU microseconds per request of each, the ratio of workers to one, and the worst split of a
+    round."""
+    least = [min(each["cpu_us"] for each in rounds) for rounds in (one, several, apart)]
     return {
         "one": least[0],
         "several": least[1],
+        "apart": least[2],
         "ratio": round(least[1] / least[0], 3),
         "split": max(each["split"] for each in several),
-        "answered": sum(each["answered"] for each in (*one, *several)),
-        "asked": sum(each["asked"] for each in (*one, *several)),
-        "rounds": {"one": one, "several": several},
+        "answered": sum(each["answered"] for each in (*one, *several, *apart)),
+        "asked": sum(each["asked"] for each in (*one, *several, *apart)),
+        "rounds": {"one": one, "several": several, "apart": apart},
     }
 
 
-def _round(edge: Started, plan: Plan) -> dict[str, Any]:
-    """Return one round's figures; `split` is the largest worker's part of what all workers used."""
-    processes = edge_processes(edge.pid)
+def _round(edges: list[Started], plan: Plan) -> dict[str, Any]:
+    """Return one round's figures of edges that share the load; `split` is the largest worker's part of what all workers
+    used."""
+    processes = [pid for edge in edges for pid in edge_processes(edge.pid)]
     before = [cpu_seconds(pid, descendants=False) for pid in processes]
-    told = helpers.run("open_load", edge.port, plan.rate, plan.seconds, CONNECTIONS)
+    told = _load(edges, plan.rate, plan.seconds)
     used = [cpu_seconds(pid, descendants=False) - earlier for pid, earlier in zip(processes, before, strict=True)]
     workers = used[1:] or used
-    split = max(workers) / (sum(workers) or 1.0)
-    return {"cpu_us": round(sum(used) / told["answered"] * 1e6, 1), "split": round(split, 3)} | told
+    answered, asked = (sum(each[key] for each in told) for key in ("answered", "asked"))
+    return {
+        "cpu_us": round(sum(used) / answered * 1e6, 1),
+        "split": round(max(workers) / (sum(workers) or 1.0), 3),
+        "answered": answered,
+        "asked": asked,
+        "latency": told,
+    }
 
 
-def _start(count: int, limit: int, directory: Path, stack: ExitStack) -> Started:
+def _load(edges: list[Started], rate: int, seconds: int) -> list[dict[str, Any]]:
+    """Return what the load on each edge has told, of which each has an equal part."""
+    parts = len(edges)
+    with ThreadPoolExecutor(parts) as threads:
+        runs = [
+            threads.submit(helpers.run, "open_load", edge.port, rate // parts, seconds, CONNECTIONS // parts)
+            for edge in edges
+        ]
+        return [run.result() for run in runs]
+
+
+def _start(label: str, count: int, limit: int, directory: Path, stack: ExitStack) -> Started:
     """Start an edge of so many processes with one model. It is ready when a first request has been answered."""
     port, admin = new_port(), new_port()
-    config = directory / f"edge-{count}.json"
-    config.write_text(json.dumps(_config(port, admin, count, limit)))
+    config = directory / f"edge-{label}.json"
+    config.write_text(json.dumps(_config(port, admin, count, limit, f"state-{label}")))
     command = [find("activator", "pip install gpu-activator"), "serve", "--config", str(config)]
-    log = directory / f"edge-{count}.log"
+    log = directory / f"edge-{label}.log"
     return Started(stack.enter_context(running(pinned(cores()[0], command), admin, log)), port)
 
 
-def _config(port: int, admin: int, count: int, limit: int) -> dict[str, Any]:
+def _config(port: int, admin: int, count: int, limit: int, state: str) -> dict[str, Any]:
     """Return a configuration (YAML reads JSON) of one model, which is always awake."""
     command = ["sh", "-c", MODEL.format(core=cores()[1], python=sys.executable)]
     revision = {"name": "model-v1", "command": command, "directory": str(ROOT)}
@@ -126,7 +161,7 @@ def _config(port: int, admin: int, count: int, limit: int) -> dict[str, Any]:
         "admin": f"127.0.0.1:{admin}",
         "workers": count,
         "scaler": "process",
-        "state-dir": f"state-{count}",
+        "state-dir": state,
         "requests": {"container-concurrency": limit},
         "autoscaling": {"min-scale": 1, "max-scale": 1},
         "services": [{"name": "model", "hosts": ["model.example"], "revisions": [revision]}],

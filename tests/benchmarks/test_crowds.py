@@ -69,15 +69,15 @@ def test_several_workers_are_compared_with_one(capsys: pytest.CaptureFixture[str
     def rounds(cost: float, split: float) -> list[dict[str, float]]:
         return [{"cpu_us": cost + noise, "split": split, "answered": 100, "asked": 100} for noise in (5, 0)]
 
-    cost = workers.summarize(rounds(100, 1.0), rounds(120, 0.7))
-    assert (cost["ratio"], cost["split"], cost["answered"]) == (1.2, 0.7, 400)
+    cost = workers.summarize(rounds(100, 1.0), rounds(120, 0.7), rounds(130, 0.5))
+    assert (cost["ratio"], cost["split"], cost["apart"], cost["answered"]) == (1.2, 0.7, 130, 600)
     report, of_held = Report(), {"requests": 9, "bytes_each": 9, "answered": 9, "out_of_place": 0, "seconds": 1.0}
     workers.show({"rate": 100, "costs": {"unlimited": cost}, "held": of_held}, report)
     assert report.missed == [
         "unlimited: 1.20 x the CPU of one process, required at most 1.15",
         "unlimited: split 70/30, required no worse than 60/40",
     ]
-    assert "400 of 400 answered" in capsys.readouterr().out
+    assert "600 of 600 answered" in capsys.readouterr().out
 
 
 def test_what_is_required_and_missed_is_told(capsys: pytest.CaptureFixture[str]) -> None:
