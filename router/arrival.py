@@ -79,7 +79,7 @@ class Arrival(Driven, asyncio.Protocol):
         self._hall.door.leave(self)
         if transport is None or transport.is_closing():
             return
-        connection = Connection(self._hall)
+        connection = Connection(self._hall, self._transport)
         transport.set_protocol(connection)
         connection.connection_made(transport)
         if self._early and connection in self._hall.door.guests:

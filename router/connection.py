@@ -54,11 +54,12 @@ class Edge(Protocol):
 
 
 class Connection(asyncio.Protocol):
-    """One client's connection."""
+    """One client's connection; `below` is what is under its transport, if that is TLS."""
 
     __slots__ = (
         "_asked",
         "_begun",
+        "_below",
         "_clogged",
         "_closing",
         "_current",
@@ -80,12 +81,13 @@ class Connection(asyncio.Protocol):
         "lost",
     )
 
-    def __init__(self, edge: Edge) -> None:
+    def __init__(self, edge: Edge, below: asyncio.Transport | None = None) -> None:
         self.lost = False
         self.full = False  # as many requests as may be wait for their turn, or one with a body
         self.loop = edge.loop
         self.forwarding = (b"", b"")
         self._edge = edge
+        self._below = below
         self._origin: Origin | None = None  # None = its requests are as they are
         self._watch = Watch()
         self._current: Exchange | None = None
@@ -108,8 +110,7 @@ class Connection(asyncio.Protocol):
         self.forwarding = origin.forwarding
         self._origin = None if origin.plain else origin
         self._reader = RequestReader(self, origin.specials, origin.scheme, origin.forwarding if origin.plain else None)
-        reason = self._edge.door.enter(self, origin.peer)
-        if reason is not None:
+        if (reason := self._edge.door.enter(self, origin.peer)) is not None:
             self._edge.door.turn_away(transport, reason)
 
     def data_received(self, data: bytes) -> None:
@@ -224,7 +225,7 @@ class Connection(asyncio.Protocol):
     @property
     def unsent(self) -> bool:
         """Whether bytes for the client are still here, which has not taken those before them."""
-        return not self.lost and self._transport.get_write_buffer_size() > 0
+        return not self.lost and any(each.get_write_buffer_size() for each in (self._transport, self._below) if each)
 
     @property
     def _has_more(self) -> bool:
@@ -258,8 +259,7 @@ class Connection(asyncio.Protocol):
         if writes and self._watch.takes_nothing(self._transport, limits.write, now):
             self.abort()
         if current is not None:
-            slow = self._watch.too_slow(current, limits.body_rate, now, reading=not self._paused)
-            if slow is not None:
+            if slow := self._watch.too_slow(current, limits.body_rate, now, reading=not self._paused):
                 current.fail(slow)
             if current.upstream is not None:
                 current.upstream.check_clocks(now)

@@ -87,7 +87,7 @@ class ResponseReader:
         self.clean = True
         self.switched = False
         self._now = 0.0
-        self._parser = httptools.HttpResponseParser(self)
+        self._parser = self._new_parser()
         self._lines: list[bytes] = []
         self._length: bytes | None = None
         self._encoding: bytes | None = None
@@ -130,6 +130,11 @@ class ResponseReader:
         self.complete = True
         return b"0\r\n\r\n" if self._chunked else b""
 
+    def _new_parser(self) -> httptools.HttpResponseParser:
+        parser = httptools.HttpResponseParser(self)
+        parser.set_dangerous_leniencies(lenient_keep_alive=True)  # an answer may follow a 1xx with `Connection: close`
+        return parser
+
     def _start(self, exchange: Exchange) -> None:
         """Begin to parse the response."""
         self._begun = True
@@ -163,7 +168,7 @@ class ResponseReader:
             if self._seen > MAX_HEAD:
                 raise _head_too_large()
         elif self._to_head:
-            self._parser = httptools.HttpResponseParser(self)  # the former waits for a body that must not come
+            self._parser = self._new_parser()  # the former waits for a body that must not come
             self.clean = self.clean and self._seen == len(data) == data.find(_BLANK_LINE) + len(_BLANK_LINE)
         elif self._unproductive > MAX_TRAILERS and not self.complete:
             raise BadResponse(f"it has more than {MAX_TRAILERS} bytes of chunk extensions or trailers")

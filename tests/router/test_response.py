@@ -185,6 +185,10 @@ def test_early_hints_are_passed_on_and_100_is_not() -> None:
     assert result.body == b"hello"
 
 
+def test_an_answer_may_follow_an_interim_response_that_announces_the_end_of_the_connection() -> None:
+    assert passed([b"HTTP/1.1 103 Early Hints\r\nConnection: close\r\n\r\n" + HELLO]).body == b"hello"
+
+
 def test_an_http_1_0_client_gets_no_interim_responses() -> None:
     assert b"103" not in passed([b"HTTP/1.1 103 Early Hints\r\n\r\n" + HELLO], "GET / HTTP/1.0").out
 

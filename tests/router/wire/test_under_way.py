@@ -34,10 +34,10 @@ def connection(edge: Edge) -> Connection:
     return found
 
 
-async def taking_nothing(edge: Edge) -> tuple[Talk, int]:
+async def taking_nothing(edge: Edge, tls: str = "") -> tuple[Talk, int]:
     """Return a client that takes nothing, and of how many answers; the end of the last one is in the edge's buffer."""
     await edge.serving(LARGE)
-    client = await edge.client()
+    client = await edge.client(tls=tls)
     for asked in range(1000):
         await client.send(GET.format(asked))
         await edge.until(lambda asked=asked: len(edge.ended) > asked)  # type: ignore[misc]
@@ -53,6 +53,23 @@ async def test_on_shutdown_answers_that_have_not_left_are_waited_for(edge: Edge)
     edge.later(0)
     assert not draining.done()
     assert [(await client.response()).whole for _ in range(count)] == [True] * count
+    edge.later(1.1)
+    await draining
+
+
+async def test_nor_is_what_has_left_tls_but_not_the_edge_cut_by_a_shutdown(edge: Edge) -> None:
+    await edge.speak_tls("a")
+    client, _ = await taking_nothing(edge, tls="a.example")
+    draining = asyncio.get_running_loop().create_task(edge.listener.drain(PATIENCE))
+    secure = connection(edge)._transport
+    while secure.get_write_buffer_size():
+        await client.reader.read(1000)
+    assert connection(edge).unsent
+    edge.later(1.1)
+    await asyncio.sleep(0.1)
+    assert not draining.done()
+    while connection(edge).unsent:
+        await client.reader.read(1000)
     edge.later(1.1)
     await draining
 
