@@ -29,6 +29,7 @@ from activator.scalers.memory import MemoryScaler
 from activator.scalers.process import ProcessScaler
 from activator.settings.problems import SettingsError
 from activator.settings.tls_checks import files_of, warnings
+from activator.stalls import Stalls
 from activator.terms import terms_of
 from activator.usage import Ledger
 from activator.watched import Watched
@@ -84,7 +85,7 @@ class Edge:
         parts = (self._loop, self._ledger, self._rollouts)
         self._savings = Savings(settings.state_dir, parts, time.time, self._log)
         seen = (router, self._loop, self._scaler, self._ledger, self._rollouts)
-        self._insight = Insight(seen, clock, self._front.health)
+        self._insight = Insight(seen, clock, self._front.health, Stalls(SWEEP_SECONDS, clock, self._log))
         self._insight.expiries = self._front.expiries
         self._admin = Admin(self._insight, time.time, self._keep_rollouts)
         self._journal = Journal(self._log)
@@ -252,6 +253,7 @@ class Edge:
 
     async def _sweep(self) -> None:
         while True:
+            self._insight.stalls.look()
             await asyncio.sleep(SWEEP_SECONDS)
             self._front.sweep()
 

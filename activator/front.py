@@ -28,13 +28,14 @@ if TYPE_CHECKING:
 
 
 class Health(NamedTuple):
-    """How those who serve clients are. `defects` and `dropped` (lines of log) are those of other processes."""
+    """How those who serve clients are. Of other processes are `defects`, `dropped` (lines of log) and `stalls`."""
 
     connections: int = 0
     defects: int = 0
     dropped: int = 0
     workers: int = 1
     restarts: int = 0
+    stalls: int = 0
 
 
 class PeerFacts(NamedTuple):

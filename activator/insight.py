@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from activator.revision import Record
     from activator.rollouts import Rollouts
     from activator.scalers.base import ReplicaSet, Scaler
+    from activator.stalls import Stalls
     from activator.usage import Ledger, Row
     from router.counters import Histogram
     from router.ports import Clock, RevisionStats, StartStatus
@@ -97,10 +98,12 @@ class Insight:
         parts: tuple[Router, Loop, Scaler, Ledger, Rollouts],
         clock: Clock,
         health: Callable[[], Health],
+        stalls: Stalls,
     ) -> None:
         self.router, self.loop, self.scaler, self.ledger, self.rollouts = parts
         self.clock = clock
         self.health = health
+        self.stalls = stalls
         self.cold_starts = ColdStarts()
         self.services: tuple[Service, ...] = ()
         self.namespace = "local"

@@ -100,6 +100,8 @@ class Metrics:
         yield expiries
         yield GaugeMetricFamily("activator_connections", "Client connections", value=health.connections)
         yield CounterMetricFamily("activator_defects", "Errors nobody expected", value=insight.defects + health.defects)
+        stalls = insight.stalls.count + health.stalls
+        yield CounterMetricFamily("activator_event_loop_stalls", "Times a process served nobody at all", value=stalls)
         yield GaugeMetricFamily(
             "activator_metrics_made_at_seconds", "When these were read (Unix time)", value=time.time()
         )

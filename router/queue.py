@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from router.table import Revision
 
 ASLEEP = frozenset(("asleep", "failing"))
+TRIAL_SECONDS = 0.02  # for the first request to a replica that was avoided to fail, before others follow it
 
 
 class Held(Protocol):
@@ -181,9 +182,7 @@ class Queue:
     def avoid(self, slots: Slots, seconds: float) -> None:
         """Send nothing to a replica for a moment: it could not be connected, or it broke a connection and may be dying,
         of which its scaler will tell in a moment, too."""
-        slots.suspect_until = self._clock() + seconds
-        self._usable = [other for other in self._usable if other is not slots]
-        asyncio.get_running_loop().call_later(seconds, self._trust, slots.suspect_until)
+        self._suspect(slots, seconds, self._try)
 
     def forget(self, waiter: Waiter) -> None:
         """Let a waiter wait no more."""
@@ -243,8 +242,27 @@ class Queue:
             if slots.endpoint.replica == replica:
                 await slots.empty()
 
-    def _trust(self, suspect_until: float) -> None:
-        self.refresh(max(self._clock(), suspect_until))  # the loop's clock is coarser
+    def _suspect(self, slots: Slots, seconds: float, then: Callable[[Slots, float], None]) -> None:
+        slots.suspect_until = self._clock() + seconds
+        self._usable = [other for other in self._usable if other is not slots]
+        asyncio.get_running_loop().call_later(seconds, then, slots, slots.suspect_until)
+
+    def _try(self, slots: Slots, until: float) -> None:
+        """Send the first of those who wait to a replica that was avoided: a thousand would meet the same fate."""
+        limit = self.revision.limits.container_concurrency
+        if slots.suspect_until != until or self.closed or self._slots.get(slots.endpoint) is not slots:
+            return
+        first = self._first()
+        if first is None or (limit and slots.running >= limit):
+            self._trust(slots, until)
+            return
+        self._suspect(slots, TRIAL_SECONDS, self._trust)
+        slots.running += 1
+        self._give(first, slots)
+
+    def _trust(self, slots: Slots, until: float) -> None:
+        if slots.suspect_until == until:
+            self.refresh(max(self._clock(), until))  # the loop's clock is coarser
 
     def _pick(self) -> Slots | None:
         index = pick(self._usable, self.revision.limits.container_concurrency, self._turn)
@@ -256,18 +274,23 @@ class Queue:
         return slots
 
     def _grant(self) -> None:
+        while (first := self._first()) is not None and (slots := self._pick()) is not None:
+            self._give(first, slots)
+
+    def _first(self) -> Waiter | None:
+        """Return who is to go next."""
         while self._waiting:
             first = self._waiting[0]
-            if first.gone or first.exchange.failure is not None:
-                self.forget(heappop(self._waiting))
-                continue
-            slots = self._pick()
-            if slots is None:
-                return
-            heappop(self._waiting)
-            first.slots = slots
-            self.forget(first)
-            first.exchange.wake()
+            if not first.gone and first.exchange.failure is None:
+                return first
+            self.forget(heappop(self._waiting))
+        return None
+
+    def _give(self, first: Waiter, slots: Slots) -> None:
+        heappop(self._waiting)
+        first.slots = slots
+        self.forget(first)
+        first.exchange.wake()
 
     def _drop(self) -> list[Waiter]:
         dropped, self._waiting = sorted(waiter for waiter in self._waiting if not waiter.gone), []

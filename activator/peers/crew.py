@@ -152,7 +152,8 @@ class Crew:
         """See Front."""
         serving = [mate for mate in self._mates.values() if mate.serving]
         connections = sum(mate.connections for mate in serving)
-        return Health(connections, self.router.defects, self.router.dropped, len(serving), self.restarts)
+        router = self.router
+        return Health(connections, router.defects, router.dropped, len(serving), self.restarts, router.stalls)
 
     async def drain(self, seconds: float) -> None:
         """See Front."""

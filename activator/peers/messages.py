@@ -185,6 +185,7 @@ class Beat(Message, tag=15):
     refusals: dict[str, int]
     defects: int
     dropped: int
+    stalls: int = 0
 
 
 class Neighbours(Message, tag=16):

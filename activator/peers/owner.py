@@ -32,7 +32,7 @@ STRICT_SECONDS = 1.0
 
 
 class Owner:
-    """Admission for claimers, each known by its account. `dropped` and `defects` are what they told of those."""
+    """Admission for claimers, each known by its account. They told of what was `dropped`, of `defects` and `stalls`."""
 
     def __init__(self, waker: Waker, clock: Clock) -> None:
         self.queues = Queues(waker, clock)
@@ -40,6 +40,7 @@ class Owner:
         self.accounts: list[Account] = []
         self.dropped = 0
         self.defects = 0
+        self.stalls = 0
         self._clock = clock
         self._tallies: dict[str, Tally] = {}
         self._agreement = Agreement()
@@ -160,6 +161,7 @@ class Owner:
                 self.counters.refusals.update(message.refusals)
                 self.dropped += message.dropped
                 self.defects += message.defects
+                self.stalls += message.stalls
             case m.Applied():
                 self._agreement.applied(account, message.revision, message.version)
                 self._open_confirmed()

@@ -24,6 +24,7 @@ from activator.peers.claimer import Claimer
 from activator.peers.reporter import Reporter
 from activator.peers.wire import Wire
 from activator.serving import Serving
+from activator.stalls import Stalls
 from router.proxy import Proxy
 from router.tasks import Tasks
 from router.tls import CertificateError
@@ -55,7 +56,8 @@ class Worker:
         self._claimer.bar = self._proxy.admission.bar
         self._listening = self._draining = False
         self._drain_seconds = 0.0
-        self._told = (0, 0)  # defects and log lines dropped, as they were last told
+        self._stalls = Stalls(BEAT_SECONDS, time.monotonic, self._log)
+        self._told = (0, 0, 0)  # defects, log lines dropped and stalls, as they were last told
         self._neighbours = m.Neighbours(None, room=False)
 
     async def run(self, parent: socket.socket) -> None:
@@ -110,6 +112,7 @@ class Worker:
 
     async def _beat(self) -> None:
         while True:
+            self._stalls.look()
             await asyncio.sleep(BEAT_SECONDS)
             self._serving.sweep()
             self._claimer.sweep()
@@ -119,12 +122,12 @@ class Worker:
 
     def _tell(self) -> None:
         counters, door = self._proxy.counters, self._serving.listener.door
-        defects, dropped = self._serving.defects, logs.OUTPUT.dropped
+        totals = self._serving.defects, logs.OUTPUT.dropped, self._stalls.count
+        defects, dropped, stalls = (total - told for total, told in zip(totals, self._told, strict=True))
         refusals = dict(counters.refusals)
         counters.refusals.clear()
-        beat = m.Beat(len(door.guests), door.places, refusals, defects - self._told[0], dropped - self._told[1])
-        self._told = defects, dropped
-        self._wire.send(beat)
+        self._told = totals
+        self._wire.send(m.Beat(len(door.guests), door.places, refusals, defects, dropped, stalls))
 
     def _balance(self) -> None:
         """Step back from accepting and say so, or return to it."""

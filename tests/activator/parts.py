@@ -6,12 +6,15 @@ import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+from structlog import get_logger
+
 from activator.catalog.model import Canary, Catalog
 from activator.front import Health
 from activator.insight import Insight
 from activator.loop import Loop
 from activator.rollouts import Rollouts
 from activator.scalers.memory import MemoryScaler
+from activator.stalls import Stalls
 from activator.usage import Ledger
 from router.exchange import ClientGone
 from router.proxy import Proxy
@@ -46,7 +49,7 @@ class Parts:
         self.ledger = Ledger()
         self.rollouts = Rollouts((self.proxy, self.loop, self.scaler), self.publish, self.clock)
         parts = (self.proxy, self.loop, self.scaler, self.ledger, self.rollouts)
-        self.insight = Insight(parts, self.clock, lambda: Health(7))
+        self.insight = Insight(parts, self.clock, lambda: Health(7), Stalls(0.25, self.clock, get_logger()))
         self.scaler.subscribe(lambda replicas: self.insight.cold_starts.see(replicas, self.now))
         self.serving: list[Exchange] = []
         self.configure()

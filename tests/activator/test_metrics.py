@@ -53,7 +53,7 @@ OURS_NAMES = """
     activator_refused_total activator_ended_total activator_replicas activator_replica_seconds_total
     activator_idle_replica_seconds_total activator_start_failures activator_pokes_total activator_config_reloads_total
     activator_config_reload_failures_total activator_config_valid activator_connections activator_defects_total
-    activator_certificate_not_after_seconds activator_log_lines_dropped_total
+    activator_certificate_not_after_seconds activator_log_lines_dropped_total activator_event_loop_stalls_total
     activator_metrics_made_at_seconds
     activator_workers activator_worker_restarts_total
     activator_canary_percent activator_canary_phase

@@ -1,8 +1,9 @@
-"""Faults by too much, too slow, or malformed traffic: F37, F38, F41 to F45."""
+"""Faults by too much, too slow, or malformed traffic, or too little to serve it with: F37 to F39, F41 to F45."""
 
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections import Counter
 from contextlib import asynccontextmanager
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from tests.ledger.stage import Stage
 
+HOG = "import time\nuntil = time.monotonic() + 60\nwhile time.monotonic() < until: pass"  # ends by itself, too
 ONE_AT_A_TIME = {"container-concurrency": 1, "queue-depth": 20}
 
 
@@ -54,6 +56,30 @@ async def memory(stage: Stage) -> None:
     stage.expect(most - before < 150 << 20, f"resident memory grew by {(most - before) >> 20} MiB")
     stage.allow("503")
     stage.allow("413")
+
+
+@fault("F39", "four programs take both processors", 8, quick=2)
+async def starved(stage: Stage) -> None:
+    """The models and the clients get as little time as the edge."""
+    await stage.start(stage.model("warm", (2, 2)), stage.model("cold", (0, 1)))
+    async with stage.load(rate=20), hogs(4):
+        held = [asyncio.create_task(stage.ask("cold", body=b"held")) for _ in range(10)]
+        await stage.wait()
+        await asyncio.gather(*held)
+    stage.terms.facts["p99, s"] = p99(stage.asked)
+    stage.terms.facts["event loop stalls"] = await stage.edge.metric("activator_event_loop_stalls_total")
+
+
+@asynccontextmanager
+async def hogs(count: int) -> AsyncIterator[None]:
+    """Have so many programs compute all the time."""
+    running = [await asyncio.create_subprocess_exec(sys.executable, "-c", HOG) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for each in running:
+            each.kill()
+            await each.wait()
 
 
 @asynccontextmanager

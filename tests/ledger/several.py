@@ -1,4 +1,4 @@
-"""What is done to one of several processes that serve behind one socket: F28, F29 and F31."""
+"""What is done to one of several processes that serve behind one socket: F28, F29, F31 and F40."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ AT_ONCE = 0.1  # seconds in which a signal reaches a process, on a busy machine
 RESPAWN = 1.0
 BUSY = 3.0  # by which starts may take longer on a machine that is busy with this load
 HEARTBEAT = 5.0
+STALL = 0.5
 
 
 @fault("F28", "one of two workers is killed", 8, quick=3)
@@ -110,6 +111,35 @@ async def _end(daemon: Daemon, stage: Stage) -> None:
     if daemon is not stage.daemon and daemon.running:
         os.kill(daemon.pid, signal.SIGTERM)
         await asyncio.to_thread(daemon.ended)
+
+
+@fault("F40", "the event loop of one of two workers stands still for half a second, again and again", 8, quick=2)
+async def worker_stalls(stage: Stage) -> None:
+    """A process that is stopped for a moment cannot tell that from a call that blocks."""
+    victim = await _with_victim(stage)
+    workers, stalls = stage.daemon.workers(), []
+    async with stage.load(streams=0), stage.load("limited", rate=20, streams=0), stage.keeping():
+        until = time.monotonic() + stage.seconds
+        while time.monotonic() < until:
+            os.kill(victim, signal.SIGSTOP)
+            at = time.monotonic()
+            await asyncio.sleep(STALL)
+            stalls.append((at + AT_ONCE, time.monotonic()))
+            os.kill(victim, signal.SIGCONT)
+            await asyncio.sleep(STALL)
+    new = [
+        (row, end)
+        for row in stage.asked
+        for at, end in stalls
+        if row.service == "warm" and at < row.sent < end - STALL / 4
+    ]
+    prompt = sum(row.end < end for row, end in new)
+    stage.terms.facts["answered by the other one meanwhile"] = f"{prompt} of {len(new)}"
+    stage.expect(prompt > len(new) / 2, "the other one stood still, too")
+    counted = await stage.edge.metric("activator_event_loop_stalls_total")
+    stage.terms.facts["stalls"] = f"{counted:.0f} counted of {len(stalls)}"
+    stage.expect(counted >= len(stalls), "not all of them were counted")
+    stage.expect(stage.daemon.workers() == workers, "it was taken for dead")
 
 
 async def _with_victim(stage: Stage) -> int:

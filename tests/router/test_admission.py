@@ -147,6 +147,21 @@ async def test_an_upload_during_which_its_revision_left_the_table_goes_to_the_ne
     assert (caller.state, stage.running("a-1"), stage.running("a-2")) == ("running", {}, {"r1": 1})
 
 
+async def test_of_many_who_wait_for_a_replica_that_refuses_only_the_first_tries_it_again(staged: Staged) -> None:
+    stage = staged()
+    stage.connections.refused = {"r1"}
+    waiting = [stage.arrive() for _ in range(50)]
+    stage.grow(1)
+    await stage.turn()
+    tried = stage.connections.tried
+    await stage.later(1.0)
+    assert stage.connections.tried - tried <= 10
+    stage.connections.refused = set()
+    await stage.later(0.15)
+    assert {caller.state for caller in waiting} == {"running"}
+    assert stage.dispatched == [caller.name for caller in waiting]
+
+
 async def test_one_whose_replica_refused_while_its_revision_left_the_table_goes_to_the_new_one(staged: Staged) -> None:
     stage = staged()
     stage.connections.refused, stage.connections.delay = {"r1"}, 1.0
