@@ -19,7 +19,7 @@ _HOP_BY_HOP = frozenset(
     b"connection keep-alive proxy-connection te trailer transfer-encoding upgrade http2-settings".split()
 )
 _INTERNAL = frozenset((TAG_HEADER, b"knative-serving-revision", b"knative-serving-namespace", b"k-network-probe"))
-_FORWARDING = frozenset(b"x-forwarded-for x-forwarded-proto x-forwarded-host forwarded".split())
+FORWARDING = frozenset(b"x-forwarded-for x-forwarded-proto x-forwarded-host forwarded".split())
 _OWN = frozenset(b"activator-reason activator-revision".split())
 NOMINATES_NOTHING = frozenset((b"keep-alive", b"close", b"upgrade", b"keep-alive, upgrade"))  # of Connection's values
 _NO_TRAILERS = frozenset(
@@ -65,7 +65,7 @@ STATUS_LINES = StatusLines(
 IN_REQUEST = Special(
     _HOP_BY_HOP
     | _INTERNAL
-    | _FORWARDING
+    | FORWARDING
     | {b"host", b"content-length", b"expect", b"proxy-authorization", b"via", b"max-forwards"}
 )
 IN_RESPONSE = Special(_HOP_BY_HOP | _OWN | {b"content-length", b"date", b"proxy-authenticate"})
@@ -85,7 +85,7 @@ def forwarding(peer: str, scheme: bytes = b"http") -> tuple[bytes, bytes]:
 def passed_on(request: Request, peer: str, scheme: bytes) -> bytes:
     """Return all forwarding fields for one request of a trusted hop: what it tells of those before it stays, the hop
     itself is appended to the chains (RFC 7239 4)."""
-    told = {name: b", ".join(value for key, value in request.special if key == name) for name in _FORWARDING}
+    told = {name: b", ".join(value for key, value in request.special if key == name) for name in FORWARDING}
     address, host = peer.encode(), request.host
     own = b'for=%s;proto=%s;host="%s"' % (_node(address), scheme, host)
     return b"X-Forwarded-For: %s\r\nX-Forwarded-Proto: %s\r\nVia: %s\r\nForwarded: %s\r\nX-Forwarded-Host: %s\r\n" % (
@@ -105,7 +105,7 @@ def request_head(request: Request, forwarded: tuple[bytes, bytes]) -> bytes:
     """Return the head that goes to the replica; `forwarded` is of its connection, for one without its own."""
     host = request.host
     before, after = forwarded
-    pieces = [request.method, b" ", request.target, b" HTTP/1.1\r\nHost: ", host, b"\r\n"]
+    pieces = [request.method, b" ", request.target, b" HTTP/1.1\r\nHost: ", host, b"\r\n", request.fields]
     pieces += request.lines
     if request.forwarded:
         pieces += (request.forwarded, b"\r\n")

@@ -54,6 +54,7 @@ class RequestReader:
         "_fed_before",
         "_forwarding",
         "_last",
+        "_last_one",
         "_left",
         "_lines",
         "_offer",
@@ -89,6 +90,7 @@ class RequestReader:
         self._upgrade: Body | None = None  # takes all bytes, until the offer before them is declined
         self._refusal: EdgeError | None = None
         self._forwarding = forwarding
+        self._last_one = False  # nothing comes behind the present request
         self._last = Last[Request]()
         self._whole: Request | None = None  # whose head ended in this read
         self._chunks = 0
@@ -137,12 +139,10 @@ class RequestReader:
                 self._sink.on_request(known)
             return b""
         last.size = 0
-        forwarding = self._forwarding
-        if forwarding is not None and not self.in_head and self._body is None and self._upgrade is None:
-            request = plain(data, forwarding)
+        if not (self.in_head or self._last_one) and self._body is None and self._upgrade is None:
+            request = plain(data, self._specials)
             if request is not None:
-                if last.learn(data, request.length or 0):
-                    last.translation = request
+                self._learn(data, request)
                 self._hand_over(request, data)
                 return b""
         return self._parse(data)
@@ -174,7 +174,7 @@ class RequestReader:
         request = Request(parser.get_method(), self._target, self._lines, special, parser.should_keep_alive())
         offers = False
         if not request.keep_alive:
-            self._forwarding = None  # it is the last one
+            self._last_one = True
         if not request.keep_alive or not _PERSISTENCE.isdisjoint(dict(special)):
             request.version = parser.get_http_version()  # else it can only be 1.1, and asking is not cheap
             offers = parser.should_upgrade()
@@ -236,8 +236,8 @@ class RequestReader:
                 raise EdgeError(Reason.HEAD_TOO_LARGE, f"The request's head is larger than {MAX_HEAD} bytes.")
         elif self._whole is not None:
             request, self._whole = self._whole, None
-            if between and at == len(data) and request.ordinary and self._forwarding is not None:
-                self._learn(data, request, self._forwarding)
+            if between and at == len(data) and request.ordinary:
+                self._learn(data, request)
         return data[at:]
 
     def _parse_piece(self, data: bytes, at: int) -> int:
@@ -268,8 +268,9 @@ class RequestReader:
         end = data.find(_BLANK_LINE, at)
         return len(data) if end < 0 else end + len(_BLANK_LINE)
 
-    def _learn(self, data: bytes, request: Request, forwarding: tuple[bytes, bytes]) -> None:
-        if self._last.learn(data, request.length or 0):
+    def _learn(self, data: bytes, request: Request) -> None:
+        forwarding = self._forwarding
+        if forwarding is not None and self._last.learn(data, request.length or 0):
             self._last.translation = known = request if request.body is None else request.again()
             request_head(known, forwarding)
 

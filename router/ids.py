@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
     from router.request import Request
 
-IN_IDENTIFIED_REQUEST = Special(IN_REQUEST.names | {b"x-request-id", b"traceparent", b"tracestate"})
+NAMING = frozenset((b"x-request-id", b"traceparent", b"tracestate"))
+IN_IDENTIFIED_REQUEST = Special(IN_REQUEST.names | NAMING)
 _ID = re.compile(rb"[!-~]{1,128}")
 _PARENT = re.compile(rb"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-[!-~]*)?", re.ASCII)
 

@@ -1,72 +1,100 @@
 """Heads about which nothing is special, taken as they are: most heads of most clients, though no two are equal.
 
 To hand each field to Python is most of what the parser's way costs. A head that one regular expression takes whole, and
-in which only the length and `Connection: keep-alive` are of a kind that the edge looks at, goes upstream as it came,
-but for the forwarding fields. The expression is far narrower than what the parser and the guard accept, and all that it
-does not take goes their way: a verdict is never made here.
+in which no field tells how to read it but a length and `Connection: keep-alive`, goes upstream as it came, without the
+fields that the edge writes itself. The expression is far narrower than what the parser and the guard accept, and all
+that it does not take goes their way: a verdict is never made here.
+
+A client's heads differ in their values, seldom in their names: what these are is looked up once for all of them.
 """
 
 from __future__ import annotations
 
 import re
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple
 
 from router.guard import MAX_FIELDS, MAX_TARGET
-from router.headers import IN_REQUEST, MAX_NAME, MOST_NAMES
+from router.headers import FORWARDING
+from router.ids import NAMING
 from router.request import Request
 
+if TYPE_CHECKING:
+    from router.headers import Special
+
+_LINE = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]++: [!-~][ -~]*+(?<! )\r\n"
 _HEAD = re.compile(
     rb"(GET|POST|PUT|PATCH|DELETE) (/[!\x22$&-~]*+(?:%(?![01]|7[Ff])[!\x22$&-~]*+)*+) HTTP/1\.1\r\n"
+    rb"((?:(?![Hh]ost:)" + _LINE + rb")*+)"
     rb"[Hh]ost: ([A-Za-z0-9._-]++(?::[0-9]{1,5}+)?)\r\n"
-    rb"((?:[!#$%&'*+.^_`|~0-9A-Za-z-]++: [!-~][ -~]*+(?<! )\r\n)*+)\r\n"
+    rb"((?:" + _LINE + rb")*+)\r\n"
 )
 _NAME = re.compile(rb"([^:]+): [^\r]+\r\n")
+_MAX_FIELDS_BYTES = 8 << 10  # a bound on what is remembered of names, which peers choose
 _MAX_DIGITS = 9
-_ordinary: set[bytes] = set()  # names, as spelled, that were found to be of no special kind
+_ONCE = frozenset((b"content-length", b"connection"))
+_REWRITTEN = FORWARDING | NAMING
 
 
-def plain(data: bytes, forwarding: tuple[bytes, bytes]) -> Request | None:
-    """Return the request that `data` is, with all of its body behind it; None when it has to be looked at. `forwarding`
-    is what the client's heads get upstream."""
+class _Names(NamedTuple):
+    """What the fields of a head are: of the `special` ones the name, the number, and where the value begins; the
+    numbers of those that do not pass, the last one first."""
+
+    special: tuple[tuple[bytes, int, int], ...]
+    gone: tuple[int, ...]
+
+
+def plain(data: bytes, specials: Special) -> Request | None:
+    """Return the request that `data` is, with all of its body behind it; None when it has to be looked at."""
     found = _HEAD.match(data)
     if found is None:
         return None
-    method, target, host, fields = found.groups()
-    names = _NAME.findall(fields)
-    length = 0
-    if not _ordinary.issuperset(names):
-        length, fields = _settle(names, fields)
-    if len(data) - found.end() != length or len(target) > MAX_TARGET or len(names) >= MAX_FIELDS:
+    method, target, before, host, fields = found.groups()
+    fields = before + fields
+    names = tuple(_NAME.findall(fields))
+    if len(names) >= MAX_FIELDS or len(fields) > _MAX_FIELDS_BYTES or len(target) > MAX_TARGET:
         return None
-    request = Request(method, target, [], [(b"host", host)], True)
+    known = _known(names, specials.names)
+    if known is None:
+        return None
+    length: int | None = 0
+    special = [(b"host", host)]
+    if known.special:
+        lines = fields.split(b"\r\n")
+        special += [(name, lines[number][start:]) for name, number, start in known.special]
+        for number in known.gone:
+            del lines[number]
+        fields = b"\r\n".join(lines)
+        length = _length(dict(special))
+    if len(data) - found.end() != length:
+        return None
+    request = Request(method, target, [], special, True)
     request.host = host
     request.fields = fields
     request.length = length
     request.ordinary = True
-    start = (method, b" ", target, b" HTTP/1.1\r\nHost: ", host, b"\r\n", fields)
-    request.sent = b"".join((*start, forwarding[0], host, forwarding[1], host, b"\r\n\r\n"))
     return request
 
 
-def _settle(names: list[bytes], fields: bytes) -> tuple[int, bytes]:
-    """Return the length of the body and the fields that pass; a length of -1 when there is more to it."""
-    lines = fields.split(b"\r\n")
-    special: dict[bytes, bytes] = {}
-    for spelled in set(names) - _ordinary:
-        name = IN_REQUEST[spelled]
-        if not name:
-            if len(_ordinary) < MOST_NAMES and len(spelled) <= MAX_NAME:
-                _ordinary.add(spelled)
-        elif name in special or names.count(spelled) > 1:
-            return -1, fields
-        else:
-            special[name] = lines[names.index(spelled)]
-    length = special.pop(b"content-length", b": 0").partition(b": ")[2]
-    connection = special.pop(b"connection", b"")
-    if special or not length.isdigit() or len(length) > _MAX_DIGITS:
-        return -1, fields
-    if connection:
-        if connection.partition(b": ")[2] != b"keep-alive":
-            return -1, fields
-        lines.remove(connection)
-        fields = b"\r\n".join(lines)
-    return int(length), fields
+@lru_cache(maxsize=256)
+def _known(names: tuple[bytes, ...], special: frozenset[bytes]) -> _Names | None:
+    """Return what fields with these names are; None when there is more to one of them."""
+    found: dict[int, bytes] = {}
+    for number, spelled in enumerate(names):
+        name = spelled.lower()
+        if name in special:
+            if name not in _REWRITTEN and (name not in _ONCE or name in found.values()):
+                return None
+            found[number] = name
+    return _Names(
+        tuple((name, number, len(names[number]) + 2) for number, name in found.items()),
+        tuple(number for number in reversed(found) if found[number] != b"content-length"),
+    )
+
+
+def _length(told: dict[bytes, bytes]) -> int | None:
+    """Return the length of the body, None when there is more to it."""
+    digits = told.get(b"content-length", b"0")
+    if not digits.isdigit() or len(digits) > _MAX_DIGITS or told.get(b"connection", b"keep-alive") != b"keep-alive":
+        return None
+    return int(digits)

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from router.errors import EdgeError
 from router.guard import MAX_TARGET
-from router.headers import forwarding, request_head
+from router.headers import IN_REQUEST, Special, forwarding, passed_on, request_head
 from router.http1 import RequestReader
+from router.ids import IN_IDENTIFIED_REQUEST, Ids
 from router.plain import plain
 from tests.router.fakes import Client
 
@@ -29,13 +30,14 @@ def with_field(line: bytes, to: bytes = GET) -> bytes:
 
 
 class Reading(Client):
-    """Reads requests, by the parser alone unless `short`."""
+    """Reads requests, by the parser alone unless `short`: a head that comes in pieces is for the parser."""
 
-    def __init__(self, data: bytes, *, short: bool = False) -> None:
+    def __init__(self, data: bytes, specials: Special = IN_REQUEST, *, short: bool = False) -> None:
         super().__init__()
         self.requests: list[Request] = []
-        self.reader = RequestReader(self, forwarding=FORWARDING if short else None)
-        self.reader.feed(data)
+        self.reader = RequestReader(self, specials, forwarding=FORWARDING if specials is IN_REQUEST else None)
+        for piece in (data,) if short else (data[:1], data[1:]):
+            self.reader.feed(piece)
 
     def on_request(self, request: Request) -> None:
         self.requests.append(request)
@@ -65,7 +67,7 @@ def seen(request: Request) -> tuple[object, ...]:
     return (
         (request.method, request.target, request.version, request.host, request.length, request.keep_alive),
         (request.ordinary, request.expects_continue, request.refusal, request.upgrade),
-        (body is not None and (body.complete, body.take())),
+        (body is not None and (body.complete, body.take()), request.id, sorted(request.special)),
         (upstream.method, upstream.target, sorted(upstream.fields)),
         [request.values(name) for name in (b"x-a", b"accept", b"authorization")],
     )
@@ -79,16 +81,20 @@ def seen(request: Request) -> tuple[object, ...]:
         with_field(b"Accept: a, b"),
         with_field(b"x-a: 1\r\nX-A: 2"),
         GET.replace(b"Host", b"host"),
+        GET.replace(b"Host", b"X-A: 1\r\nHost"),
+        with_field(b"X-B: 1", POST.replace(b"Host", b"x-a: 1\r\nConnection: keep-alive\r\nAccept: x\r\nhost")),
         with_field(b"connection: keep-alive"),
         with_field(b"X-Connection: keep-alive\r\nConnection: keep-alive\r\nConnection-X: keep-alive"),
         with_field(b"X-A: 1\r\nContent-Length: 0\r\nconnection: keep-alive\r\nx-a: 2"),
         with_field(b"Content-Length: 0"),
         with_field(b"content-length: 005") + b"hello",
         with_field(b"Connection: keep-alive", POST),
+        with_field(b"X-Forwarded-For: 192.0.2.9\r\nx-forwarded-proto: https\r\nX-A: 1\r\nX-Forwarded-For: 192.0.2.8"),
+        with_field(b"Forwarded: for=x\r\nX-Forwarded-Host: b\r\nConnection: keep-alive\r\nX-Forwarded-Port: 1", POST),
     ],
 )
 def test_an_ordinary_request_goes_the_short_way_and_is_what_the_parser_makes_of_it(data: bytes) -> None:
-    request = plain(data, FORWARDING)
+    request = plain(data, IN_REQUEST)
     assert request is not None
     (short,), (long,) = Reading(data, short=True).requests, Reading(data).requests
     assert seen(short) == seen(long)
@@ -118,7 +124,11 @@ def test_an_ordinary_request_goes_the_short_way_and_is_what_the_parser_makes_of_
         GET.replace(b"a.example", b"a b"),
         GET.replace(b"a.example", b"a.example:123456"),
         GET.replace(b"\r\n", b"\n"),
+        GET.replace(b"Host: a.example\r\n", b"X-A: 1\r\n"),
         with_field(b"Host: a.example"),
+        with_field(b"X-A: 1\r\nhost: a.example"),
+        GET.replace(b"Host", b"HOST: a.example\r\nHost"),
+        GET.replace(b"Host", b"X-A: 1\r\nVia: 1.1 somebody\r\nHost"),
         with_field(b"hOST: a.example"),
         with_field(b"Connection: close"),
         with_field(b"Connection: keep-alive, x-a"),
@@ -135,7 +145,9 @@ def test_an_ordinary_request_goes_the_short_way_and_is_what_the_parser_makes_of_
         with_field(b"Transfer-Encoding: chunked\r\nContent-Length: 5") + b"0\r\n\r\n",
         with_field(b"Expect: 100-continue", POST),
         with_field(b"Upgrade: websocket"),
-        with_field(b"X-Forwarded-For: 192.0.2.9"),
+        with_field(b"X-Forwarded-For: 192.0.2.9\r\nVia: 1.1 somebody"),
+        with_field(b"X-Forwarded-For: "),
+        with_field(b"Knative-Serving-Tag: candidate"),
         with_field(b"Via: 1.1 somebody"),
         with_field(b"TE: trailers"),
         with_field(b"X-A : 1"),
@@ -151,16 +163,17 @@ def test_an_ordinary_request_goes_the_short_way_and_is_what_the_parser_makes_of_
         with_field(b"X-A:"),
         with_field(b": 1"),
         with_field(b"\r\n".join(b"X-%d: 1" % number for number in range(100))),
+        with_field(b"X-A: " + b"x" * (8 << 10)),
     ],
 )
 def test_whatever_is_not_ordinary_is_left_to_the_parser(data: bytes) -> None:
-    assert plain(data, FORWARDING) is None
+    assert plain(data, IN_REQUEST) is None
 
 
 def test_a_head_goes_upstream_as_it_came_with_the_forwarding_fields_behind() -> None:
-    request = plain(with_field(b"Connection: keep-alive\r\naccept: x", POST), FORWARDING)
+    request = plain(with_field(b"Connection: keep-alive\r\naccept: x", POST), IN_REQUEST)
     assert request is not None
-    assert request.sent == (
+    assert request_head(request, FORWARDING) == (
         b"POST /x HTTP/1.1\r\nHost: a.example:80\r\nContent-Length: 5\r\nX-A: b c\r\naccept: x\r\n"
         b"X-Forwarded-For: 192.0.2.7\r\nX-Forwarded-Proto: http\r\nVia: 1.1 gpu-activator\r\n"
         b'Forwarded: for=192.0.2.7;proto=http;host="a.example:80"\r\nX-Forwarded-Host: a.example:80\r\n\r\n'
@@ -169,7 +182,42 @@ def test_a_head_goes_upstream_as_it_came_with_the_forwarding_fields_behind() -> 
 
 def test_a_name_that_is_not_known_yet_is_ordinary_from_its_first_time_on() -> None:
     data = with_field(b"X-Never-Seen-Before: 1")
-    assert all(plain(data, FORWARDING) is not None for _ in range(2))
+    assert all(plain(data, IN_REQUEST) is not None for _ in range(2))
+
+
+IDENTIFIED = (
+    b"traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n"
+    b"X-Request-Id: one\r\nX-A: 1\r\ntracestate: a=1"
+)
+
+
+@pytest.mark.parametrize("data", [GET, POST, with_field(IDENTIFIED), with_field(IDENTIFIED + b"\r\nx-request-id: two")])
+def test_a_request_that_gets_names_goes_the_short_way_too(data: bytes) -> None:
+    assert plain(data, IN_IDENTIFIED_REQUEST) is not None
+    short, long = named(data, short=True), named(data, short=False)
+    assert short.id
+    assert seen(short) == seen(long)
+
+
+def named(data: bytes, *, short: bool) -> Request:
+    (request,) = Reading(data, IN_IDENTIFIED_REQUEST, short=short).requests
+    Ids(lambda _: 7).mark(request)
+    return request
+
+
+@pytest.mark.parametrize(
+    "lines", [b"X-A: 1", b"X-Forwarded-For: 192.0.2.9\r\nForwarded: for=x\r\nX-Forwarded-Proto: https"]
+)
+def test_a_trusted_hop_is_believed_on_the_short_way_too(lines: bytes) -> None:
+    assert plain(with_field(lines), IN_REQUEST) is not None
+    short, long = believed(with_field(lines), short=True), believed(with_field(lines), short=False)
+    assert seen(short) == seen(long)
+
+
+def believed(data: bytes, *, short: bool) -> Request:
+    (request,) = Reading(data, short=short).requests
+    request.forwarded = passed_on(request, "192.0.2.1", b"https")
+    return request
 
 
 @pytest.mark.parametrize("short", [True, False])
@@ -191,6 +239,7 @@ def test_a_request_in_two_pieces_and_one_behind_it_are_what_they_would_be_in_one
 pieces = st.sampled_from(
     [
         b"GET /x HTTP/1.1\r\n",
+        b"GET /x HTTP/1.1\r\nX-A: 1\r\n",
         b"POST /a%20b HTTP/1.1\r\n",
         b"HEAD / HTTP/1.0\r\n",
         b"Host: a.example\r\n",
@@ -205,6 +254,8 @@ pieces = st.sampled_from(
         b"x-a:\r\n",
         b"Accept: */*\r\n",
         b"Authorization: Bearer t\r\n",
+        b"X-Forwarded-For: 192.0.2.9\r\n",
+        b"x-request-id: one\r\n",
         b"\r\n",
         b"hello",
         b"\n",
@@ -220,6 +271,7 @@ pieces = st.sampled_from(
 heads = st.one_of(
     st.lists(pieces, max_size=12).map(b"".join),
     st.lists(pieces, max_size=6).map(lambda found: GET[:-2] + b"".join(found) + b"\r\n"),
+    st.lists(pieces, max_size=4).map(lambda found: POST[:18] + b"".join(found) + POST[18:]),
     st.lists(pieces, max_size=4).map(lambda found: POST[:38] + b"".join(found) + POST[38:]),
     st.tuples(st.sampled_from([GET, POST]), st.integers(0, 90), st.binary(max_size=3)).map(
         lambda cut: cut[0][: cut[1]] + cut[2] + cut[0][cut[1] :]
@@ -234,14 +286,15 @@ heads = st.one_of(
 @example(data=GET)
 @example(data=POST)
 def test_whatever_is_taken_is_one_request_and_the_parser_makes_the_same_of_it(data: bytes) -> None:
-    if plain(data, FORWARDING) is None:
-        return
-    (short,), (long,) = Reading(data, short=True).requests, Reading(data).requests
-    assert seen(short) == seen(long)
+    for specials in (IN_REQUEST, IN_IDENTIFIED_REQUEST):
+        if plain(data, specials) is None:
+            continue
+        (short,), (long,) = Reading(data, specials, short=True).requests, Reading(data, specials).requests
+        assert seen(short) == seen(long)
 
 
 def test_a_head_request_is_never_ordinary_as_its_answer_has_no_body_whatever_it_says() -> None:
     data = GET.replace(b"GET", b"HEAD", 1)
-    assert plain(data, FORWARDING) is None
+    assert plain(data, IN_REQUEST) is None
     (request,) = Reading(data).requests
     assert not request.ordinary
