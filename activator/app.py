@@ -294,7 +294,7 @@ class Edge:
         self._tasks.spawn(self._keep_rollouts(), "state")
 
     async def _keep_rollouts(self) -> None:
-        await (self._savings.save_rollouts() if self._cluster is None else self._cluster.savings.save())
+        await (self._savings.save_aside() if self._cluster is None else self._cluster.savings.save())
 
     def _saw(self, replicas: ReplicaSet) -> None:
         self._insight.cold_starts.see(replicas, time.monotonic())

@@ -41,6 +41,7 @@ class Savings:
         self._loop, self._ledger, self._rollouts = parts
         self._wall = wall
         self._log = log
+        self._restored = False
         self._saving = threading.Lock()
         self._turn = asyncio.Lock()
 
@@ -65,6 +66,7 @@ class Savings:
 
     def restore(self) -> None:
         """Go on with the revisions as an earlier run left them."""
+        self._restored = True
         try:
             saved = state.load(self._directory, self._wall())
         except state.StateError as error:
@@ -83,28 +85,27 @@ class Savings:
             await self.save_aside()
 
     async def save_aside(self) -> None:
-        """Save now, and return once it is on disk; the loop goes on meanwhile."""
+        """Save now, and return once it is on disk; the loop goes on meanwhile. Until the revisions have been restored,
+        that is the rollouts alone."""
         async with self._turn:  # what is newer must be written later
-            await asyncio.to_thread(self._save, self._loop.dump(), self._ledger.dump(), self._rollouts.dump())
-
-    async def save_rollouts(self) -> None:
-        """Save the rollouts alone, and return once they are on disk. The rest may not have been restored yet."""
-        async with self._turn:
-            await asyncio.to_thread(self._write, {ROLLOUTS: self._rollouts.dump()})
+            await asyncio.to_thread(self._write, self._documents())
 
     def save(self) -> None:
         """Save now."""
-        self._save(self._loop.dump(), self._ledger.dump(), self._rollouts.dump())
+        self._write(self._documents())
 
-    def _save(self, revisions: dict[str, Any], usage: dict[str, Any], rollouts: dict[str, Any]) -> None:
-        self._write({USAGE: usage, ROLLOUTS: rollouts}, revisions)
+    def _documents(self) -> dict[str, dict[str, Any]]:
+        """Return what is to be written, by name of its file, in order: a rollout that went on without its replicas
+        would make requests wait for them."""
+        rollouts = {ROLLOUTS: self._rollouts.dump()}
+        if not self._restored:
+            return rollouts
+        return {state.FILE: state.written(self._loop.dump(), self._wall()), USAGE: self._ledger.dump(), **rollouts}
 
-    def _write(self, files: dict[str, dict[str, Any]], revisions: dict[str, Any] | None = None) -> None:
+    def _write(self, documents: dict[str, dict[str, Any]]) -> None:
         try:
             with self._saving:
-                if revisions is not None:
-                    state.save(self._directory, revisions, self._wall())
-                for name, data in files.items():
-                    state.write_json(self._directory / name, data)
+                for name, document in documents.items():
+                    state.write_json(self._directory / name, document)
         except OSError as error:
             self._log.error("state cannot be saved", error=str(error))

@@ -64,11 +64,6 @@ def set_aside(path: Path) -> Path | None:
         return None
 
 
-def save(directory: Path, revisions: Mapping[str, Any], wall: float) -> None:
-    """Save all revisions at `wall` (Unix seconds)."""
-    write_json(directory / FILE, written(revisions, wall))
-
-
 def load(directory: Path, wall: float) -> Saved:
     """Return what was saved; nothing when there is none. StateError when it is damaged or of another version."""
     path = directory / FILE

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from structlog.testing import capture_logs
 
@@ -35,6 +35,13 @@ class Run:
         parts = (self.loop, self.ledger, self.rollouts)
         self.savings = Savings(directory, parts, lambda: wall, logs.logger("edge"))
 
+    @classmethod
+    def begun(cls, directory: Path) -> Self:
+        """Return a run that has restored what was there."""
+        run = cls(directory)
+        run.restore()
+        return run
+
     def restore(self) -> list[Any]:
         with capture_logs() as lines:
             self.savings.restore_usage()
@@ -44,7 +51,7 @@ class Run:
 
 
 def test_a_successor_goes_on_with_revisions_and_usage(tmp_path: Path) -> None:
-    first = Run(tmp_path)
+    first = Run.begun(tmp_path)
     first.ledger.add(("m", "m-1"), (2, 1), 60.0, WALL)
     first.savings.save()
     second = Run(tmp_path, WALL + 30)
@@ -66,7 +73,7 @@ def test_files_that_nobody_can_read_are_set_aside_and_the_edge_starts(tmp_path: 
 
 
 def test_the_state_of_one_revision_that_makes_no_sense_is_left_out(tmp_path: Path) -> None:
-    Run(tmp_path).savings.save()
+    Run.begun(tmp_path).savings.save()
     file = tmp_path / "revisions.json"
     saved = json.loads(file.read_text())
     saved["revisions"]["m-1"]["desired"] = -1
@@ -77,7 +84,7 @@ def test_the_state_of_one_revision_that_makes_no_sense_is_left_out(tmp_path: Pat
 def test_a_directory_that_takes_no_file_is_told_and_no_end(tmp_path: Path) -> None:
     (tmp_path / "state").write_text("a file is in the way")
     with capture_logs() as lines:
-        Run(tmp_path / "state").savings.save()
+        Run.begun(tmp_path / "state").savings.save()
     assert [line["event"] for line in lines] == ["state cannot be saved"]
 
 
@@ -102,23 +109,30 @@ class TestRollouts:
         await run.savings.save_aside()
         assert json.loads((tmp_path / "rollouts.json").read_text())["m"]["phase"] == "running"
 
-    async def test_alone_they_leave_alone_what_has_not_been_restored_yet(self, tmp_path: Path) -> None:
-        Run(tmp_path).savings.save()
+    async def test_what_has_not_been_restored_yet_is_left_alone(self, tmp_path: Path) -> None:
+        Run.begun(tmp_path).savings.save()
         before = {name: (tmp_path / name).read_text() for name in ("revisions.json", "usage.json")}
         run = Run(tmp_path, WALL + 30)
         run.ledger.add(("m", "m-1"), (2, 1), 60.0, WALL)
         self.put(run)
-        await run.savings.save_rollouts()
+        await run.savings.save_aside()
         assert {name: (tmp_path / name).read_text() for name in before} == before
         assert json.loads((tmp_path / "rollouts.json").read_text())["m"]["percent"] == 1
 
+    async def test_a_move_is_saved_with_the_replicas_that_there_are(self, tmp_path: Path) -> None:
+        run = Run.begun(tmp_path)
+        self.put(run)
+        run.loop.wake("m-1")
+        run.rollouts.promote("m")
+        await run.savings.save_aside()
+        assert json.loads((tmp_path / "revisions.json").read_text())["revisions"]["m-1"]["desired"] == 1
+
     async def test_the_newest_is_what_stays(self, tmp_path: Path) -> None:
-        run = Run(tmp_path)
+        run = Run.begun(tmp_path)
         self.put(run)
         async with asyncio.TaskGroup() as group:
             for move in (run.rollouts.promote, run.rollouts.roll_back, run.rollouts.restart, run.rollouts.promote):
                 move("m")
-                group.create_task(run.savings.save_rollouts())
                 group.create_task(run.savings.save_aside())
         assert json.loads((tmp_path / "rollouts.json").read_text())["m"]["phase"] == "promoted"
 

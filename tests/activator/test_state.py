@@ -9,11 +9,17 @@ import pytest
 from activator import state
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
+    from typing import Any
+
+
+def save(directory: Path, revisions: Mapping[str, Any], wall: float) -> None:
+    state.write_json(directory / state.FILE, state.written(revisions, wall))
 
 
 def test_what_was_saved_is_loaded_with_its_age(tmp_path: Path) -> None:
-    state.save(tmp_path, {"m-1": {"desired": 2}}, wall=100.0)
+    save(tmp_path, {"m-1": {"desired": 2}}, wall=100.0)
     assert state.load(tmp_path, wall=107.5) == state.Saved({"m-1": {"desired": 2}}, 7.5)
 
 
@@ -22,12 +28,12 @@ def test_without_a_file_there_is_nothing(tmp_path: Path) -> None:
 
 
 def test_the_directory_is_made(tmp_path: Path) -> None:
-    state.save(tmp_path / "a" / "b", {}, wall=0.0)
+    save(tmp_path / "a" / "b", {}, wall=0.0)
     assert (tmp_path / "a" / "b" / state.FILE).exists()
 
 
 def test_a_clock_that_was_set_back_gives_no_negative_age(tmp_path: Path) -> None:
-    state.save(tmp_path, {}, wall=100.0)
+    save(tmp_path, {}, wall=100.0)
     assert state.load(tmp_path, wall=40.0).age == 0.0
 
 
@@ -95,4 +101,4 @@ def test_a_reader_sees_the_old_or_the_new_file_never_a_part(tmp_path: Path) -> N
 def test_a_directory_that_cannot_be_written_is_an_os_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(OSError, match="file"):
-        state.save(tmp_path / "file", {}, wall=0.0)
+        save(tmp_path / "file", {}, wall=0.0)

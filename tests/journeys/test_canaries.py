@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -173,6 +174,8 @@ async def test_an_operator_promotes_and_rolls_back_and_both_last(serve: Serve) -
     await edge.ready("moved", 1, revision=1)
     assert "Now moved-2 has 100 %, moved-1 0 %." in told(edge, "promote", "moved")
     assert await split(edge, "moved") == {"moved-2"}
+    rollouts = edge.daemon.home / "state" / "rollouts.json"
+    await edge.until(lambda: json.loads(rollouts.read_text())["moved"]["warm"])
     edge.daemon.signal(signal.SIGKILL)
     edge.daemon.ended()
     edge.daemon.start()
