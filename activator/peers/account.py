@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections import defaultdict
 from typing import TYPE_CHECKING, Protocol
 
@@ -9,9 +10,13 @@ from activator.peers import messages as m
 from router.errors import EdgeError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from router.ports import Endpoint
     from router.queue import Queue, Waiter
     from router.slots import Slots
+
+MOST_RECALLED = 64  # slots at a time: those who wait for more are told of as these come back
 
 
 class Line(Protocol):
@@ -26,17 +31,19 @@ class Lost(Exception):
 
 
 class Account:
-    """One claimer's slots and waiting claims; by revision also how many those are, and how many of the slots it was
-    asked to give back."""
+    """One claimer's slots and waiting claims; by revision also how many slots those are, in which order the claims
+    arrived, and for whom elsewhere slots are to come back. `on_grant` is told when one who waited has got a slot of a
+    revision."""
 
     def __init__(self, line: Line, number: int) -> None:
         self.line = line
         self.number = number
+        self.on_grant: Callable[[str], None] = lambda _: None
         self.waiting: dict[int, Claim] = {}
         self._lent: dict[tuple[str, Endpoint], list[Slots]] = {}
         self._has: defaultdict[str, int] = defaultdict(int)
-        self._owes: defaultdict[str, int] = defaultdict(int)
-        self._waits: defaultdict[str, int] = defaultdict(int)
+        self._owes: dict[str, tuple[float, ...]] = {}
+        self._waits: defaultdict[str, list[float]] = defaultdict(list)
 
     def grant(self, claim: m.Claim, slots: Slots) -> None:
         """Put a slot that was taken on the account, and tell."""
@@ -58,18 +65,21 @@ class Account:
         if not lent:
             self._lent.pop((revision, endpoint), None)
         _lower(self._has, revision, len(back))
-        _lower(self._owes, revision, len(back))
+        self._owe(revision, self._owes.get(revision, ())[len(back) :])
         for slots in back:
             slots.lender.release(slots)
 
-    def recall(self, revision: str, held: int) -> None:
-        """Ask for as many slots of a revision as others wait for, in place of what was asked for before; all that there
-        are if there are not as many. `held` is how many wait in all."""
-        others = held - self._waits.get(revision, 0)
-        more = min(others, self._has.get(revision, 0)) - self._owes.get(revision, 0)
-        if more > 0:
-            self._owes[revision] += more
-            self.line.send(m.Recall(revision, more))
+    def first(self, revision: str) -> list[float]:
+        """Return when the first of those arrived who wait for a revision, as many as may count, in their order."""
+        return self._waits[revision][:MOST_RECALLED] if revision in self._waits else []
+
+    def recall(self, revision: str, others: list[float]) -> None:
+        """Ask for a slot of a revision for each of the `others`, by their arrivals, as far as there are so many, in
+        place of what was asked for before."""
+        owed = tuple(others[: self._has.get(revision, 0)])
+        if owed != self._owes.get(revision, ()):
+            self._owe(revision, owed)
+            self.line.send(m.Recall(revision, owed))
 
     def avoid(self, revision: str, endpoint: Endpoint, seconds: float) -> None:
         """Send nothing to a replica for a moment, of which this claimer has a slot."""
@@ -80,11 +90,15 @@ class Account:
     def enlist(self, claim: int, waiting: Claim) -> None:
         """Take note of a claim that waits."""
         self.waiting[claim] = waiting
-        self._waits[waiting.revision] += 1
+        insort(self._waits[waiting.revision], waiting.arrived)
 
     def strike(self, claim: int) -> None:
         """Take note that a claim waits no more."""
-        _lower(self._waits, self.waiting.pop(claim).revision, 1)
+        waiting = self.waiting.pop(claim)
+        line = self._waits[waiting.revision]
+        del line[bisect_left(line, waiting.arrived)]
+        if not line:
+            del self._waits[waiting.revision]
 
     def withdraw(self, claim: int) -> None:
         """Give up a claim, if it waits still."""
@@ -98,6 +112,12 @@ class Account:
             waiting.fail(Lost())
         for (revision, endpoint), lent in list(self._lent.items()):
             self.release(revision, endpoint, len(lent))
+
+    def _owe(self, revision: str, arrived: tuple[float, ...]) -> None:
+        if arrived:
+            self._owes[revision] = arrived
+        else:
+            self._owes.pop(revision, None)
 
 
 def _lower(numbers: dict[str, int], name: str, by: int) -> None:
@@ -144,7 +164,7 @@ class Claim:
             account.line.send(m.Move(message.claim))
         else:
             account.grant(message, slots)
-            account.recall(message.revision, self._queue.held)
+            account.on_grant(message.revision)
 
     def fail(self, error: Exception) -> None:
         """Tell of an error of the edge; of a Lost nobody wants to hear."""

@@ -1,9 +1,9 @@
 """The side of those who have clients: queues whose waiters wait at the owner.
 
 A request of an unlimited revision is sent on at once, by the last snapshot. Any other is a claim, which waits in the
-owner's queue. A slot that comes back goes to the first who waits here, or stays for a moment as a *spare* one, so that
-the next request needs no claim; the owner recalls as many as others wait for, which go back instead, and those that are
-not used go back by themselves.
+owner's queue, and may be served by a slot that comes back here before the owner has one. The owner tells who waits
+elsewhere: a slot goes back for those who came first. One that nobody needs stays for a moment as a *spare* one, so that
+the next request needs no claim, and goes back by itself if it is not used.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ class Claimer:
                     waiting.exchange.wake()
             case m.Recall():
                 if (queue := self._queues.get(message.revision)) is not None:
-                    queue.recall(message.slots)
+                    queue.recall(message.arrived)
             case m.Snapshot():
                 self._apply(message)
 
@@ -194,7 +194,7 @@ class ClaimQueue(Queue):
     def __init__(self, revision: Revision, claimer: Claimer, clock: Clock) -> None:
         super().__init__(revision, claimer.wake, clock)
         self.free = False
-        self._owed = 0  # slots that the owner has recalled, and that run something
+        self._owed: list[float] = []  # when those arrived elsewhere for whom slots are to come back
         self._claimer = claimer
         self._line: list[Waiting] = []  # who waits, and some who do not any more
         self._departed: dict[str, int] = {}  # replicas that still run something, and the snapshot without them
@@ -264,21 +264,17 @@ class ClaimQueue(Queue):
         super().release(slots)
         lent = cast("Lent", slots)
         if lent.granted > lent.running:
-            if leaves or self._owed or not self._keeps(lent):
-                self._give_back(lent, lent.spare)
-            elif self.held:
-                self._hand_on(lent)
+            self._settle(lent, leaves=leaves)
         if not lent.running and self._departed:
             version = self._departed.pop(lent.endpoint.replica, None)
             if version is not None:
                 self._claimer.send(m.Drained(version, self.revision.name, lent.endpoint.replica))
 
-    def recall(self, count: int) -> None:
-        """Give back so many slots: what is spare now, and others as they come free."""
-        everyone = self._all()
-        self._owed = min(self._owed + count, sum(slots.granted for slots in everyone))
-        for slots in everyone:
-            self._give_back(slots, min(slots.spare, self._owed))
+    def recall(self, arrived: tuple[float, ...]) -> None:
+        """Give back a slot for each who `arrived` then elsewhere: what is spare now, and others as they come free."""
+        self._owed = list(arrived)
+        for slots in self._all():
+            self._settle(slots)
 
     def avoid(self, slots: Slots, seconds: float) -> None:
         """Send nothing to a replica for a moment, here or elsewhere."""
@@ -298,15 +294,31 @@ class ClaimQueue(Queue):
             heapify(self._line)
         heappush(self._line, waiting)
 
-    def _hand_on(self, slots: Lent) -> None:
-        """Give a slot that nobody is owed to the first who waits here: the owner would do the same, but later."""
-        while self._line:
-            waiting = heappop(self._line)
-            if self._claimer.withdraw(waiting) and waiting.exchange.failure is None:
+    def _settle(self, slots: Lent, *, leaves: bool = False) -> None:
+        """Give what is spare to the first who waits, here or elsewhere: the owner would do the same, but later. What is
+        not to be used here goes back."""
+        if leaves or not self._keeps(slots):
+            self._give_back(slots, slots.spare)
+        while (self._owed or self.held) and slots.spare:
+            first = self._first_here()
+            if self._owed and (first is None or self._owed[0] <= first.exchange.arrived):
+                self._give_back(slots, 1)
+            elif first is not None:
+                heappop(self._line)
+                self._claimer.withdraw(first)
                 slots.running += 1
-                waiting.slots = slots
-                waiting.exchange.wake()
+                first.slots = slots
+                first.exchange.wake()
+            else:
                 return
+
+    def _first_here(self) -> Waiting | None:
+        while self._line:
+            first = self._line[0]
+            if self._claimer.has(first) and first.exchange.failure is None:
+                return first
+            heappop(self._line)
+        return None
 
     def _keeps(self, slots: Lent) -> bool:
         return self.free and self.revision.limits.container_concurrency > 0 and slots.suspect_until <= self._clock()
@@ -320,7 +332,7 @@ class ClaimQueue(Queue):
     def _give_back(self, slots: Lent, count: int) -> None:
         if count:
             slots.granted -= count
-            self._owed = max(0, self._owed - count)
+            del self._owed[:count]
             self._claimer.send(m.Release(self.revision.name, slots.endpoint, count))
 
     def _all(self) -> list[Lent]:

@@ -1,4 +1,4 @@
-"""What the owner of admission and those who claim from it tell each other: version 3, documented in docs/peers.md.
+"""What the owner of admission and those who claim from it tell each other: version 4, documented in docs/peers.md.
 
 Each side has one role. The *owner* has the queues of its revisions, and tells capacity. A *claimer* has clients; it
 asks for slots, and tells what it counted. Neither knows how messages travel: they are plain values, in order, in frames
@@ -16,7 +16,7 @@ from activator.terms import Terms  # noqa: TC001 - the decoder reads the annotat
 from router.ports import Endpoint, StartStatus  # noqa: TC001
 from router.table import Table  # noqa: TC001
 
-VERSION = 3
+VERSION = 4
 
 
 class Message(Struct, array_like=True, gc=False):
@@ -138,10 +138,11 @@ class Release(Message, tag=12):
 
 
 class Recall(Message, tag=21):
-    """Owner: somebody else waits; so many more of the slots of a revision are to come back, once they are free."""
+    """Owner: others wait who `arrived` then, in that order; for each a slot of the revision is to come back, once one
+    is free and nobody who came before waits here. It replaces the former one, and a slot released is the first's."""
 
     revision: str
-    slots: int
+    arrived: tuple[float, ...]
 
 
 class Avoid(Message, tag=13):

@@ -10,10 +10,11 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import replace
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from activator.peers import messages as m
-from activator.peers.account import Account, Claim
+from activator.peers.account import MOST_RECALLED, Account, Claim
 from activator.peers.agreement import Agreement
 from activator.peers.tally import Tally
 from router.concurrency import later
@@ -124,6 +125,7 @@ class Owner:
     def join(self, account: Account) -> None:
         """Take a new claimer, which has been told the terms: tell it all capacity."""
         self.accounts.append(account)
+        account.on_grant = self._recall
         for name in self.queues:
             self._agreement.repeat(name, (account,))
 
@@ -214,12 +216,13 @@ class Owner:
         self._recall(message.revision)
 
     def _recall(self, revision: str) -> None:
-        """Have claimers give back as many slots as others wait for. What is under way counts for all, so more may come
-        back than is needed, but nobody waits for a slot that is spare."""
+        """Have claimers give back a slot for each who waits at another one. What is under way counts for all, so more
+        may come back than is needed, but nobody waits for a slot that is spare."""
         queue = self.queues.get(revision)
-        if queue is not None and queue.held and queue.revision.limits.container_concurrency:
-            for account in self.accounts:
-                account.recall(revision, queue.held)
+        if queue is not None and queue.revision.limits.container_concurrency:
+            lines = [account.first(revision) for account in self.accounts]
+            for number, account in enumerate(self.accounts):
+                account.recall(revision, sorted(chain(*lines[:number], *lines[number + 1 :]))[:MOST_RECALLED])
 
     def _recall_all(self) -> None:
         for name in self.queues:

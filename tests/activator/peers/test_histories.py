@@ -31,9 +31,11 @@ class History:
 
     limit: int
     spins: bool = False  # whether the loop runs after each event
+    orderly: bool = False  # whether nobody may be overtaken by who waits elsewhere
     count: int = 0
     beats: float = 0.0
     waited: set[str] = field(default_factory=set)
+    line: list[Caller] = field(default_factory=list)  # who waited after the last turn, in the order of arrival
     taken: Counter[str] | None = None  # the owner's slots in use, since the limit is in force
     stage: Stage = field(init=False)
 
@@ -136,6 +138,8 @@ class History:
     async def settle(self) -> None:
         await self.stage.turn()
         self.check_limit()
+        if self.orderly:
+            self.check_order()
         if self.spins:
             self.check_waiting()
         if self.beats:
@@ -145,6 +149,12 @@ class History:
             await self.stage.later(0.15)  # suspicions end
             await self.stage.later(0.01)  # and what came of it is told
             self.check_settled()
+
+    def check_order(self) -> None:
+        """Check that of those who waited before this turn the first have gone, and left nobody behind."""
+        states = [caller.state for caller in self.line if caller.state != "gone"]
+        assert states == sorted(states, key=lambda state: state == "waiting"), self.line
+        self.line = [caller for caller in self.stage.present if caller.state == "waiting"]
 
     def check_settled(self) -> None:
         """Check that nobody waits while there is a free slot, and that the owner's numbers are what they stand for."""
@@ -196,7 +206,7 @@ def happen(history: History, turns: Events) -> History:
 def test_in_calm_weather_those_who_wait_are_served_in_the_order_of_arrival_wherever_they_are(
     limit: int, turns: Events
 ) -> None:
-    history = happen(History(limit), turns)
+    history = happen(History(limit, orderly=True), turns)
     order = [int(name[1:]) for name in history.stage.granted if name in history.waited]
     assert order == sorted(order)
 

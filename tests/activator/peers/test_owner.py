@@ -175,6 +175,42 @@ async def test_a_slot_that_comes_back_goes_to_who_came_before_at_another_claimer
         running = next_one
 
 
+async def test_it_goes_at_once_to_who_came_before_those_at_another_claimer(staged: Staged) -> None:
+    stage = await warm(staged(2, container_concurrency=1))
+    first, second, third, fourth = await stage.arrived(0, 0, 1, 0)
+    first.finish()
+    await stage.spin()
+    assert second.state == "running"
+    await stage.turn()
+    second.finish()
+    await stage.spin()
+    assert states([third, fourth]) == ["waiting", "waiting"]
+    await stage.turn()
+    assert states([third, fourth]) == ["running", "waiting"]
+
+
+async def test_nothing_is_owed_for_one_at_another_claimer_who_has_a_slot_by_now(staged: Staged) -> None:
+    stage = await warm(staged(2, container_concurrency=1), 2)
+    here, there = await stage.arrived(0, 1)
+    waits_there, waits_here = await stage.arrived(1, 0)
+    there.finish()
+    await stage.turn()
+    assert states([waits_there, waits_here]) == ["running", "waiting"]
+    here.finish()
+    await stage.spin()
+    assert waits_here.state == "running"
+
+
+async def test_more_slots_than_are_recalled_at_a_time_come_back_all_the_same(staged: Staged) -> None:
+    stage = await warm(staged(2, container_concurrency=150))
+    first = await stage.arrived(*[0] * 150)
+    others = await stage.arrived(*[1] * 150)
+    for caller in first:
+        caller.finish()
+    await stage.turn()
+    assert set(states(others)) == {"running"}
+
+
 async def test_those_at_another_claimer_are_not_overtaken_after_a_replica_is_trusted_again(staged: Staged) -> None:
     stage = staged(2, container_concurrency=1)
     stage.nodes[0].connections.refused.add("r1")
