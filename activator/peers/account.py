@@ -32,8 +32,8 @@ class Lost(Exception):
 
 class Account:
     """One claimer's slots and waiting claims; by revision also how many slots those are, in which order the claims
-    arrived, and for whom elsewhere slots are to come back. `on_grant` is told when one who waited has got a slot of a
-    revision."""
+    arrived, and for whom elsewhere slots are to come back. `on_grant` is called with the revision before it is told
+    of a slot."""
 
     def __init__(self, line: Line, number: int) -> None:
         self.line = line
@@ -46,10 +46,11 @@ class Account:
         self._waits: defaultdict[str, list[float]] = defaultdict(list)
 
     def grant(self, claim: m.Claim, slots: Slots) -> None:
-        """Put a slot that was taken on the account, and tell."""
+        """Put a slot that was taken on the account, and tell. Who else waits is told first: the slot may come back."""
         endpoint = slots.endpoint
         self._lent.setdefault((claim.revision, endpoint), []).append(slots)
         self._has[claim.revision] += 1
+        self.on_grant(claim.revision)
         self.line.send(m.Grant(claim.claim, claim.revision, endpoint))
 
     def occupy(self, revision: str, slots: Slots, count: int) -> None:
@@ -164,7 +165,6 @@ class Claim:
             account.line.send(m.Move(message.claim))
         else:
             account.grant(message, slots)
-            account.on_grant(message.revision)
 
     def fail(self, error: Exception) -> None:
         """Tell of an error of the edge; of a Lost nobody wants to hear."""

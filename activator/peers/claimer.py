@@ -9,6 +9,7 @@ the next request needs no claim, and goes back by itself if it is not used.
 from __future__ import annotations
 
 from heapq import heapify, heappop, heappush
+from itertools import count
 from typing import TYPE_CHECKING, cast
 from weakref import WeakValueDictionary
 
@@ -71,6 +72,7 @@ class Claimer:
         self.waiting: dict[int, Waiting] = {}
         self.orphaned = False
         self._clock = clock
+        self._numbers = count()
         self._queues: WeakValueDictionary[str, ClaimQueue] = WeakValueDictionary()
 
     def make_queue(self, revision: Revision, wake: Callable[[str], None], clock: Clock) -> Queue:  # noqa: ARG002
@@ -125,11 +127,13 @@ class Claimer:
             waiting.repeated = True
             self._send(waiting)
 
-    def ask(self, waiting: Waiting) -> None:
-        """Have a claim wait at the owner."""
+    def ask(self, queue: ClaimQueue, exchange: Waits) -> Waiting:
+        """Have an exchange wait at the owner. Each time by another claim: an answer to the former may be on its way."""
+        waiting = Waiting(next(self._numbers), queue, exchange)
         self.waiting[waiting.claim] = waiting
-        waiting.queue.held += 1
+        queue.held += 1
         self._send(waiting)
+        return waiting
 
     def has(self, waiting: Waiting) -> bool:
         """Tell whether a claim has no answer yet."""
@@ -237,8 +241,7 @@ class ClaimQueue(Queue):
         """Wait for the owner's answer; see Queue."""
         if self._claimer.orphaned:
             raise gone()
-        waiting = Waiting(cast("int", ticket), self, exchange)
-        self._claimer.ask(waiting)
+        waiting = self._claimer.ask(self, exchange)
         self._enlist(waiting)
         try:
             await exchange.wait()
@@ -296,12 +299,13 @@ class ClaimQueue(Queue):
 
     def _settle(self, slots: Lent, *, leaves: bool = False) -> None:
         """Give what is spare to the first who waits, here or elsewhere: the owner would do the same, but later. What is
-        not to be used here goes back."""
+        not to be used here goes back, and is of no use to those elsewhere either."""
         if leaves or not self._keeps(slots):
             self._give_back(slots, slots.spare)
         while (self._owed or self.held) and slots.spare:
             first = self._first_here()
             if self._owed and (first is None or self._owed[0] <= first.exchange.arrived):
+                self._owed.pop(0)
                 self._give_back(slots, 1)
             elif first is not None:
                 heappop(self._line)
@@ -332,7 +336,6 @@ class ClaimQueue(Queue):
     def _give_back(self, slots: Lent, count: int) -> None:
         if count:
             slots.granted -= count
-            del self._owed[:count]
             self._claimer.send(m.Release(self.revision.name, slots.endpoint, count))
 
     def _all(self) -> list[Lent]:

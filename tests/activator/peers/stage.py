@@ -110,9 +110,10 @@ class Node:
     def __init__(self, stage: Stage, number: int) -> None:
         self.stage = stage
         self.dead = False
-        self.there = Way(self._to_owner)
+        self.there = Way(self._to_owner, self._asked)
         self.back = Way(self._to_claimer, self._sent)
         self.callers: list[Caller] = []
+        self.claims: dict[int, str] = {}  # names of callers
         self.account = Account(self.back, number)
         self.claimer = Claimer(self.there.send, stage.clock)
         self.counters = Counters(stage.clock)
@@ -140,9 +141,15 @@ class Node:
         self.back.cut()
         self.stage.owner.leave(self.account)
 
+    def _asked(self, message: m.Message) -> None:
+        if isinstance(message, m.Claim):
+            self.claims[message.claim] = next(
+                caller.name for caller in self.callers if caller.exchange.arrived == message.arrived
+            )
+
     def _sent(self, message: m.Message) -> None:
         if isinstance(message, m.Grant):
-            self.stage.granted.append(self.callers[message.claim].name)
+            self.stage.granted.append(self.claims[message.claim])
 
     def _to_owner(self, data: bytes) -> None:
         self.stage.owner.hear(self.account, _to_owner.decode(data))

@@ -11,6 +11,7 @@ import pytest
 from router.errors import Reason
 from router.table import Limits, Revision
 from tests.activator.peers.stage import NAME, Caller, Stage
+from tests.router.fakes import replicas
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -189,6 +190,15 @@ async def test_it_goes_at_once_to_who_came_before_those_at_another_claimer(stage
     assert states([third, fourth]) == ["running", "waiting"]
 
 
+async def test_a_slot_granted_to_one_who_has_left_goes_to_who_is_next_of_all(staged: Staged) -> None:
+    stage = staged(2, container_concurrency=1)
+    leaver, second, third = await stage.arrived(0, 1, 0)
+    leaver.leave()
+    stage.grow(1)
+    await stage.turn()
+    assert states([leaver, second, third]) == ["gone", "running", "waiting"]
+
+
 async def test_nothing_is_owed_for_one_at_another_claimer_who_has_a_slot_by_now(staged: Staged) -> None:
     stage = await warm(staged(2, container_concurrency=1), 2)
     here, there = await stage.arrived(0, 1)
@@ -349,6 +359,22 @@ async def test_while_someone_waits_no_slot_is_kept_spare(staged: Staged) -> None
     again = stage.arrive(0)
     await stage.turn()
     assert states([waiting, again]) == ["running", "waiting"]
+
+
+async def test_an_answer_to_a_former_claim_is_not_taken_for_one_to_the_next(staged: Staged) -> None:
+    stage = await warm(staged(2, container_concurrency=1))
+    running, first = await stage.arrived(0, 0)
+    stage.nodes[0].connections.refused.add("r1")
+    stage.owner.update(replicas(2))
+    running.finish()
+    await stage.spin()
+    stage.nodes[0].connections.refused.add("r2")
+    await stage.turn()
+    stage.nodes[0].connections.refused.clear()
+    await stage.later(0.3)
+    await stage.later(0.3)
+    assert first.state == "running"
+    assert not stage.nodes[0].account.waiting
 
 
 async def test_a_client_that_leaves_as_it_is_granted_a_slot_loses_none(staged: Staged) -> None:
