@@ -351,6 +351,21 @@ async def test_a_slot_of_a_replica_that_leaves_does_not_count_as_given_back(stag
     assert waiting.state == "running"
 
 
+async def test_one_who_waits_elsewhere_is_not_overtaken_as_a_slot_of_a_replica_that_leaves_goes_back(
+    staged: Staged,
+) -> None:
+    stage = await warm(staged(2, container_concurrency=1), 2)
+    kept, leaving = sorted(await stage.arrived(1, 1), key=lambda caller: caller.replica)
+    elsewhere, here = await stage.arrived(0, 1)
+    stage.grow(1)
+    await stage.turn()
+    leaving.finish()
+    await stage.spin()
+    kept.finish()
+    await stage.turn()
+    assert states([elsewhere, here]) == ["running", "waiting"]
+
+
 async def test_while_someone_waits_no_slot_is_kept_spare(staged: Staged) -> None:
     stage = await warm(staged(2, container_concurrency=1))
     first, waiting = await stage.arrived(0, 1)
