@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import looptime
 import pytest
 
 from router.errors import Reason
@@ -30,8 +31,9 @@ async def staged() -> AsyncIterator[Staged]:
         return stages[-1]
 
     yield make
-    for stage in stages:
-        await stage.clear()
+    with looptime.enabled(strict=True):
+        for stage in stages:
+            await stage.clear()
 
 
 def states(callers: list[Caller]) -> list[str]:
