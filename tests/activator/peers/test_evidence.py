@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import looptime
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -132,7 +133,7 @@ STEPS = st.one_of(
 
 
 @given(st.lists(STEPS, max_size=40))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_each_request_is_judged_once_whoever_leads(steps: list[tuple[str, int, int]]) -> None:
     async def course() -> None:
         stage, answered = Judged(3), 0
@@ -157,4 +158,5 @@ def test_each_request_is_judged_once_whoever_leads(steps: list[tuple[str, int, i
         assert stage.judged[0] == answered
         await stage.clear()
 
-    asyncio.run(course())
+    with asyncio.Runner(loop_factory=looptime.new_event_loop) as runner:
+        runner.run(course())
