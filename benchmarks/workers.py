@@ -3,8 +3,9 @@
 CPU is that of the parent and its workers together, without the model's; all of them have one core, so that the sum is
 fair. The load is the same number of requests per second for both edges, which take turns. The split is that of the
 workers' CPU. Beside them, two edges of one process that know nothing of each other share the same load: what that costs
-is what two processes cost on this machine, whatever they do. Then 16,000 requests are held by two workers. Run
-`python -m benchmarks workers`.
+is what two processes cost on this machine, whatever they do. Each start of a process has a cost of its own for as long
+as it runs (where its memory came to lie), so all are started several times, and the medians are compared. Then 16,000
+requests are held by two workers. Run `python -m benchmarks workers`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from benchmarks import held, helpers
@@ -38,15 +40,17 @@ MODEL = 'exec taskset -c {core} {python} -m benchmarks.upstream "$PORT"'
 
 @dataclass(frozen=True)
 class Plan:
-    """How much is measured; `rate` is requests per second."""
+    """How much is measured: so many `starts`, in each of them `rounds` of so many `seconds`; `rate` is requests per
+    second."""
 
-    rounds: int = 6
-    seconds: int = 4
+    starts: int = 7
+    rounds: int = 2
+    seconds: int = 3
     rate: int = 3000
     held: int = 16_000
 
 
-QUICK = Plan(rounds=1, seconds=2, rate=400, held=1000)
+QUICK = Plan(starts=1, rounds=1, seconds=2, rate=400, held=1000)
 
 
 def measure(plan: Plan, tell: Callable[[str], None] = print) -> dict[str, Any]:
@@ -57,13 +61,23 @@ def measure(plan: Plan, tell: Callable[[str], None] = print) -> dict[str, Any]:
 
 def show(figures: dict[str, Any], report: Report) -> None:
     """Print the table and the verdicts."""
-    columns = ("revision", "CPU us, 1 process", f"{COUNT} workers", "ratio", "split", f"{COUNT} edges apart", "ratio")
+    columns = (
+        "revision",
+        "CPU us, 1 process",
+        f"{COUNT} workers",
+        "ratio",
+        "of starts",
+        "split",
+        f"{COUNT} edges apart",
+        "ratio",
+    )
     rows = [
         (
             name,
             f"{cost['one']:.0f}",
             f"{cost['several']:.0f}",
             f"{cost['ratio']:.2f} x",
+            "{:.2f}-{:.2f}".format(*cost["ratios"]),
             _percent(cost["split"]),
             f"{cost['apart']:.0f}",
             f"{cost['apart'] / cost['one']:.2f} x",
@@ -81,35 +95,44 @@ def show(figures: dict[str, Any], report: Report) -> None:
 
 
 def _compare(name: str, limit: int, plan: Plan, tell: Callable[[str], None]) -> dict[str, Any]:
+    starts = []
+    for number in range(plan.starts):
+        tell(f"workers, {name}: start {number + 1} of {plan.starts}")
+        starts.append(_measure_start(limit, plan))
+    return summarize(starts)
+
+
+def _measure_start(limit: int, plan: Plan) -> dict[str, list[dict[str, Any]]]:
+    """Return the rounds of edges that are started for them, by what is compared."""
     with scratch() as directory, ExitStack() as stack:
         one, other, several = (
             _start(label, count, limit, directory, stack)
             for label, count in (("one", 1), ("other", 1), ("several", COUNT))
         )
         edges = {"one": [one], "several": [several], "apart": [one, other]}
-        rounds: dict[str, list[dict[str, Any]]] = {label: [] for label in edges}
         for each in edges.values():
             _load(each, plan.rate, 1)
-        for number in range(plan.rounds):
-            tell(f"workers, {name}: round {number + 1} of {plan.rounds}")
+        rounds: dict[str, list[dict[str, Any]]] = {label: [] for label in edges}
+        for _ in range(plan.rounds):
             for label, each in edges.items():
                 rounds[label].append(_round(each, plan))
-    return summarize(**rounds)
+        return rounds
 
 
-def summarize(one: list[dict[str, Any]], several: list[dict[str, Any]], apart: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return the least CPU microseconds per request of each, the ratio of workers to one, and the worst split of a
-    round."""
-    least = [min(each["cpu_us"] for each in rounds) for rounds in (one, several, apart)]
-    return {
-        "one": least[0],
-        "several": least[1],
-        "apart": least[2],
-        "ratio": round(least[1] / least[0], 3),
-        "split": max(each["split"] for each in several),
-        "answered": sum(each["answered"] for each in (*one, *several, *apart)),
-        "asked": sum(each["asked"] for each in (*one, *several, *apart)),
-        "rounds": {"one": one, "several": several, "apart": apart},
+def summarize(starts: list[dict[str, list[dict[str, Any]]]]) -> dict[str, Any]:
+    """Return the CPU microseconds per request of each (the median over starts of the least of a start's rounds), the
+    ratio of workers to one process, its least and most over starts, and the worst split of a round."""
+    least = {label: [min(each["cpu_us"] for each in start[label]) for start in starts] for label in starts[0]}
+    cost = {label: round(median(costs), 1) for label, costs in least.items()}
+    ratios = [several / one for several, one in zip(least["several"], least["one"], strict=True)]
+    rounds = [each for start in starts for label in start for each in start[label]]
+    return cost | {
+        "ratio": round(cost["several"] / cost["one"], 3),
+        "ratios": [round(min(ratios), 3), round(max(ratios), 3)],
+        "split": max(each["split"] for start in starts for each in start["several"]),
+        "answered": sum(each["answered"] for each in rounds),
+        "asked": sum(each["asked"] for each in rounds),
+        "starts": starts,
     }
 
 

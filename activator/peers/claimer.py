@@ -191,7 +191,8 @@ class Claimer:
 
 class ClaimQueue(Queue):
     """Admission to one revision by the owner's leave; `held` counts those whose claims are with the owner. With `free`
-    it may choose for itself, as far as a Snapshot says."""
+    it may choose for itself, as far as a Snapshot says. (What each warm request calls of Queue is called by its name:
+    super() would take 0.4 us of it.)"""
 
     slots_type = Lent
 
@@ -227,8 +228,9 @@ class ClaimQueue(Queue):
         if self.held:
             return None
         if not self.revision.limits.container_concurrency:
-            return super().take() if self.free else None
-        for slots in cast("list[Lent]", self._usable):
+            return Queue.take(self) if self.free else None
+        usable: list[Lent] = self._usable  # type: ignore[assignment]  # see slots_type
+        for slots in usable:
             left = slots.granted - slots.running - 1
             if left >= 0:
                 slots.running += 1
@@ -263,12 +265,12 @@ class ClaimQueue(Queue):
 
     def release(self, slots: Slots) -> None:
         """Give a slot back, or keep it for who waits here, or for the next request."""
-        leaves = bool(self._leaving) and slots.endpoint in self._leaving
-        super().release(slots)
-        lent = cast("Lent", slots)
-        if lent.granted > lent.running:
+        lent: Lent = slots  # type: ignore[assignment]  # see slots_type
+        leaves = slots.endpoint in self._leaving if self._leaving else False
+        Queue.release(self, slots)
+        if lent.granted > lent.running and (self.held or self._owed or leaves or not self._keeps(lent)):
             self._settle(lent, leaves=leaves)
-        if not lent.running and self._departed:
+        if self._departed and not lent.running:
             version = self._departed.pop(lent.endpoint.replica, None)
             if version is not None:
                 self._claimer.send(m.Drained(version, self.revision.name, lent.endpoint.replica))
@@ -325,7 +327,8 @@ class ClaimQueue(Queue):
         return None
 
     def _keeps(self, slots: Lent) -> bool:
-        return self.free and self.revision.limits.container_concurrency > 0 and slots.suspect_until <= self._clock()
+        limited = self.revision.limits.container_concurrency > 0
+        return self.free and limited and (not slots.suspect_until or slots.suspect_until <= self._clock())
 
     def _occupy(self, slots: Lent) -> None:
         own = slots.running - slots.granted

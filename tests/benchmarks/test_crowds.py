@@ -66,18 +66,24 @@ def test_held_requests_are_answered_in_order_through_a_whole_edge(capsys: pytest
 
 
 def test_several_workers_are_compared_with_one(capsys: pytest.CaptureFixture[str]) -> None:
-    def rounds(cost: float, split: float) -> list[dict[str, float]]:
-        return [{"cpu_us": cost + noise, "split": split, "answered": 100, "asked": 100} for noise in (5, 0)]
+    def start(one: float, several: float) -> dict[str, list[dict[str, float]]]:
+        costs = {"one": (one, 0.5), "several": (several, 0.7), "apart": (130, 0.9)}
+        return {
+            label: [{"cpu_us": cost + noise, "split": split, "answered": 100, "asked": 100} for noise in (5, 0)]
+            for label, (cost, split) in costs.items()
+        }
 
-    cost = workers.summarize(rounds(100, 1.0), rounds(120, 0.7), rounds(130, 0.5))
-    assert (cost["ratio"], cost["split"], cost["apart"], cost["answered"]) == (1.2, 0.7, 130, 600)
+    cost = workers.summarize([start(100, 110), start(90, 120), start(110, 121)])
+    assert (cost["one"], cost["several"], cost["apart"]) == (100, 120, 130)
+    assert (cost["ratio"], cost["ratios"]) == (1.2, [1.1, 1.333])
+    assert (cost["split"], cost["answered"]) == (0.7, 1800)
     report, of_held = Report(), {"requests": 9, "bytes_each": 9, "answered": 9, "out_of_place": 0, "seconds": 1.0}
     workers.show({"rate": 100, "costs": {"unlimited": cost}, "held": of_held}, report)
     assert report.missed == [
         "unlimited: 1.20 x the CPU of one process, required at most 1.15",
         "unlimited: split 70/30, required no worse than 60/40",
     ]
-    assert "600 of 600 answered" in capsys.readouterr().out
+    assert "1800 of 1800 answered" in capsys.readouterr().out
 
 
 def test_what_is_required_and_missed_is_told(capsys: pytest.CaptureFixture[str]) -> None:
