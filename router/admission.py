@@ -55,6 +55,8 @@ class Admission:
         ticket = ~next(self._tickets) if again else next(self._tickets)
         body = exchange.request.body
         try:
+            if again and self.queues.is_left(exchange.revision.name):
+                self._resolve(exchange)
             if body is not None and not body.ready:
                 await self._receive(exchange, body)
             while exchange.failure is None:
@@ -132,21 +134,24 @@ class Admission:
             )
 
     async def _connect(self, exchange: Exchange, slots: Slots) -> Upstream | None:
-        """Return a connection for a slot that was taken. None when the replica cannot be connected: the slot is given
-        back and the replica left alone for a moment."""
+        """Return a connection for a slot that was taken. None when the replica cannot be connected, or closes the
+        connection before anything was sent: the slot is given back and the replica left alone for a moment."""
+        upstream: Upstream | None = None
         try:
             upstream = await self._pool.connect(slots)
         except (OSError, TimeoutError):
+            pass
+        except BaseException:
+            slots.lender.release(slots)
+            raise
+        if upstream is None or not upstream.usable:
             slots.lender.avoid(slots, SUSPECT_SECONDS)
             slots.lender.release(slots)
             if exchange.revision.name in self.queues.retired:
                 self._resolve(exchange)
             return None
-        except BaseException:
-            slots.lender.release(slots)
-            raise
         if exchange.failure is not None:
-            slots.idle.append(upstream)
+            upstream.rest()
             slots.lender.release(slots)
             raise exchange.failure
         return upstream

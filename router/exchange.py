@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from router.answer import respond
 from router.drive import Driven
-from router.errors import EdgeError, Reason
+from router.errors import EdgeError, Reason, Unanswered
 from router.table import OnDisconnect, Revision, Service
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class Carrier(Protocol):
 
 class Exchange(Driven):
     """A request, its client and its fate. Times are clock seconds, 0.0 = not yet; `service` and `revision` are NOWHERE
-    and NONE until they are known."""
+    and NONE until they are known. It is `unwanted` once its client has left."""
 
     __slots__ = (
         "arrived",
@@ -90,6 +90,7 @@ class Exchange(Driven):
         "service",
         "status",
         "tagged",
+        "unwanted",
         "upstream",
     )
 
@@ -108,6 +109,7 @@ class Exchange(Driven):
         self.tagged = False
         self.upstream: Carrier | None = None
         self.failure = request.refusal
+        self.unwanted = False
         self._waits = False
         self.responded = False  # a byte of the final response was written
         self.status = 0
@@ -155,10 +157,19 @@ class Exchange(Driven):
     def client_left(self) -> None:
         """Take note that nobody waits for the response. What was sent to a replica goes on until it is done, or is
         cancelled, as the revision's `on_disconnect` says."""
-        if self.upstream is None:
+        self.unwanted = True
+        if self.upstream is None or isinstance(self.failure, Unanswered):
             self.fail(ClientGone())
         else:
             self.upstream.client_left()
+
+    def fail(self, error: Exception) -> None:
+        """End the wait, or the next one, with `error`; the first failure counts, unless it would only be a reason to
+        try again."""
+        if isinstance(self.failure, Unanswered):
+            self.failure = error
+        else:
+            super().fail(error)
 
     def refuse(self, error: EdgeError, now: float) -> None:
         """Answer with the edge's own error, or cut the response if one has begun."""

@@ -26,6 +26,7 @@ LOOK_SECONDS = 0.5  # between looks for clients that left unseen
 ACCEPTED_SECONDS = 0.05  # within which the loop tells of all clients that the kernel has handed over
 PART_SECONDS = 0.0002  # of a sweep, for which everybody waits
 PAUSE_SECONDS = 0.002  # between two parts
+LAST_SECONDS = 1.0  # for the edge's own answers to leave, once there is no more time
 
 
 class Listener:
@@ -121,10 +122,19 @@ class Listener:
                     guest.evict()
             for connection in list(self.busy):
                 connection.give_up()
-            self.check_drained()
-            await self._all_idle.wait()
+            await self._let_go()
         for connection in self.connections:
             connection.finish()
+
+    async def _let_go(self) -> None:
+        """Cut, after a moment, who does not take the answer that there is no more time."""
+        self.check_drained()
+        try:
+            async with asyncio.timeout(LAST_SECONDS):
+                await self._all_idle.wait()
+        except TimeoutError:
+            for guest in list(self.door.guests):
+                guest.evict()
 
     def check_drained(self) -> None:
         """Take note of it when the last exchange has ended and no client is about to ask for one."""

@@ -197,11 +197,11 @@ class Queue:
 
     def expire(self, now: float) -> None:
         """Answer those whose hold has ended."""
-        while self._waiting and (self._waiting[0].gone or self._waiting[0].deadline <= now):
-            waiter = heappop(self._waiting)
-            if not waiter.gone:
-                self.forget(waiter)
-                waiter.exchange.fail(self._hold_timeout())
+        for waiter in [each for each in self._waiting if each.deadline <= now and not each.gone]:
+            self.forget(waiter)
+            waiter.exchange.fail(self._hold_timeout())
+        while self._waiting and self._waiting[0].gone:
+            heappop(self._waiting)
 
     def refuse(self, error: Callable[[], EdgeError]) -> None:
         """End the wait of all with an error."""
@@ -227,9 +227,12 @@ class Queue:
     def take_over(self, former: Queue) -> None:
         """Stand in for another queue of this revision: what began there ends here. Those who wait are not moved."""
         self.replicas, self._slots, self._leaving = former.parts()
+        now = self._clock()
         for slots in (*self._slots.values(), *self._leaving.values()):
             slots.lender = self
-        self.refresh(self._clock())
+            if slots.suspect_until > now:
+                self._suspect(slots, slots.suspect_until - now, self._try)
+        self.refresh(now)
 
     def in_flight(self) -> dict[str, int]:
         """Return the requests running per replica, replicas without any left out."""

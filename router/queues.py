@@ -69,13 +69,14 @@ class Queues(dict[str, Queue]):
             queue.update(replicas, self._clock())
 
     def sweep(self, now: float, in_use: Collection[str] = ()) -> None:
-        """End holds that are over; forget the queues of revisions that have left the table once nothing runs there.
-        Those `in_use` stay: others know of requests there."""
+        """End holds that are over; forget the queues of revisions that have left the table once nothing runs or waits
+        there. Those `in_use` stay: others know of requests there."""
         for queue in self.values():
             queue.expire(now)
-        for name in [name for name in self.retired if name not in in_use and not self[name].in_flight()]:
-            del self[name]
-            self.retired.discard(name)
+        for name in self.retired - set(in_use):
+            if not self[name].in_flight() and not self[name].held:
+                del self[name]
+                self.retired.discard(name)
 
     def nudge(self, name: str) -> None:
         """Ask for capacity on behalf of nobody who would wait; nothing comes of it where a wake is not allowed now."""

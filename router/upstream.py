@@ -82,11 +82,15 @@ class Upstream(asyncio.Protocol):
         if self._paused:
             self.resume_reading()
         if self.usable and not self._clogged and len(slots.idle) < IDLE_PER_REPLICA:
-            self._kept = True
-            slots.idle.append(self)
+            self.rest()
         else:
             self.close()
         slots.lender.release(slots)
+
+    def rest(self) -> None:
+        """Wait among the idle ones for the next request."""
+        self._kept = True
+        self.slots.idle.append(self)
 
     def carry(self, exchange: Exchange) -> Awaitable[None]:
         """Send the request, and pass on the response; to be awaited until its last byte. EdgeError when the replica
@@ -247,7 +251,7 @@ class Upstream(asyncio.Protocol):
         request = exchange.request
         harmless = request.method in SAFE and request.body is None and request.upgrade is None
         raced = self._kept and self._reader.silent and self._clock() - exchange.dispatched < RACE_SECONDS
-        return harmless and raced and exchange.revision.limits.retry_unanswered
+        return harmless and raced and not exchange.unwanted and exchange.revision.limits.retry_unanswered
 
 
 def _too_slow(message: str) -> EdgeError:

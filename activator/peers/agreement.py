@@ -26,12 +26,6 @@ class Departure:
         self.version = version
         self.pending = set(pending)
         self.over = asyncio.Event()
-        self.check()
-
-    def check(self) -> None:
-        """Take note of it when the last has told."""
-        if not self.pending:
-            self.over.set()
 
 
 class Terms:
@@ -56,6 +50,12 @@ class Terms:
         """Return what a claimer is told."""
         replicas = self.replicas
         return m.Snapshot(self.version, replicas.revision, replicas.endpoints, replicas.start, not self.strict)
+
+    def check(self) -> None:
+        """Take note of the departures of which the last has told."""
+        for name, departure in list(self.departures.items()):
+            if not departure.pending:
+                self.departures.pop(name).over.set()
 
 
 class Agreement:
@@ -87,6 +87,7 @@ class Agreement:
         for name in names & terms.departures.keys():
             terms.departures.pop(name).over.set()
         terms.departures.update({name: Departure(terms.version, accounts) for name in gone})
+        terms.check()
 
     def restrict(self, revision: str, until: float, accounts: Collection[Account], *, anew: bool = False) -> Terms:
         """Have every request of a revision be a claim, at least until that time. With `anew` all are to confirm it once
@@ -106,17 +107,25 @@ class Agreement:
         terms.then = then if terms.pending else None
         return not terms.pending
 
+    def free(self, revision: str, accounts: Collection[Account]) -> None:
+        """Let claimers of a revision choose again, whoever has yet to confirm that they do not: nobody wants to know
+        any more."""
+        terms = self._terms.get(revision)
+        if terms is not None and terms.strict:
+            terms.strict_until = terms.then = None
+            terms.pending.clear()
+            self._send(terms, accounts)
+
     def sweep(self, now: float, accounts: Collection[Account]) -> None:
         """Let claimers choose again where that was restricted for long enough."""
-        for terms in self._terms.values():
+        for name, terms in self._terms.items():
             if terms.strict_until is not None and terms.strict_until <= now and not terms.pending:
-                terms.strict_until = None
-                self._send(terms, accounts)
+                self.free(name, accounts)
 
     def keep(self, revisions: Collection[str]) -> None:
         """Forget the terms of all other revisions of which no replica is awaited."""
         for name in self._terms.keys() - set(revisions):
-            if all(departure.over.is_set() for departure in self._terms[name].departures.values()):
+            if not self._terms[name].departures:
                 del self._terms[name]
 
     def repeat(self, revision: str, accounts: Iterable[Account]) -> None:
@@ -134,18 +143,19 @@ class Agreement:
     def has_drained(self, account: Account, revision: str, replica: str, version: int) -> None:
         """Take note that a replica, or any if it is "", runs nothing of a claimer any more."""
         terms = self._terms.get(revision)
-        for name, departure in terms.departures.items() if terms is not None else ():
+        if terms is None:
+            return
+        for name, departure in terms.departures.items():
             if replica in {name, ""} and version >= departure.version:
                 departure.pending.discard(account)
-                departure.check()
+        terms.check()
 
     async def drained(self, revision: str, replica: str) -> None:
         """Return when a replica that has left runs nothing of anyone any more."""
         terms = self._terms.get(revision)
         departure = terms.departures.get(replica) if terms is not None else None
-        if terms is not None and departure is not None:
+        if departure is not None:
             await departure.over.wait()
-            terms.departures.pop(replica, None)
 
     def replace(self, former: Account, account: Account) -> None:
         """Wait for a claimer that is back in place of what it was; it is told all capacity next."""
@@ -160,7 +170,7 @@ class Agreement:
         for terms in list(self._terms.values()):
             for departure in terms.departures.values():
                 departure.pending.discard(account)
-                departure.check()
+            terms.check()
             self._confirm(terms, account)
 
     def _confirm(self, terms: Terms, account: Account) -> None:

@@ -281,6 +281,13 @@ class ClaimQueue(Queue):
         for slots in self._all():
             self._settle(slots)
 
+    def expire(self, now: float) -> None:
+        """Answer those whose hold has ended, without the owner, which may be one that cannot be asked."""
+        hold = self.revision.limits.hold
+        for waiting in list(self._claimer.waiting.values()) if hold else ():
+            if waiting.queue is self and waiting.exchange.arrived + hold <= now:
+                waiting.exchange.fail(self._hold_timeout())
+
     def avoid(self, slots: Slots, seconds: float) -> None:
         """Send nothing to a replica for a moment, here or elsewhere."""
         super().avoid(slots, seconds)

@@ -18,6 +18,7 @@ from activator.peers.follower import Follower, Leader
 from activator.peers.owner import STRICT_SECONDS
 from activator.peers.pacts import Told, ToPeer
 from activator.peers.tally import Tally
+from router.concurrency import later
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -108,7 +109,7 @@ class Council:
             self._begin_to_lead() if self.elected() else self._cease_to_lead()
         if self._leads:
             for name in self._proxy.queues:
-                self._relax(name, now)
+                self._relax(name)
             self._agreement.sweep(now, self._ledgers.values())
             self._agreement.keep(self._proxy.queues.keys())
 
@@ -150,7 +151,7 @@ class Council:
                 self._judge(message)
             case m.Poke():
                 self._wake(message.revision)
-                self._relax(message.revision, self._clock())
+                self._relax(message.revision)
             case m.Applied():
                 self._agreement.applied(ledger, message.revision, message.version)
             case m.Drained():
@@ -178,11 +179,10 @@ class Council:
         if tally is not None and count.tally is not None:
             tally.merge(*count.tally)
 
-    def _relax(self, name: str, now: float) -> None:
+    def _relax(self, name: str) -> None:
         """Let all edges begin requests again where there is one."""
         if self._agreement.is_strict(name) and self.look(name).open:
-            self._agreement.restrict(name, now, self._ledgers.values())
-            self._agreement.sweep(now, self._ledgers.values())
+            self._agreement.free(name, self._ledgers.values())
 
     def _lose(self, peer: str) -> None:
         for tally in self._tallies.values():
@@ -205,12 +205,8 @@ class Council:
             requests=ours.requests + requests,
             open=is_open,
             held=max(0, is_open - busy.total()),
-            idle_since=None if is_open else _later(ours.idle_since, theirs.idle_since),
+            idle_since=None if is_open else later(ours.idle_since, theirs.idle_since),
             tagged_open=tagged,
-            tagged_since=None if tagged else _later(ours.tagged_since, theirs.tagged_since),
+            tagged_since=None if tagged else later(ours.tagged_since, theirs.tagged_since),
             busy=busy,
         )
-
-
-def _later(first: float | None, second: float | None) -> float | None:
-    return max((each for each in (first, second) if each is not None), default=None)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
     from activator.settings.schema import Settings
-    from activator.terms import Terms
+    from activator.terms import Pair, Terms
     from router.ports import Clock, Waker
     from router.table import EdgeLimits, Table
 
@@ -49,12 +49,14 @@ DECODER: msgspec.msgpack.Decoder[list[m.ToOwner]] = msgspec.msgpack.Decoder(list
 
 
 class Mate:
-    """One worker process. `serving` = it has the terms and accepts clients; `heard` is when it last said something."""
+    """One worker process. `serving` = it has the terms and accepts clients; `heard` is when it last said something;
+    `problem` is why it could not take the last terms whole."""
 
     def __init__(self, number: int, crew: Crew, now: float) -> None:
         self.number = number
         self.heard = now
         self.serving = False
+        self.problem = ""
         self.connections = 0
         self.places = 0
         self.neighbours: m.Neighbours | None = None  # as they were last told
@@ -111,10 +113,21 @@ class Crew:
         """See Front."""
         self._tls.take(terms.certificates)
         version = self._terms.version + 1 if self._terms is not None else 1
-        self._terms = m.Configure(version, replace(terms, table=self._table_of_one(terms.table)))
+        certificates = self._certificates_for(terms.certificates)
+        self._terms = m.Configure(
+            version, replace(terms, table=self._table_of_one(terms.table), certificates=certificates)
+        )
         for account in self.router.accounts:
             account.line.send(self._terms)
         self.router.replace_table(terms.table)
+
+    def _certificates_for(self, given: tuple[Pair, ...]) -> tuple[Pair, ...]:
+        """Return what workers are to serve: whether that is TLS was settled when the edge began, for those, too, that
+        start later."""
+        if self._terms is None:
+            return given
+        before = self._terms.terms.certificates
+        return before and (given or before)
 
     def lead(self, table: Table) -> None:
         """See Front."""
@@ -135,7 +148,8 @@ class Crew:
             account.line.send(m.Renew())
 
     def sweep(self) -> None:
-        """See Front: end those that hang, and tell the others how all are."""
+        """See Front: end those that hang, give the terms once more to who could not take them, and tell all how the
+        others are."""
         now = self._clock()
         self.router.sweep()
         was_away, self._looked = now - self._looked > AWAY_SECONDS, now
@@ -146,6 +160,8 @@ class Crew:
             if now - mate.heard > patience:
                 self._log.error("worker hangs", worker=mate.number, silent_seconds=round(now - mate.heard, 1))
                 mate.kill()
+            elif mate.problem and self._terms is not None:
+                mate.wire.send(self._terms)
         self._tell_neighbours(now)
 
     def health(self) -> Health:
@@ -183,8 +199,8 @@ class Crew:
             began = self._clock()
             try:
                 how: dict[str, object] = {"code": await self._run(number)}
-            except OSError as error:
-                how = {"error": str(error)}
+            except Exception as error:  # whatever it is, there has to be a worker
+                how = {"error": repr(error)}
             if self._draining:
                 return
             self.restarts += 1
@@ -194,7 +210,9 @@ class Crew:
             await asyncio.sleep(pause)
 
     async def _run(self, number: int) -> int:
-        """Start a worker, and return its exit code when it has ended."""
+        """Start a worker, unless the edge has begun to drain, and return its exit code when it has ended."""
+        if self._draining:
+            return 0
         mate = self._mates[number] = Mate(number, self, self._clock())
         try:
             mate.process = await self._spawn(mate)
@@ -251,8 +269,10 @@ class Crew:
             mate.wire.send(m.Drain(0))
 
     def _configured(self, mate: Mate, message: m.Configured) -> None:
-        if message.problem:
+        before, mate.problem = mate.problem, message.problem
+        if message.problem and message.problem != before:
             self._log.error("worker cannot use the configuration", worker=mate.number, problem=message.problem)
+        if message.problem:
             return
         mate.serving = True
         if sum(each.serving for each in self._mates.values()) == self._count:

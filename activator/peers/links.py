@@ -66,6 +66,7 @@ class Links:
         self._server: asyncio.Server | None = None
         self._looked = me.clock()
         self._leads = False
+        self._unlisted: set[str] = set()  # who is connected, and was listed once
         self._told: dict[str, str] = {}  # the last problem with each
 
     async def open(self, host: str, port: int) -> int:
@@ -76,7 +77,8 @@ class Links:
 
     def list(self, names: Collection[str]) -> None:
         """Take the addresses of all edges there are, ours may be among them."""
-        self._listed = frozenset(names) - {self._me.name}
+        former, self._listed = self._listed, frozenset(names) - {self._me.name}
+        self._unlisted = ((self._unlisted | former) - self._listed) & self.live.keys()
         for name in self._listed - self._followers.keys():
             if name not in self.live:
                 self._lose(name)
@@ -134,7 +136,7 @@ class Links:
         """See link.Hears."""
         self._strangers.discard(link)
         if link.problem:
-            self._tell(link.peer, link.problem)
+            self._tell(link.peer if link.peer in self._followers else "", link.problem)
         if self.live.get(link.peer) is link:
             del self.live[link.peer]
             self._log.warning("peer lost", peer=link.peer, problem=link.problem or "it closed the connection")
@@ -192,13 +194,17 @@ class Links:
         return False
 
     def _lose(self, name: str) -> None:
-        if name not in self.unreached:
+        if name in self._unlisted:
+            self.bury(name)
+        elif name not in self.unreached:
             self.unreached.add(name)
             self._society.lost(name)
 
     def bury(self, name: str) -> None:
         """Take note that a peer is gone."""
         self.unreached.discard(name)
+        self._unlisted.discard(name)
+        self._told.pop(name, None)
         self._society.gone(name)
 
     def _tell(self, peer: str, problem: str) -> None:

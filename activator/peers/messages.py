@@ -39,7 +39,8 @@ class Configure(Message, tag=1):
 
 
 class Configured(Message, tag=2):
-    """Claimer: the terms are in force; or `problem` says why the former ones still are."""
+    """Claimer: the terms are in force; or `problem` says which certificate cannot be used. Who serves does so by its
+    former ones then, and else by the new terms; who does not serve yet waits to be told once more."""
 
     version: int
     problem: str = ""

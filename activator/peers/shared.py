@@ -115,13 +115,6 @@ class PeerQueue(ClaimQueue):
                 self.claimer.withdraw(waiting)
                 waiting.exchange.wake()
 
-    def expire(self, now: float) -> None:
-        """Answer those whose hold has ended; the owner may be one that cannot be asked."""
-        hold = self.revision.limits.hold
-        for waiting in list(self.claimer.waiting.values()) if hold else ():
-            if waiting.queue is self and waiting.exchange.arrived + hold <= now:
-                waiting.exchange.fail(self._hold_timeout())
-
 
 def _lent(queue: Queue) -> list[Lent]:
     _, here, leaving = queue.parts()

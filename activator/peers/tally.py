@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from router.concurrency import later
 from router.ports import RevisionStats
 
 if TYPE_CHECKING:
@@ -51,8 +52,8 @@ class Tally:
         report.area += count.area
         report.at, report.open, report.tagged_open, report.busy = count.at, count.open, count.tagged_open, count.busy
         self._requests += count.requests
-        self.idle_since = _later(self.idle_since, count.idle_since)
-        self.tagged_since = _later(self.tagged_since, count.tagged_since)
+        self.idle_since = later(self.idle_since, count.idle_since)
+        self.tagged_since = later(self.tagged_since, count.tagged_since)
 
     def lose(self, claimer: object, now: float) -> None:
         """Forget a claimer; what it had open ended at `now`."""
@@ -103,7 +104,3 @@ class Tally:
             tagged_since=None if tagged else self.tagged_since,
             busy=self.busy(),
         )
-
-
-def _later(first: float | None, second: float | None) -> float | None:
-    return second if first is None else first if second is None else max(first, second)

@@ -12,6 +12,7 @@ import signal
 import socket
 import sys
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -90,14 +91,18 @@ class Worker:
 
     def _configure(self, message: m.Configure) -> None:
         self._reporter.report_all()
+        problem = ""
         try:
             self._serving.take(message.terms)
         except CertificateError as error:
-            self._wire.send(m.Configured(message.version, str(error)))
-            return
+            problem = str(error)
+            if not self._listening:
+                self._wire.send(m.Configured(message.version, problem))
+                return
+            self._serving.take(replace(message.terms, certificates=()))  # it goes on with those that it has
         self._drain_seconds = message.terms.drain_timeout
         if self._listening:
-            self._wire.send(m.Configured(message.version))
+            self._wire.send(m.Configured(message.version, problem))
         else:
             self._listening = True
             self._tasks.spawn(self._open(message), "open")
