@@ -164,6 +164,15 @@ async def test_only_those_whose_hold_is_over_are_answered(staged: Staged) -> Non
     assert second.state == "running"
 
 
+async def test_one_who_comes_later_and_may_wait_for_less_is_answered_before(staged: Staged) -> None:
+    stage = staged(hold=600.0)
+    (patient,) = await stage.arrived(1)
+    stage.limit(hold=10.0)
+    (other,) = await stage.arrived(1)
+    await stage.later(10.1)
+    assert (other.error is not None, patient.state) == (True, "waiting")
+
+
 async def test_a_hold_without_limit_does_not_end(staged: Staged) -> None:
     stage = staged(hold=0.0)
     (caller,) = await stage.arrived(1)

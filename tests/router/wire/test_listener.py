@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,6 +12,7 @@ from router.errors import Reason
 from router.http1 import SLICE
 from router.table import OnDisconnect
 from tests.router.fakes import HELLO
+from tests.router.wire.edge import LOCAL
 from tests.router.wire.talk import PATIENCE, Talk
 
 if TYPE_CHECKING:
@@ -350,6 +352,29 @@ async def test_on_shutdown_those_who_wait_are_told(edge: Edge) -> None:
     answer = await held.response()
     assert (answer.status, answer.get("Activator-Reason"), answer.get("Retry-After")) == (503, "shutting_down", "1")
     assert await held.ended()
+
+
+async def test_on_shutdown_a_client_that_does_not_take_what_it_is_told_is_cut(edge: Edge) -> None:
+    edge.bound(write=60.0)
+    await edge.serving(b"HTTP/1.1 200 OK\r\nContent-Length: 32768\r\n\r\n" + b"x" * 32768)
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.setblocking(False)
+    loop = asyncio.get_running_loop()
+    with client:
+        await loop.sock_connect(client, (LOCAL, edge.port))
+        await edge.until(lambda: bool(edge.listener.connections))
+        (connection,) = edge.listener.connections
+        while not connection.unsent:
+            await loop.sock_sendall(client, GET.format(1).encode())
+            await asyncio.sleep(0.01)
+        edge.proxy.update(edge.snapshot("a-1"))
+        await loop.sock_sendall(client, GET.format(1).encode())
+        await edge.until(lambda: edge.held == 1)
+        async with asyncio.timeout(PATIENCE):
+            await edge.listener.drain(0.1)
+        await edge.until(lambda: not edge.listener.connections)
+        assert edge.open_requests == 0
 
 
 async def silent(edge: Talk) -> None:

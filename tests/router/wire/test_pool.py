@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from router.table import OnDisconnect
 from tests.router.fakes import HELLO
 
 if TYPE_CHECKING:
@@ -191,6 +192,30 @@ async def test_what_a_replica_was_at_work_on_when_it_broke_is_not_sent_again(edg
     go.set()
     assert (await client.response()).status == 502
     assert len(replica.talks) == 1
+
+
+async def test_what_is_finished_for_a_client_that_has_left_is_not_sent_again(edge: Edge) -> None:
+    go = asyncio.Event()
+
+    async def leaves_when_asked_again(talk: Talk) -> None:
+        await talk.request()
+        await talk.send(HELLO)
+        await talk.request()
+        await go.wait()
+        talk.leave()
+
+    edge.limit(on_disconnect=OnDisconnect.FINISH)
+    replica = await edge.serving(leaves_when_asked_again)
+    client = await edge.client(GET)
+    assert (await client.response()).status == 200
+    await client.send(GET)
+    await edge.until(lambda: replica.heard.count(b"GET") == 2)
+    client.reset()
+    await edge.until(lambda: not edge.listener.connections)
+    edge.proxy.update(edge.snapshot("a-1"))
+    go.set()
+    await edge.until(lambda: edge.open_requests == 0)
+    assert (edge.held, list(edge.wakes), len(replica.talks)) == (0, [], 1)
 
 
 async def test_a_new_connection_that_ends_is_not_tried_again(edge: Edge) -> None:
