@@ -189,3 +189,17 @@ async def test_idle_clocks_come_from_an_earlier_run() -> None:
     async with led() as (_, leader, _others):
         leader.council.restore(NAME, 17.0, None)
         assert leader.council.look(NAME).idle_since == 17.0
+
+
+async def test_a_request_is_served_though_one_who_was_asked_to_begin_none_cannot_be_reached() -> None:
+    async with led(3, 1) as (stage, leader, (other, lost)):
+        leader.ways[lost.name].cut()
+        assert not leader.council.settled(NAME, lambda _: None)
+        await stage.turn()
+        for node in (leader, other):
+            stage.disconnect(lost, node)
+        await stage.turn()
+        (caller,) = await stage.arrived(other)
+        assert caller.state == "running"
+        stage.connect(lost, leader)
+        stage.connect(lost, other)

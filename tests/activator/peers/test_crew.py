@@ -3,11 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
+import socket
+import ssl
 import time
-from typing import Any, cast
+from contextlib import asynccontextmanager
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
+from activator.peers import messages as m
 from activator.peers.crew import Crew
-from tests.router.fakes import Wakes
+from activator.peers.worker import Worker
+from activator.settings.places import Address
+from activator.terms import Pair, Terms
+from tests.certificates import client_context, pair
+from tests.router.fakes import Wakes, service, table
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+PATIENCE = 10.0
 
 
 class Log:
@@ -21,6 +37,18 @@ class Log:
         self.lines.append({"event": event, **fields})
         if len(self.lines) == 4:
             self.enough.set()
+
+
+class Unlucky(Crew):
+    """It cannot start its workers at first, for a reason that nobody expects."""
+
+    failures = 0
+
+    async def _spawn(self, mate: Any) -> asyncio.subprocess.Process:
+        if self.failures < 2:
+            self.failures += 1
+            raise RuntimeError("can't start new thread")
+        return await super()._spawn(mate)
 
 
 class Stillborn(Crew):
@@ -42,3 +70,113 @@ async def test_a_worker_that_dies_at_its_start_again_and_again_is_started_more_a
     assert [line["in_seconds"] for line in log.lines[:4]] == [0.0, 0.4, 0.8, 1.6]
     assert {(line["event"], line["worker"]) for line in log.lines} == {("worker ended, another one starts", 0)}
     assert (crew.restarts, crew.health().workers) == (len(log.lines), 0)
+
+
+async def test_a_drain_starts_no_worker_any_more() -> None:
+    log = Log()
+    crew = Stillborn(1, Wakes(), time.monotonic, cast("Any", log))
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        crew._sockets = {"listen": [listening]}
+        crew._tasks.spawn(crew._keep(0), "worker 0")
+        async with asyncio.timeout(PATIENCE):
+            while len(log.lines) < 2:  # noqa: ASYNC110 - the simplest
+                await asyncio.sleep(0.01)
+        await crew.drain(PATIENCE)
+    assert {line["event"] for line in log.lines} == {"worker ended, another one starts"}
+
+
+def certificates_in(certificate: Path, key: Path) -> tuple[Pair, ...]:
+    return (Pair(str(certificate), str(key)),)
+
+
+def listening_anywhere() -> Any:
+    return SimpleNamespace(listen=Address("127.0.0.1", 0), listen_plain=None)
+
+
+@asynccontextmanager
+async def at_work(crew: Crew) -> AsyncIterator[int]:
+    """Have workers serve, and return the port."""
+    ports = await crew.open(listening_anywhere())
+
+    async def sweep() -> None:
+        while True:
+            await asyncio.sleep(0.25)
+            crew.sweep()
+
+    sweeping = asyncio.create_task(sweep())
+    try:
+        yield ports["listen"]
+    finally:
+        sweeping.cancel()
+        await crew.drain(1.0)
+
+
+async def answers(port: int, *, tls: bool) -> bool:
+    """Tell whether the edge answers by TLS, or in plain text."""
+    secure: dict[str, Any] = {"ssl": client_context(), "server_hostname": "a.example"} if tls else {}
+    try:
+        async with asyncio.timeout(PATIENCE):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port, **secure)
+            writer.write(b"OPTIONS * HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n")
+            answer = await reader.read()
+            writer.close()
+    except (OSError, ssl.SSLError):
+        return False
+    return answer.startswith(b"HTTP/1.1 ")
+
+
+async def test_a_worker_that_is_replaced_after_a_reload_speaks_as_the_edge_did_at_its_start() -> None:
+    certificates = certificates_in(*pair("a"))
+    for first, then in ((certificates, ()), ((), certificates)):
+        crew = Crew(1, Wakes(), time.monotonic, cast("Any", Log()))
+        crew.take(Terms(table(), first))
+        async with at_work(crew) as port:
+            crew.take(Terms(table(), then))
+            crew._mates[0].kill()
+            async with asyncio.timeout(PATIENCE):
+                while crew.restarts < 1 or crew.health().workers < 1:  # noqa: ASYNC110 - the simplest
+                    await asyncio.sleep(0.01)
+            assert [await answers(port, tls=True), await answers(port, tls=False)] == [bool(first), not first]
+
+
+async def test_a_worker_that_cannot_be_started_for_whatever_reason_is_started_later() -> None:
+    crew = Unlucky(1, Wakes(), time.monotonic, cast("Any", Log()))
+    crew.take(Terms(table()))
+    async with at_work(crew) as port:
+        assert await answers(port, tls=False)
+    assert crew.restarts == 2
+
+
+async def test_a_worker_whose_certificate_could_not_be_read_is_told_again_until_it_can(tmp_path: Path) -> None:
+    files = [tmp_path / "certificate.pem", tmp_path / "key.pem"]
+    for source, file in zip(pair("a"), files, strict=True):
+        shutil.copy(source, file)
+    crew = Crew(1, Wakes(), time.monotonic, cast("Any", log := Log()))
+    crew.take(Terms(table(), certificates_in(*files)))
+    files[0].write_text("half of it")
+    opening = asyncio.create_task(crew.open(listening_anywhere()))
+    async with asyncio.timeout(PATIENCE):
+        while not log.lines:
+            await asyncio.sleep(0.05)
+            crew.sweep()
+        shutil.copy(pair("a")[0], files[0])
+        while not opening.done():
+            await asyncio.sleep(0.05)
+            crew.sweep()
+    assert await answers((await opening)["listen"], tls=True)
+    await crew.drain(1.0)
+    assert [line["event"] for line in log.lines] == ["worker cannot use the configuration"]
+
+
+async def test_a_worker_that_serves_takes_over_all_but_a_certificate_that_it_cannot_read(tmp_path: Path) -> None:
+    worker, sent = Worker(0, {}), list[Any]()
+    worker._wire.send = sent.append  # type: ignore[method-assign, assignment]
+    good, bad = certificates_in(*pair("a")), certificates_in(tmp_path / "none", tmp_path / "none")
+    worker._hear(worker._wire, [m.Configure(1, Terms(table(), good))])
+    async with asyncio.timeout(PATIENCE):
+        while not sent:  # noqa: ASYNC110 - the simplest
+            await asyncio.sleep(0.01)
+    worker._hear(worker._wire, [m.Configure(2, Terms(table(service(name="b")), bad))])
+    answer = sent[-1]
+    assert (answer.version, bool(answer.problem), set(worker._proxy.queues)) == (2, True, {"b-1", "a-1"})
+    await worker._tasks.close()

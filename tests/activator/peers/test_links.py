@@ -218,3 +218,28 @@ async def test_an_edge_that_is_not_listed_any_more_is_gone_unless_it_lives() -> 
     edge.links.list([])
     assert ("gone", "192.0.2.1:7000") in edge.events
     await edge.stop()
+
+
+async def test_one_that_is_lost_after_it_was_listed_for_the_last_time_is_gone() -> None:
+    async with edges(SECRET, SECRET) as (one, other):
+        with reported(one, other):
+            await one.until(("lost", other.name), ("joined", other.name))
+            one.links.list([one.name])
+            other.beats = False
+            await one.until(("lost", other.name), ("joined", other.name), ("gone", other.name))
+
+
+async def test_nothing_is_kept_of_strangers_whatever_they_call_themselves() -> None:
+    async with edges(SECRET) as (edge,):
+        host, _, port = edge.name.rpartition(":")
+        for number in range(3):
+            reader, writer = await asyncio.open_connection(host, int(port))
+            for message in (Greet(VERSION, f"stranger {number}", b"n" * 32, 0.0), Proof(b"p" * 32, 0.0)):
+                frame = msgspec.msgpack.encode([message])
+                writer.write(LENGTH.pack(len(frame)) + frame)
+            async with asyncio.timeout(1):
+                with suppress(ConnectionResetError):
+                    while await reader.read(4096):
+                        pass
+            writer.close()
+        assert edge.log.problems == ["it does not have our secret"]

@@ -677,3 +677,22 @@ async def test_an_upload_that_wakes_its_service_is_waited_for(staged: Staged) ->
     late = stage.arrive(1, body=100, uploading=True)
     await stage.turn()
     assert late.state == "waiting"
+
+
+async def test_a_hold_ends_though_the_owner_says_nothing(staged: Staged) -> None:
+    stage = staged(1, container_concurrency=1, hold=10.0)
+    (node,), caller = stage.nodes, stage.arrive(0)
+    await stage.turn()
+    await asyncio.sleep(10.1)
+    node.beat()
+    await asyncio.sleep(0)
+    assert caller.error is not None
+    assert caller.error.reason is Reason.HOLD_TIMEOUT
+
+
+async def test_of_replicas_that_ended_unawaited_nothing_is_kept(staged: Staged) -> None:
+    stage = await warm(staged(2), 3)
+    for count in (2, 1, 0):
+        stage.grow(count)
+        await stage.turn()
+    assert not stage.owner._agreement._terms[NAME].departures

@@ -227,3 +227,16 @@ async def test_a_strict_revision_begins_nothing_at_any_edge_and_asks_to_be_woken
             node.tenure.restrict(frozenset())
         await stage.turn()
         assert states(*callers) == ["running", "waiting"]
+
+
+async def test_a_replica_that_was_avoided_is_used_again_by_whoever_owns_it_then() -> None:
+    async with edges() as stage:
+        owner, (heir,) = stage.owner, stage.others
+        heir.connections.refused.add("r1")
+        (caller,) = await stage.arrived(heir)
+        assert (heir.connections.tried, caller.state) == (1, "waiting")
+        heir.connections.refused.clear()
+        stage.kill(owner)
+        await stage.turn()
+        await stage.later(0.2)
+        assert caller.state == "running"
