@@ -93,15 +93,17 @@ class Listener:
 
     def _sweep_part(self, now: float, look: bool) -> None:
         until = self.clock() + PART_SECONDS
-        while self._unswept and self.clock() < until:
-            connection = self._unswept.pop()
-            if not isinstance(connection, Connection) or (connection.lost and connection not in self.busy):
-                continue
-            connection.check_clocks(now)
-            if look:
-                connection.look_for_client()
-        if self._unswept:
-            self.loop.call_later(PAUSE_SECONDS, self._sweep_part, now, look)
+        try:
+            while self._unswept and self.clock() < until:
+                connection = self._unswept.pop()
+                if not isinstance(connection, Connection) or (connection.lost and connection not in self.busy):
+                    continue
+                connection.check_clocks(now)
+                if look:
+                    connection.look_for_client()
+        finally:
+            if self._unswept:
+                self.loop.call_later(PAUSE_SECONDS, self._sweep_part, now, look)
 
     async def drain(self, seconds: float) -> None:
         """Accept nothing more, let what runs or is about to come end within `seconds`, then answer or cut the rest."""

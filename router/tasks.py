@@ -1,4 +1,4 @@
-"""Background tasks that cannot fail unseen: the only place that may call `create_task`, apart from the request path."""
+"""Background tasks that cannot fail unseen. Elsewhere `create_task` is for what one object starts, keeps and ends."""
 
 from __future__ import annotations
 

@@ -34,7 +34,6 @@ class Resource:
 
 
 DEPLOYMENTS = Resource("apps/v1", "deployments")
-REPLICA_SETS = Resource("apps/v1", "replicasets")
 PODS = Resource("v1", "pods")
 NODES = Resource("v1", "nodes", namespaced=False)
 CONFIG_MAPS = Resource("v1", "configmaps")

@@ -59,11 +59,12 @@ class Terms:
 
 
 class Agreement:
-    """The terms of all revisions."""
+    """The terms of all revisions. `version` is that of the last snapshot, of a former agreement at first: what was
+    confirmed of that one counts no more."""
 
-    def __init__(self) -> None:
+    def __init__(self, version: int = 0) -> None:
+        self.version = version
         self._terms: dict[str, Terms] = {}
-        self._version = 0  # of the last snapshot
 
     def is_strict(self, revision: str) -> bool:
         """Tell whether claimers were told to choose nothing themselves."""
@@ -180,8 +181,8 @@ class Agreement:
             then(terms.replicas.revision)
 
     def _send(self, terms: Terms, accounts: Iterable[Account]) -> None:
-        self._version += 1
-        terms.version = self._version
+        self.version += 1
+        terms.version = self.version
         self._tell(terms, accounts)
 
     def _tell(self, terms: Terms, accounts: Iterable[Account]) -> None:

@@ -163,7 +163,7 @@ class Council:
         self._leads = True
         self._told.clear()
         self._tallies.clear()
-        self._agreement = Agreement()
+        self._agreement = Agreement(self._agreement.version)
         for replicas in self.follower.replicas.values():
             self._agreement.announce(replicas, self._ledgers.values())
         self.follower.release()

@@ -37,7 +37,6 @@ BY_RUNTIME = {
     "kserve-mlserver": "mlflow",
 }
 TRITON = ["tritonserver", f"--model-store={MODELS}", "--grpc-port=9000", "--http-port=8080", "--allow-grpc=true"]
-KFSERVER = {"sklearn", "xgboost", "lightgbm", "pmml", "paddle", "huggingface"}
 
 
 def protocols(framework: str) -> tuple[str, ...]:

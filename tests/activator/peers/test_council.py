@@ -203,3 +203,15 @@ async def test_a_request_is_served_though_one_who_was_asked_to_begin_none_cannot
         assert caller.state == "running"
         stage.connect(lost, leader)
         stage.connect(lost, other)
+
+
+async def test_what_was_confirmed_to_a_leader_counts_no_more_when_it_leads_anew() -> None:
+    async with led(2, 1) as (stage, leader, (other,)):
+        assert not leader.council.settled(NAME, lambda _: None)
+        leader.ways[other.name].deliver()  # and its answer is under way
+        stage.elect(other)
+        leader.council.elected, other.council.elected = (lambda: True), (lambda: False)
+        leader.sweep()
+        assert not leader.council.settled(NAME, lambda _: None)
+        other.ways[leader.name].deliver()
+        assert not leader.council.settled(NAME, lambda _: None)
