@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 BUFFER = 64 << 10
+MOST_PIECES = 32  # that are kept apart: each takes memory of its own, which nobody counts
 
 
 class Flow(Protocol):
@@ -76,6 +77,8 @@ class Body:
             self._sink.write_body(data)
         else:
             self._pieces.append(data)
+            if len(self._pieces) > MOST_PIECES:
+                self._pieces = [b"".join(self._pieces)]
             self.size += len(data)
             if self.size >= BUFFER:
                 self._flow.pause_reading()

@@ -76,8 +76,8 @@ def _check_rare(request: Request) -> None:
     if request.version == "1.1" and any(b"trailers" in tokens(value) for value in found.get(b"te", ())):
         request.trailers = True  # RFC 9110 10.1.4
         request.lines += TAKES_TRAILERS
-    if b"upgrade" in found and request.length != 0:
-        raise EdgeError(Reason.BAD_REQUEST, "A request that offers to upgrade must not have a body.")
+    if request.length != 0 and any(b"websocket" in tokens(value) for value in found.get(b"upgrade", ())):
+        raise EdgeError(Reason.BAD_REQUEST, "A request that offers to upgrade to WebSocket must not have a body.")
     if hops := found.get(b"via"):
         _check_hops(request, hops)
     if steps := found.get(b"max-forwards"):

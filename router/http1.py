@@ -6,11 +6,13 @@ response answers. What it lets through is checked here, so that whatever leaves 
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Protocol
 
 import httptools
 
 from router.body import Body, Flow
+from router.chunks import Chunks
 from router.errors import EdgeError, Reason
 from router.guard import MAX_HEAD, MAX_TARGET, bad_method, check, check_size, offers_websocket
 from router.headers import IN_REQUEST, UPGRADE, request_head
@@ -22,11 +24,8 @@ if TYPE_CHECKING:
     from router.headers import Special
 
 SLICE = 64 << 10
-MAX_CHUNK_EXTENSIONS = 4 << 10
-TINY_CHUNK = 16
-TINY_CHUNKS = 1024
-_CHUNK_LINES = 12  # bytes that a chunk may take beside its data: its size, and two line ends
 _BLANK_LINE = b"\r\n\r\n"
+_LINE_ENDS = re.compile(rb"[\r\n]+")
 _PERSISTENCE = frozenset((b"connection", b"proxy-connection"))  # what the parser goes by
 
 
@@ -60,6 +59,7 @@ class RequestReader:
         "_offer",
         "_parser",
         "_refusal",
+        "_resumes",
         "_scheme",
         "_sink",
         "_special",
@@ -89,12 +89,13 @@ class RequestReader:
         self._offer: Request | None = None  # to upgrade; handed over once it is known what came behind it
         self._upgrade: Body | None = None  # takes all bytes, until the offer before them is declined
         self._refusal: EdgeError | None = None
+        self._resumes = False  # a body follows, of which the parser takes no note
         self._forwarding = forwarding
         self._last_one = False  # nothing comes behind the present request
         self._last = Last[Request]()
         self._whole: Request | None = None  # whose head ended in this read
-        self._chunks = 0
-        self._left = 0  # declared length of the present body
+        self._chunks = Chunks()  # of the present body, or the last one
+        self._left = 0  # declared length of the present body, 0 = it comes in chunks
         self._fed = self._fed_before = 0  # bytes fed, with the present piece and without
         self._at = 0  # how many of them before the present head or body
 
@@ -162,7 +163,9 @@ class RequestReader:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self.in_head:
-            return  # a trailer, which is dropped (RFC 9110 6.5.1)
+            if name.lower() in _PERSISTENCE:
+                raise self._refuse("A trailer must not be about the connection.")
+            return  # which is dropped (RFC 9110 6.5.1)
         if special := self._specials[name]:
             self._special.append((special, value.rstrip(b" \t")))  # RFC 9112 5.1
         else:
@@ -189,8 +192,10 @@ class RequestReader:
         if request.length != 0:
             request.body = self._body = Body(self._sink)
             self._left = request.length or 0
-            self._chunks = 0
+            if request.length is None:
+                self._chunks = Chunks()
             self._at = self._fed  # a piece ends with the head
+            self._resumes = offers
         elif offers and offers_websocket(request):
             request.lines += UPGRADE
             self._offer = request
@@ -208,15 +213,15 @@ class RequestReader:
         self._sink.on_request(request)
 
     def on_chunk_header(self) -> None:
-        self._chunks += 1
+        self._chunks.count += 1
 
     def on_body(self, data: bytes) -> None:
         if self._body is not None:
             self._body.feed(data)
 
     def on_message_complete(self) -> None:
-        if self._body is not None:
-            if self._chunks:
+        if self._body is not None and not self._resumes:
+            if not self._left:
                 self._check_chunks(self._body)
             body, self._body = self._body, None
             body.finish()
@@ -236,7 +241,7 @@ class RequestReader:
                 raise EdgeError(Reason.HEAD_TOO_LARGE, f"The request's head is larger than {MAX_HEAD} bytes.")
         elif self._whole is not None:
             request, self._whole = self._whole, None
-            if between and at == len(data) and request.ordinary:
+            if between and at == len(data) and self._body is None and request.ordinary:
                 self._learn(data, request)
         return data[at:]
 
@@ -257,15 +262,23 @@ class RequestReader:
         return at
 
     def _end_of_piece(self, data: bytes, at: int) -> int:
-        """Return up to where to parse: a head, and a body in chunks, end with a piece, so that their bytes can be
-        counted. Both end with a blank line, of which a part may have come before."""
-        body = self._body
-        if body is not None and len(data) - at <= self._left - body.received:
-            return len(data)
-        line_ends = 0 if at else len(data) - len(data.lstrip(b"\r\n"))
+        """Return up to where to parse: heads and bodies end with a piece, so that their bytes can be counted. A head,
+        and a body in chunks, end with a blank line, of which a part may have come before."""
+        body, start = self._body, at
+        if body is not None and self._left:
+            return min(len(data), at + self._left - body.received)
+        if body is not None:
+            start = self._chunks.follow(data, at)
+            if start == len(data):
+                return start
+            if start > at and data.startswith(b"\r\n", start):
+                return start + 2
+        elif not self.in_head and (between := _LINE_ENDS.match(data, at)):
+            return between.end()
+        line_ends = 0 if start else len(data) - len(data.lstrip(b"\r\n"))
         if 0 < line_ends <= len(_BLANK_LINE):
             return line_ends
-        end = data.find(_BLANK_LINE, at)
+        end = data.find(_BLANK_LINE, start)
         return len(data) if end < 0 else end + len(_BLANK_LINE)
 
     def _learn(self, data: bytes, request: Request) -> None:
@@ -289,6 +302,9 @@ class RequestReader:
         any other, return that (RFC 9110 7.8), for a parser that has not seen it."""
         self._parser = httptools.HttpRequestParser(self)
         request, self._offer = self._offer, None
+        if self._resumes:
+            self._resumes = False
+            self._parser = _parser_within(self, self._left)
         if request is None:
             return rest
         request.upgrade = self._upgrade = Body(self._sink)
@@ -305,11 +321,35 @@ class RequestReader:
         return EdgeError(Reason.BAD_REQUEST, f"The request is not valid HTTP/1.1: {error}.")
 
     def _check_chunks(self, body: Body) -> None:
-        besides = self._fed - self._at - body.received - _CHUNK_LINES * self._chunks
-        if self._chunks > TINY_CHUNKS and self._chunks * TINY_CHUNK > body.received:
-            self._refusal = EdgeError(Reason.BAD_REQUEST, "The body comes in too many tiny chunks.")
-        elif besides > MAX_CHUNK_EXTENSIONS:
-            message = f"The body has more than {MAX_CHUNK_EXTENSIONS} bytes of chunk extensions and trailers."
-            self._refusal = EdgeError(Reason.BAD_REQUEST, message)
-        if self._refusal is not None:
-            raise self._refusal
+        try:
+            self._chunks.check(self._fed - self._at, body.received)
+        except EdgeError as refusal:
+            self._refusal = refusal
+            raise
+
+    def _refuse(self, message: str) -> EdgeError:
+        self._refusal = EdgeError(Reason.BAD_REQUEST, message)
+        return self._refusal
+
+    def _go_on(self) -> None:
+        """Parse requests again after a body that had a parser of its own."""
+        self._parser = httptools.HttpRequestParser(self)
+        self.on_message_complete()
+
+
+class _WithinBody:
+    """What a parser may tell a reader of a body whose head another one has parsed."""
+
+    def __init__(self, reader: RequestReader) -> None:
+        self.on_body = reader.on_body
+        self.on_chunk_header = reader.on_chunk_header
+        self.on_message_complete = reader._go_on  # noqa: SLF001 - of one kind
+
+
+def _parser_within(reader: RequestReader, length: int) -> httptools.HttpRequestParser:
+    """Return a parser that is about to read a body of `length` bytes, 0 = in chunks: llhttp reads none behind an offer
+    to upgrade, and clients of h2c make one with any request."""
+    parser = httptools.HttpRequestParser(_WithinBody(reader))
+    framing = b"Content-Length: %d" % length if length else b"Transfer-Encoding: chunked"
+    parser.feed_data(b"POST / HTTP/1.1\r\n" + framing + _BLANK_LINE)
+    return parser

@@ -1,7 +1,8 @@
 """Connections to replicas, kept for reuse while that is safe.
 
 Common model servers close idle connections after 2 to 5 s. So one that has been idle for longer is not reused, and a
-request that must not be sent twice goes only on a connection that is fresh or was used a moment ago (RFC 9112 9.3.1).
+request that must not be sent twice goes only on a connection that is fresh, or was used a moment ago and has not ended
+since, whatever the event loop knows of that (RFC 9112 9.3.1).
 """
 
 from __future__ import annotations
@@ -37,10 +38,11 @@ class Pool:
             return None
         clock = self._clock
         now = clock()
-        oldest = now - (REUSE_SECONDS if request.method in SAFE else REUSE_UNSAFE_SECONDS)
+        safe = request.method in SAFE
+        oldest = now - (REUSE_SECONDS if safe else REUSE_UNSAFE_SECONDS)
         while idle:
             upstream = idle.pop()
-            if upstream.usable and upstream.last_byte >= oldest:
+            if upstream.usable and upstream.last_byte >= oldest and (safe or upstream.quiet):
                 upstream.last_byte = now
                 return upstream
             upstream.close()

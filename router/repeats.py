@@ -35,11 +35,11 @@ class Last(Generic[T]):
         self._before = b""
 
     def learn(self, data: bytes, length: int) -> bool:
-        """Tell whether to know a message for which the parser took all of `data`, from its first byte, and that has a
-        body of `length` bytes; its translation is then to be set. It has to have come twice: else they do not
+        """Tell whether to know a message for which the parser took all of `data`, from its first byte, to the last one
+        of its body of `length` bytes; its translation is then to be set. It has to have come twice: else they do not
         repeat."""
         end = len(data) - length
-        head = data[:end] if end <= MAX_HEAD else b""
+        head = data[:end] if len(_END) <= end <= MAX_HEAD else b""
         if head != self._before:
             self._before = head
             return False

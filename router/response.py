@@ -213,6 +213,7 @@ class ResponseReader:
         status = self._parser.get_status_code()
         if self._nominated:
             self._lines = without_nominated(self._lines, b",".join(self._nominated))
+            self._dated = any(name.lower() == b"date" for name in self._lines[::4])
         if status < 200:
             self._pass_interim(status)
             return
@@ -257,8 +258,9 @@ class ResponseReader:
     def _learn(self, data: bytes) -> None:
         length, exchange = self._length, self._exchange
         whole = self.clean and length is not None and self._seen == len(data)
-        if whole and _ordinary(exchange) and self._last.learn(data, int(length or 0)):
-            status = exchange.status
+        status = exchange.status
+        size = int(length or 0) if status not in _BODYLESS else 0  # whatever a 304 declares, it has no body
+        if whole and _ordinary(exchange) and self._last.learn(data, size):
             self._last.translation = (status, b"".join((STATUS_LINES[status], *self._lines)), self._dated)
 
     def _repeat(self, exchange: Exchange, data: bytes) -> bytes:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import resource
+import select
 import socket
 import ssl
 import struct
@@ -65,6 +66,16 @@ def unread(transport: asyncio.BaseTransport) -> bytes:
         if transport.get_extra_info("ssl_object") is None:
             return os.read(transport.get_extra_info("socket").fileno(), LAST_BYTES)
     return b""
+
+
+def poll_of(transport: asyncio.BaseTransport) -> select.poll:
+    """Return what tells whether there is anything to read of a connection, or its end, which the event loop has yet to
+    find out. Nothing is known of one without a socket."""
+    poll = select.poll()
+    found = transport.get_extra_info("socket")
+    if found is not None:
+        poll.register(found.fileno(), select.POLLIN)
+    return poll
 
 
 def was_cut(transport: asyncio.BaseTransport) -> bool:

@@ -16,10 +16,11 @@ from router.errors import EdgeError, Reason, Unanswered
 from router.exchange import ClientGone
 from router.headers import request_head
 from router.response import BadResponse, ResponseReader
-from router.sockets import unread, was_cut
+from router.sockets import poll_of, unread, was_cut
 from router.tunnel import Tunnel
 
 if TYPE_CHECKING:
+    import select
     from collections.abc import Awaitable
 
     from router.exchange import Exchange
@@ -44,6 +45,7 @@ class Upstream(asyncio.Protocol):
         "_kept",
         "_last_sent",
         "_paused",
+        "_poll",
         "_reader",
         "_transport",
         "last_byte",
@@ -61,6 +63,7 @@ class Upstream(asyncio.Protocol):
         self._last_sent = 0.0
         self._kept = False  # it has been idle before
         self._exchange: Exchange | None = None
+        self._poll: select.poll | None = None
         self._reader = ResponseReader()
 
     def __enter__(self) -> Upstream:
@@ -86,6 +89,13 @@ class Upstream(asyncio.Protocol):
         else:
             self.close()
         slots.lender.release(slots)
+
+    @property
+    def quiet(self) -> bool:
+        """Whether the replica has said nothing, nor closed the connection, that nobody has looked at yet."""
+        if self._poll is None:
+            self._poll = poll_of(self._transport)
+        return not self._poll.poll(0)
 
     def rest(self) -> None:
         """Wait among the idle ones for the next request."""

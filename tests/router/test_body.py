@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import tracemalloc
+
 from router.body import BUFFER, Body
 from tests.router.fakes import Client
 
@@ -101,3 +103,17 @@ def test_a_discarded_body_is_read_on_and_kept_nowhere() -> None:
     body.feed(b"y" * BUFFER)
     body.finish()
     assert (client.reading, body.size, body.complete) == (True, 0, True)
+
+
+def test_a_body_that_comes_in_bits_takes_little_more_memory_than_its_bytes() -> None:
+    tracemalloc.start()
+    before, _ = tracemalloc.get_traced_memory()
+    bodies = [Body(Client()) for _ in range(10)]
+    for body in bodies:
+        for number in range(5000):
+            body.feed(b"%04d" % number)
+    after, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert sum(body.size for body in bodies) == 200_000
+    assert after - before < 300_000
+    assert bodies[0].beginning(8) == b"00000001"

@@ -3,15 +3,17 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import httptools
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from router.chunks import MAX_EXTENSIONS
 from router.errors import EdgeError, Reason
 from router.guard import MAX_TARGET
-from router.http1 import MAX_CHUNK_EXTENSIONS, SLICE, RequestReader
+from router.http1 import SLICE, RequestReader
 from tests.router.fakes import Client
 from tests.router.segments import dribble, segmented
 
@@ -148,7 +150,7 @@ def test_a_body_of_tiny_chunks_is_refused_before_it_costs_much() -> None:
     assert refused(OPEN, *[b"1\r\nx\r\n" * 100] * 100) == Reason.BAD_REQUEST
 
 
-EXTENSION = b"5;" + b"a" * (MAX_CHUNK_EXTENSIONS + 100)
+EXTENSION = b"5;" + b"a" * (MAX_EXTENSIONS + 100)
 BESIDES = [
     pytest.param(EXTENSION + b"\r\nhello\r\n0\r\n\r\n", id="the first chunk's"),
     pytest.param(b"5\r\nhello\r\n0;" + EXTENSION + b"\r\n\r\n", id="the last chunk's"),
@@ -189,6 +191,79 @@ def test_more_than_4_kib_of_extensions_and_trailers_are_refused_however_they_com
 def test_what_came_before_a_body_on_its_connection_does_not_count(data: st.DataObject, stream: list[bytes]) -> None:
     reading = read(*data.draw(segmented(b"".join(stream))))
     assert (reading.refusal, len(reading.seen)) == (None, len(stream))
+
+
+BLANK = b"\r\n\r\n"
+LINES = st.lists(st.sampled_from([b"\r\n", b"\n", b"\r", b"x", b"0", b"0\r\n\r\n", b"5\r\n", GET % 9]), max_size=8)
+
+
+@st.composite
+def chunked(draw: st.DrawFn) -> tuple[bytes, bytes]:
+    """Return a request in chunks, full of what may be taken for an end, and its body."""
+    parts = [part for part in draw(st.lists(LINES.map(b"".join), max_size=4)) if part]
+    sizes = st.sampled_from([b"%x\r\n", b"%X\r\n", b"000%x\r\n", b"%x;0=5\r\n", b'%x;a="\t;"\r\n'])
+    framed = [draw(sizes) % len(part) + part + b"\r\n" for part in parts]
+    trailers = draw(st.sampled_from([b"", b"X: 1\r\n", b"X: 0\r\nY: 5\r\n"]))
+    return OPEN + b"".join(framed) + draw(sizes) % 0 + trailers + b"\r\n", b"".join(parts)
+
+
+@given(st.data(), st.lists(chunked(), min_size=1, max_size=3))
+def test_a_body_in_chunks_ends_behind_its_last_one_whatever_is_in_it(
+    data: st.DataObject, made: list[tuple[bytes, bytes]]
+) -> None:
+    stream = b"".join(request for request, _ in made) + GET % 2
+    reading = read(*data.draw(segmented(stream)))
+    assert reading.refusal is None
+    assert [seen[4] for seen in reading.seen] == [*[body for _, body in made], b""]
+
+
+def test_a_chunk_that_is_larger_than_can_be_is_refused() -> None:
+    for size in (b"8000000000000000", b"00FFFFFFFFFFFFFFFF", b"10000000000000000;x"):
+        assert refused(OPEN + size + b"\r\n") == Reason.BAD_REQUEST
+        assert refused(*dribble(OPEN + size + b"\r\n")) == Reason.BAD_REQUEST
+    assert read(OPEN + b"7FFFFFFFFFFFFFFF\r\n").refusal is None
+
+
+@pytest.mark.parametrize(
+    "stream",
+    [
+        pytest.param(OPEN + b"fa00\r\n" + BLANK * 16_000 + b"\r\n0\r\n\r\n", id="in a chunk"),
+        pytest.param(
+            b"POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 64000\r\n\r\n" + BLANK * 16_000 + GET % 2,
+            id="in a body",
+        ),
+        pytest.param(BLANK * 16_000 + GET % 2, id="between requests"),
+    ],
+)
+def test_blank_lines_cost_no_more_than_other_bytes(stream: bytes) -> None:
+    reading, pieces = Reading(), 0
+
+    class Counting(httptools.HttpRequestParser):
+        def feed_data(self, data: Any) -> None:
+            nonlocal pieces
+            pieces += 1
+            super().feed_data(data)
+
+    reading.reader._parser = Counting(reading.reader)
+    reading.feed([stream[at : at + SLICE] for at in range(0, len(stream), SLICE)])
+    assert reading.refusal is None
+    assert len(reading.seen) == stream.count(b"HTTP/1.1")
+    assert pieces < 10
+
+
+@pytest.mark.parametrize("trailer", [b"Connection: close", b"connection: keep-alive", b"Proxy-Connection: close"])
+def test_a_trailer_must_not_be_about_the_connection(trailer: bytes) -> None:
+    stream = OPEN + b"0\r\n" + trailer + b"\r\n\r\n"
+    assert refused(stream, GET % 2) == refused(stream + GET % 2) == Reason.BAD_REQUEST
+
+
+def test_a_body_whose_request_also_offers_another_protocol_is_read() -> None:
+    head = b"POST /1 HTTP/1.1\r\nHost: a.example\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"
+    for framed in (b"Content-Length: 5\r\n\r\nhello", b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"):
+        stream = (head + framed) * 2 + GET % 2
+        for reading in (read(stream), read(*dribble(stream))):
+            assert reading.refusal is None
+            assert [made[4] for made in reading.seen] == [b"hello", b"hello", b""]
 
 
 def test_a_long_body_of_proper_chunks_is_taken() -> None:
