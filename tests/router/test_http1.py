@@ -227,7 +227,7 @@ def test_a_chunk_that_is_larger_than_can_be_is_refused() -> None:
 @pytest.mark.parametrize(
     "stream",
     [
-        pytest.param(OPEN + b"fa00\r\n" + BLANK * 16_000 + b"\r\n0\r\n\r\n", id="in a chunk"),
+        pytest.param(OPEN + (b"3e80\r\n" + BLANK * 4000 + b"\r\n") * 4 + b"0\r\n\r\n", id="in chunks"),
         pytest.param(
             b"POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 64000\r\n\r\n" + BLANK * 16_000 + GET % 2,
             id="in a body",

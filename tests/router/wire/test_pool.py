@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 from typing import TYPE_CHECKING
 
 import pytest
@@ -192,6 +194,23 @@ async def test_what_a_replica_was_at_work_on_when_it_broke_is_not_sent_again(edg
     go.set()
     assert (await client.response()).status == 502
     assert len(replica.talks) == 1
+
+
+async def test_a_post_is_not_sent_by_a_connection_whose_end_nobody_has_seen_yet(edge: Edge) -> None:
+    replica = await edge.serving(HELLO)
+    client = await edge.client(GET)
+    assert (await client.response()).status == 200
+    post = (POST + "Content-Length: 2\r\n\r\nhi").encode()
+    with twin(client) as at_client, twin(replica.talks[0]) as at_replica:
+        at_client.send(post)
+        at_replica.shutdown(socket.SHUT_RDWR)
+    assert (await client.response()).status == 200
+    assert len(replica.talks) == 2
+
+
+def twin(talk: Talk) -> socket.socket:
+    """Return another hold of a connection's socket, that acts without the event loop."""
+    return socket.socket(fileno=os.dup(talk.writer.get_extra_info("socket").fileno()))
 
 
 async def test_what_is_finished_for_a_client_that_has_left_is_not_sent_again(edge: Edge) -> None:
