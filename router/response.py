@@ -258,9 +258,11 @@ class ResponseReader:
     def _learn(self, data: bytes) -> None:
         length, exchange = self._length, self._exchange
         whole = self.clean and length is not None and self._seen == len(data)
+        if not (whole and _ordinary(exchange)):
+            return
         status = exchange.status
         size = int(length or 0) if status not in _BODYLESS else 0  # whatever a 304 declares, it has no body
-        if whole and _ordinary(exchange) and self._last.learn(data, size):
+        if self._last.learn(data, size):
             self._last.translation = (status, b"".join((STATUS_LINES[status], *self._lines)), self._dated)
 
     def _repeat(self, exchange: Exchange, data: bytes) -> bytes:
