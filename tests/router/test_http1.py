@@ -204,7 +204,8 @@ def chunked(draw: st.DrawFn) -> tuple[bytes, bytes]:
     sizes = st.sampled_from([b"%x\r\n", b"%X\r\n", b"000%x\r\n", b"%x;0=5\r\n", b'%x;a="\t;"\r\n'])
     framed = [draw(sizes) % len(part) + part + b"\r\n" for part in parts]
     trailers = draw(st.sampled_from([b"", b"X: 1\r\n", b"X: 0\r\nY: 5\r\n"]))
-    return OPEN + b"".join(framed) + draw(sizes) % 0 + trailers + b"\r\n", b"".join(parts)
+    offer = draw(st.sampled_from([b"", b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"]))
+    return OPEN[:-2] + offer + b"\r\n" + b"".join(framed) + draw(sizes) % 0 + trailers + b"\r\n", b"".join(parts)
 
 
 @given(st.data(), st.lists(chunked(), min_size=1, max_size=3))
@@ -258,6 +259,7 @@ def test_a_trailer_must_not_be_about_the_connection(trailer: bytes) -> None:
 
 
 def test_a_body_whose_request_also_offers_another_protocol_is_read() -> None:
+    # as Java's client does with its first request
     head = b"POST /1 HTTP/1.1\r\nHost: a.example\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"
     for framed in (b"Content-Length: 5\r\n\r\nhello", b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"):
         stream = (head + framed) * 2 + GET % 2
