@@ -284,8 +284,8 @@ class ClaimQueue(Queue):
     def expire(self, now: float) -> None:
         """Answer those whose hold has ended, without the owner, which may be one that cannot be asked."""
         hold = self.revision.limits.hold
-        for waiting in list(self._claimer.waiting.values()) if hold else ():
-            if waiting.queue is self and waiting.exchange.arrived + hold <= now:
+        for waiting in [each for each in self._line if self._claimer.has(each)] if hold and self.held else ():
+            if waiting.exchange.arrived + hold <= now:
                 waiting.exchange.fail(self._hold_timeout())
 
     def avoid(self, slots: Slots, seconds: float) -> None:
