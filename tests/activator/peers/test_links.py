@@ -181,6 +181,20 @@ async def test_who_does_not_have_the_secret_is_not_heard() -> None:
         assert one.log.problems == ["it does not have our secret"]
 
 
+async def cut_off(edge: Edge, *messages: m.Message) -> None:
+    """Say this to an edge as a stranger, and wait to be cut off."""
+    host, _, port = edge.name.rpartition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    for message in messages:
+        frame = msgspec.msgpack.encode([message])
+        writer.write(LENGTH.pack(len(frame)) + frame)
+    async with asyncio.timeout(1):
+        with suppress(ConnectionResetError):
+            while await reader.read(4096):
+                pass
+    writer.close()
+
+
 async def test_a_stranger_that_proves_nothing_is_cut_off() -> None:
     async with edges(SECRET) as (edge,):
         host, _, port = edge.name.rpartition(":")
@@ -192,15 +206,7 @@ async def test_a_stranger_that_proves_nothing_is_cut_off() -> None:
             [m.Poke("a")],
             [Greet(VERSION, "a" * 2000, b"n" * 32, 0.0)],
         ):
-            reader, writer = await asyncio.open_connection(host, int(port))
-            for message in messages:
-                frame = msgspec.msgpack.encode([message])
-                writer.write(LENGTH.pack(len(frame)) + frame)
-            async with asyncio.timeout(1):
-                with suppress(ConnectionResetError):
-                    while await reader.read(4096):
-                        pass
-            writer.close()
+            await cut_off(edge, *messages)
         reader, writer = await asyncio.open_connection(host, int(port))
         async with asyncio.timeout(3):
             with suppress(ConnectionResetError):
@@ -231,15 +237,6 @@ async def test_one_that_is_lost_after_it_was_listed_for_the_last_time_is_gone() 
 
 async def test_nothing_is_kept_of_strangers_whatever_they_call_themselves() -> None:
     async with edges(SECRET) as (edge,):
-        host, _, port = edge.name.rpartition(":")
         for number in range(3):
-            reader, writer = await asyncio.open_connection(host, int(port))
-            for message in (Greet(VERSION, f"stranger {number}", b"n" * 32, 0.0), Proof(b"p" * 32, 0.0)):
-                frame = msgspec.msgpack.encode([message])
-                writer.write(LENGTH.pack(len(frame)) + frame)
-            async with asyncio.timeout(1):
-                with suppress(ConnectionResetError):
-                    while await reader.read(4096):
-                        pass
-            writer.close()
+            await cut_off(edge, Greet(VERSION, f"stranger {number}", b"n" * 32, 0.0), Proof(b"p" * 32, 0.0))
         assert edge.log.problems == ["it does not have our secret"]
