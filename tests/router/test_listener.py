@@ -161,3 +161,21 @@ async def test_a_connection_that_is_lost_while_a_sweep_is_under_way_is_left_alon
     connections[0].connection_lost(None)
     listener._sweep_part(clock() + HEAD_SECONDS + 1, look=True)
     assert len(told) == 1
+
+
+async def test_a_sweep_goes_on_behind_a_connection_with_a_defect() -> None:
+    class Broken(Connection):
+        def check_clocks(self, now: float) -> None:
+            raise RuntimeError
+
+    told: list[EdgeError] = []
+    clock = Clock()
+    listener = Listener(Serving()._serve, clock, told.append)
+    for kind in (Connection, Broken):
+        listener._unswept.append(kind(listener))
+        listener._unswept[-1].connection_made(Transport())  # type: ignore[attr-defined]
+        listener._unswept[-1].data_received(b"GET / HTTP/1.1\r\n")  # type: ignore[attr-defined]
+    with pytest.raises(RuntimeError):
+        listener._sweep_part(clock() + HEAD_SECONDS + 1, look=False)
+    await asyncio.sleep(2 * PAUSE_SECONDS)
+    assert (len(told), listener._unswept) == (1, [])

@@ -310,8 +310,9 @@ def test_blanks_behind_a_value_are_not_part_of_it() -> None:
 def test_a_response_without_a_date_gets_one_and_no_other_does() -> None:
     dated = OK + b"date: Tue, 24 Nov 2026 23:00:00 GMT\r\nContent-Length: 0\r\n\r\n"
     assert passed([dated]).out.lower().count(b"\r\ndate: ") == 1
-    added = passed([HELLO]).out.partition(b"\r\nDate: ")[2].partition(b"\r\n")[0]
-    assert abs(parsedate_to_datetime(added.decode()).timestamp() - time.time()) < 5
+    for response in (HELLO, dated.replace(b"\r\n\r\n", b"\r\nConnection: date\r\n\r\n")):
+        added = passed([response]).out.partition(b"\r\nDate: ")[2].partition(b"\r\n")[0]
+        assert abs(parsedate_to_datetime(added.decode()).timestamp() - time.time()) < 5
 
 
 def test_and_so_it_is_when_its_head_comes_again() -> None:

@@ -10,9 +10,9 @@ import looptime
 import pytest
 
 from router.errors import Reason
-from router.table import Limits, Revision
+from router.table import Limits, Revision, Share
 from tests.activator.peers.stage import NAME, Caller, Stage
-from tests.router.fakes import replicas
+from tests.router.fakes import replicas, service, table
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -685,6 +685,19 @@ async def test_a_hold_ends_though_the_owner_says_nothing(staged: Staged) -> None
     await stage.turn()
     await asyncio.sleep(10.1)
     node.beat()
+    await asyncio.sleep(0)
+    assert caller.error is not None
+    assert caller.error.reason is Reason.HOLD_TIMEOUT
+
+
+async def test_and_also_though_its_revision_has_left_the_table_meanwhile(staged: Staged) -> None:
+    stage = staged(1, container_concurrency=1, hold=10.0)
+    (node,), caller = stage.nodes, stage.arrive(0)
+    await stage.turn()
+    node.configure(table(service(Share(Revision("a-2", "a"), 100))))
+    for _ in range(11):
+        await asyncio.sleep(1.0)
+        node.beat()
     await asyncio.sleep(0)
     assert caller.error is not None
     assert caller.error.reason is Reason.HOLD_TIMEOUT
