@@ -128,11 +128,10 @@ def _about_edge() -> EdgeError:
     return EdgeError(Reason.OPTIONS, "This is the edge itself. It speaks HTTP/1.1.")
 
 
-def check_size(request: Request) -> None:
-    """Check the head's size (RFC 6585 5)."""
-    size = sum(map(len, request.lines)) + sum(len(name) + len(value) + 4 for name, value in request.special)
-    if size + len(request.target) > MAX_HEAD:
-        raise EdgeError(Reason.HEAD_TOO_LARGE, f"The request's head is larger than {MAX_HEAD} bytes.")
+def check_line(line: bytes) -> None:
+    """Check what the parser takes for a protocol in a request line: it knows some that are not spoken here."""
+    if b" HTTP/" not in line:
+        raise EdgeError(Reason.BAD_REQUEST, "This is not an HTTP request.")
 
 
 def bad_method(data: bytes) -> EdgeError:

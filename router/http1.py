@@ -14,7 +14,7 @@ import httptools
 from router.body import Body, Flow
 from router.chunks import Chunks
 from router.errors import EdgeError, Reason
-from router.guard import MAX_HEAD, MAX_TARGET, bad_method, check, check_size, offers_websocket
+from router.guard import MAX_HEAD, MAX_TARGET, bad_method, check, check_line, offers_websocket
 from router.headers import IN_REQUEST, UPGRADE, request_head
 from router.plain import plain
 from router.repeats import Last
@@ -55,6 +55,7 @@ class RequestReader:
         "_last",
         "_last_one",
         "_left",
+        "_line",
         "_lines",
         "_offer",
         "_parser",
@@ -83,6 +84,7 @@ class RequestReader:
         self._sink = sink
         self._parser = httptools.HttpRequestParser(self)
         self._lines: list[bytes] = []
+        self._line = b""  # what has come of the request line
         self._special: list[tuple[bytes, bytes]] = []
         self._target = b""
         self._body: Body | None = None
@@ -183,8 +185,7 @@ class RequestReader:
             offers = parser.should_upgrade()
         self.in_head = False
         try:
-            if self._fed_before > self._at:
-                check_size(request)  # one that came in one piece is small
+            check_line(self._line)
             check(request, self._scheme)
         except EdgeError as refusal:
             self._refusal = refusal
@@ -236,10 +237,7 @@ class RequestReader:
             at = self._parse_piece(data, at)
             if self._sink.full and not self.mid_request:
                 break
-        if self.in_head:
-            if self._fed - self._at > MAX_HEAD + SLICE:
-                raise EdgeError(Reason.HEAD_TOO_LARGE, f"The request's head is larger than {MAX_HEAD} bytes.")
-        elif self._whole is not None:
+        if self._whole is not None:
             request, self._whole = self._whole, None
             if between and at == len(data) and self._body is None and request.ordinary:
                 self._learn(data, request)
@@ -250,6 +248,8 @@ class RequestReader:
         piece = data[at : self._end_of_piece(data, at)]
         self._fed_before = self._fed
         self._fed += len(piece)
+        if self._body is None:
+            self._follow_head(piece)
         try:
             self._parser.feed_data(piece)
             at += len(piece)
@@ -260,6 +260,15 @@ class RequestReader:
         if self._body is not None and not self._left:
             self._check_chunks(self._body)
         return at
+
+    def _follow_head(self, piece: bytes) -> None:
+        """Take note of what the parser does not tell of a head: how its first line reads, and how large it is."""
+        if not self.in_head:
+            self._line = b""
+        elif self._fed - self._at > MAX_HEAD:
+            raise EdgeError(Reason.HEAD_TOO_LARGE, f"The request's head is larger than {MAX_HEAD} bytes.")
+        if not self._line.endswith(b"\n"):
+            self._line += piece[: piece.find(b"\n") + 1 or len(piece)]
 
     def _end_of_piece(self, data: bytes, at: int) -> int:
         """Return up to where to parse: heads and bodies end with a piece, so that their bytes can be counted. A head,

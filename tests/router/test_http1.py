@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from router.chunks import MAX_EXTENSIONS
 from router.errors import EdgeError, Reason
-from router.guard import MAX_TARGET
+from router.guard import MAX_HEAD, MAX_TARGET
 from router.http1 import SLICE, RequestReader
 from tests.router.fakes import Client
 from tests.router.segments import dribble, segmented
@@ -140,6 +141,24 @@ def test_a_head_of_more_than_64_kib_is_431_whatever_its_pieces(size: int) -> Non
     head = b"GET / HTTP/1.1\r\nHost: a.example\r\n" + b"".join(b"X-%d: %s\r\n" % (n, b"v" * 7000) for n in range(10))
     head += b"\r\n"
     assert refused(*[head[at : at + size] for at in range(0, len(head), size)]) == Reason.HEAD_TOO_LARGE
+
+
+@pytest.mark.parametrize("size", [1, 1000, SLICE])
+def test_a_head_of_64_kib_is_taken_and_one_byte_more_is_431_before_it_ends(size: int) -> None:
+    head = b"GET / HTTP/1.1\r\nHost: a.example\r\nX: "
+    head += b"a" * (MAX_HEAD - len(head) - 4)
+    for behind, verdict in ((b"\r\n\r\n", None), (b"aaaaa", Reason.HEAD_TOO_LARGE)):
+        stream = head + behind
+        reading = read(GET % 1, *[stream[at : at + size] for at in range(0, len(stream), size)])
+        assert (reading.refusal and reading.refusal.reason) == verdict
+
+
+@pytest.mark.parametrize("line", [b"OPTIONS / RTSP/1.1", b"GET /HTTP/1.1 RTSP/1.1", b"POST / RTSP/1.1"])
+def test_another_protocol_is_not_taken_for_http_however_it_comes(line: bytes) -> None:
+    stream = line + b"\r\nHost: a.example\r\nX: / HTTP/1.1\r\n\r\n"
+    for before, size in product((b"", GET % 1, b"\r\n"), (1, 3, SLICE)):
+        whole = before + stream
+        assert refused(*[whole[at : at + size] for at in range(0, len(whole), size)]) == Reason.BAD_REQUEST
 
 
 def test_a_head_without_end_is_431() -> None:
