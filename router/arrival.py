@@ -8,42 +8,38 @@ there.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from router.connection import Connection, Edge
+from router.connection import Connection
 from router.drive import Driven
+from router.http1 import SLICE
 
 if TYPE_CHECKING:
+    from router.edge import Edge
     from router.tls import Certificates
 
 HASTE_SECONDS = 1.0  # after which a handshake makes room for others, if there is no other room
 SHUTDOWN_SECONDS = 1.0
 
 
-class Hall(Edge, Protocol):
-    """What all arrivals have in common: the listener. A client has `handshake` seconds to agree on TLS."""
-
-    handshake: float
-
-
 class Arrival(Driven, asyncio.Protocol):
     """One client, until its handshake has ended; then a `Connection` takes its place."""
 
-    def __init__(self, hall: Hall, certificates: Certificates) -> None:
-        self._hall = hall
+    def __init__(self, edge: Edge, certificates: Certificates) -> None:
+        self._edge = edge
         self._certificates = certificates
-        self._since = hall.clock()
+        self._since = edge.clock()
         self._early = b""  # what was said right behind the handshake
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Let the client in, or close, unless it can be told why once TLS is agreed on."""
         self._transport = cast("asyncio.Transport", transport)
         peer = transport.get_extra_info("peername")
-        reason = self._hall.door.enter(self, peer[0] if peer else "unknown")
-        if reason is None or self._hall.door.bear(self):
+        reason = self._edge.door.enter(self, peer[0] if peer else "unknown")
+        if reason is None or self._edge.door.bear(self):
             self.run(self._shake())  # at once: what comes next is for TLS
         else:
-            self._hall.door.shut_out(transport, reason)
+            self._edge.door.shut_out(transport, reason)
 
     def data_received(self, data: bytes) -> None:
         """Keep it for the connection."""
@@ -51,7 +47,7 @@ class Arrival(Driven, asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """Make room."""
-        self._hall.door.leave(self)
+        self._edge.door.leave(self)
 
     def is_idle(self, now: float, seconds: float) -> bool:
         """Tell whether the client has had time enough, when others have no room."""
@@ -63,24 +59,25 @@ class Arrival(Driven, asyncio.Protocol):
 
     async def _shake(self) -> None:
         try:
-            transport = await self._hall.loop.start_tls(
+            transport = await self._edge.loop.start_tls(
                 self._transport,
                 self,
                 self._certificates.context,
                 server_side=True,
-                ssl_handshake_timeout=self._hall.handshake,
+                ssl_handshake_timeout=self._edge.handshake,
                 ssl_shutdown_timeout=SHUTDOWN_SECONDS,
             )
         except Exception:
             # whatever it was that the client said: there is no TLS
-            self._hall.door.leave(self)
+            self._edge.door.leave(self)
             self._transport.abort()
             return
-        self._hall.door.leave(self)
+        self._edge.door.leave(self)
         if transport is None or transport.is_closing():
             return
-        connection = Connection(self._hall, self._transport)
+        cast("Any", transport).set_read_buffer_limits(high=SLICE)  # else it reads on long after it was paused
+        connection = Connection(self._edge, self._transport)
         transport.set_protocol(connection)
         connection.connection_made(transport)
-        if self._early and connection in self._hall.door.guests:
+        if self._early and connection in self._edge.door.guests:
             connection.data_received(self._early)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, cast
 
 from router.answer import refuse_head
 from router.errors import EdgeError, Reason
@@ -19,13 +19,8 @@ from router.sockets import reset
 from router.watch import Watch, left_unseen
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
-
-    from router.door import Door
-    from router.origin import Policy
-    from router.ports import Clock
+    from router.edge import Edge
     from router.request import Request
-    from router.table import EdgeLimits
 
 MAX_PIPELINED = 16
 HEAD_SECONDS = 10.0
@@ -33,24 +28,8 @@ IDLE_SECONDS = 60.0
 PRESSED_IDLE_SECONDS = 2.0
 NEWCOMER_SECONDS = 1.0  # for the first or the next request of a connection to come, while the edge drains
 LINGER_SECONDS = 1.0
+LOOK_SECONDS = 0.05  # between looks whether a client of TLS has taken all
 WRITE_BUFFER = 64 << 10
-
-
-class Edge(Protocol):
-    """What all connections have in common: the listener, as one of them sees it."""
-
-    serve: Callable[[Exchange], Coroutine[Any, None, None]]
-    clock: Clock
-    refused: Callable[[EdgeError], None]
-    policy: Policy
-    draining: bool
-    door: Door
-    limits: EdgeLimits
-    busy: set[Connection]
-    loop: asyncio.AbstractEventLoop
-
-    def check_drained(self) -> None:
-        """Take note of it when the last exchange has ended."""
 
 
 class Connection(asyncio.Protocol):
@@ -218,14 +197,15 @@ class Connection(asyncio.Protocol):
         """Whether an answer is still to leave or a request about to come: it waits for its turn, has begun, or is the
         first one, for which the connection was made, or the one before was answered a moment ago."""
         if self._current is not None or self._closing:
-            return self.unsent
+            return self.unsent > 0
         recent = self._edge.clock() - self._since < NEWCOMER_SECONDS
-        return recent or not self._asked or self._reader.mid_request or self._has_more or self.unsent
+        return recent or not self._asked or self._reader.mid_request or self._has_more or self.unsent > 0
 
     @property
-    def unsent(self) -> bool:
-        """Whether bytes for the client are still here, which has not taken those before them."""
-        return not self.lost and any(each.get_write_buffer_size() for each in (self._transport, self._below) if each)
+    def unsent(self) -> int:
+        """Bytes for the client that are still here: it has not taken those before them."""
+        below = self._below.get_write_buffer_size() if self._below else 0
+        return 0 if self.lost else self._transport.get_write_buffer_size() + below
 
     @property
     def _has_more(self) -> bool:
@@ -256,7 +236,7 @@ class Connection(asyncio.Protocol):
         what has been idle for too long."""
         current, limits = self._current, self._edge.limits
         writes = (self._clogged or self._closing) and not self.lost
-        if writes and self._watch.takes_nothing(self._transport, limits.write, now):
+        if writes and self._watch.takes_nothing(self.unsent, self._transport, limits.write, now):
             self.abort()
         if current is not None:
             if slow := self._watch.too_slow(current, limits.body_rate, now, reading=not self._paused):
@@ -311,9 +291,16 @@ class Connection(asyncio.Protocol):
         if self._transport.can_write_eof():
             self._transport.write_eof()
         elif self._refusal is None and not self._reader.mid_request:
-            self._transport.close()
+            self._let_go()
             return
-        self.loop.call_later(LINGER_SECONDS, self._transport.close)
+        self.loop.call_later(LINGER_SECONDS, self._let_go)
+
+    def _let_go(self) -> None:
+        """Close; not before a client of TLS has taken all, as that is cut a moment after it is told to close."""
+        if self._below is not None and self.unsent:
+            self.loop.call_later(LOOK_SECONDS, self._let_go)
+        else:
+            self._transport.close()
 
     def _read_on(self) -> None:
         while self._unread and not self._paused and not self._closing:

@@ -8,6 +8,7 @@ longest makes room. Of the connections that are turned away no more than a few a
 from __future__ import annotations
 
 import asyncio
+from itertools import islice
 from typing import TYPE_CHECKING, Protocol, cast
 
 from router.answer import refuse_head
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 PRESSED = 0.75  # part of the places that are taken
 EVICT_SECONDS = 0.25  # a connection that has just come, or has just been answered, may be about to speak
+LOOKED_AT = 16  # for one that may be closed
 TURNED_AWAY = 32
 TURNED_AWAY_SECONDS = 0.5
 _MESSAGES = {
@@ -121,12 +123,13 @@ class Door:
             away.close()
 
     def _make_room(self) -> bool:
-        longest = next(iter(self.idle), None)
-        if longest is None or not longest.is_idle(self._clock(), EVICT_SECONDS):
-            return False
-        self.leave(longest)
-        longest.evict()
-        return True
+        for guest in list(islice(self.idle, LOOKED_AT)):
+            if guest.is_idle(self._clock(), EVICT_SECONDS):
+                self.leave(guest)
+                guest.evict()
+                return True
+            self.idle[guest] = self.idle.pop(guest)  # who does not take its answers must not stand before the others
+        return False
 
     def _forget(self, away: TurnedAway) -> None:
         self._turned_away.pop(away, None)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 MAX_HEAD = 64 << 10
 MAX_TARGET = 8 << 10
 MAX_FIELDS = 100
+MAX_HOST = 255 + len(":65535")  # RFC 1035 2.3.4
 _VERSIONS = frozenset(("1.1", "1.0"))
 
 METHODS = frozenset(b"GET HEAD POST PUT PATCH DELETE OPTIONS PROPFIND REPORT SEARCH PURGE".split())
@@ -195,8 +196,12 @@ def _check_target(request: Request, scheme: bytes) -> None:
     )
 
 
-@lru_cache(maxsize=512)
 def _is_host(value: bytes) -> bool:
+    return len(value) <= MAX_HOST and _reads_as_host(value)
+
+
+@lru_cache(maxsize=512)
+def _reads_as_host(value: bytes) -> bool:
     return _HOST.fullmatch(value) is not None
 
 

@@ -34,7 +34,8 @@ MOST_NAMES = 4096
 
 
 class Special(dict[bytes, bytes]):
-    """Maps a field name, as spelled, to its lower-case form if it is one of `names`, else to nothing.
+    """Maps a field name, as spelled, to its lower-case form if it is one of `names`, or is to servers that take `_` for
+    `-` as CGI does (RFC 3875 4.1.18), else to nothing.
 
     Spellings are remembered, since telling them apart is much of the cost of a small request. Peers choose them, so the
     memory is bounded.
@@ -46,7 +47,7 @@ class Special(dict[bytes, bytes]):
 
     def __missing__(self, spelled: bytes) -> bytes:
         lower = spelled.lower()
-        name = lower if lower in self.names else b""
+        name = lower if lower.replace(b"_", b"-") in self.names else b""
         if len(self) < MOST_NAMES and len(spelled) <= MAX_NAME:
             self[spelled] = name
         return name

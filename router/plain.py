@@ -26,7 +26,7 @@ _LINE = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]++: [!-~][ -~]*+(?<! )\r\n"
 _HEAD = re.compile(
     rb"(GET|POST|PUT|PATCH|DELETE) (/[!\x22$&-~]*+(?:%(?![01]|7[Ff])[!\x22$&-~]*+)*+) HTTP/1\.1\r\n"
     rb"((?:(?![Hh]ost:)" + _LINE + rb")*+)"
-    rb"[Hh]ost: ([A-Za-z0-9._-]++(?::[0-9]{1,5}+)?)\r\n"
+    rb"[Hh]ost: ([A-Za-z0-9._-]{1,255}+(?::[0-9]{1,5}+)?)\r\n"
     rb"((?:" + _LINE + rb")*+)\r\n"
 )
 _NAME = re.compile(rb"([^:]+): [^\r]+\r\n")
@@ -82,6 +82,8 @@ def _known(names: tuple[bytes, ...], special: frozenset[bytes]) -> _Names | None
     found: dict[int, bytes] = {}
     for number, spelled in enumerate(names):
         name = spelled.lower()
+        if b"_" in name and name.replace(b"_", b"-") in special:
+            return None
         if name in special:
             if name not in _REWRITTEN and (name not in _ONCE or name in found.values()):
                 return None

@@ -42,10 +42,10 @@ class Watch:
         message = f"The request's body came more slowly than {rate} bytes a second."
         return EdgeError(Reason.REQUEST_TIMEOUT, message, sent=exchange.upstream is not None)
 
-    def takes_nothing(self, transport: asyncio.Transport, longest: float, now: float) -> bool:
-        """Tell whether the client has taken nothing of what waits for it for longer than `longest` seconds (0 = it may
-        wait for ever). Bytes that it acknowledges are progress even while the kernel asks for no more of them."""
-        left = transport.get_write_buffer_size()
+    def takes_nothing(self, left: int, transport: asyncio.Transport, longest: float, now: float) -> bool:
+        """Tell whether the client has taken nothing of the `left` bytes that wait for it for longer than `longest`
+        seconds (0 = it may wait for ever). Bytes that it acknowledges are progress even while the kernel asks for no
+        more of them."""
         if not left or not longest:
             self._standstill = None
             return False

@@ -74,6 +74,17 @@ def test_one_that_has_just_come_is_not_pushed_out() -> None:
     assert not first.evicted
 
 
+def test_who_does_not_take_its_answers_does_not_stand_before_others_that_may_be_closed() -> None:
+    stage = Stage(connections=40)
+    for _ in range(20):
+        stage.come()[0].since = float("inf")
+    silent = [stage.come()[0] for _ in range(20)]
+    stage.clock.now += EVICT_SECONDS
+    reasons = [stage.come()[1] for _ in range(22)]
+    assert reasons[1:21] == [None] * 20
+    assert all(guest.evicted for guest in silent)
+
+
 def test_it_is_pressed_when_most_places_are_taken() -> None:
     stage = Stage(connections=8)
     for _ in range(6):

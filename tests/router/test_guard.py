@@ -19,7 +19,8 @@ def refused(line: str = "GET / HTTP/1.1", *fields: str, host: str = "a.example")
 
 
 @pytest.mark.parametrize(
-    "host", ["a.example", "A.example:80", "a.example:", "[::1]", "[2001:db8::1]:8080", "192.0.2.1", "a_b-c.d~", "%41"]
+    "host",
+    ["a.example", "A.example:80", "a.:", "[::1]", "[2001:db8::1]:8080", "192.0.2.1", "a_b-c.d~", "%41", "a" * 255],
 )
 def test_a_host_is_a_name_or_address_with_an_optional_port(host: str) -> None:
     assert request(host=host).host == host.encode()
@@ -27,7 +28,24 @@ def test_a_host_is_a_name_or_address_with_an_optional_port(host: str) -> None:
 
 @pytest.mark.parametrize(
     "host",
-    ["", "a b", "a@b", "a/b", "a,b", "a?b", "a#b", "a\\b", "a:80:90", "a:x", "a:123456", "[::1", "::1", "[g]", "\xe9"],
+    [
+        "",
+        "a b",
+        "a@b",
+        "a/b",
+        "a,b",
+        "a?b",
+        "a#b",
+        "a\\b",
+        "a:80:90",
+        "a:x",
+        "a:123456",
+        "[::1",
+        "::1",
+        "[g]",
+        "\xe9",
+        "a" * 262,
+    ],
 )
 def test_anything_else_is_no_host(host: str) -> None:
     with pytest.raises(EdgeError):

@@ -52,6 +52,12 @@ def test_internal_fields_go_no_further(name: str) -> None:
     assert values(sent(f"{name}: x"), name) == []
 
 
+@pytest.mark.parametrize("name", ["X_Forwarded_For", "x-forwarded_proto", "Knative_Serving-Tag", "Content_Length"])
+def test_what_a_server_may_take_for_a_field_that_the_edge_writes_goes_no_further(name: str) -> None:
+    lines = sent(f"{name}: 1", "X_Kept: 1")
+    assert (values(lines, name), values(lines, "X_Kept")) == ([], ["1"])
+
+
 def test_what_a_connection_field_names_is_removed() -> None:
     lines = sent("Connection: close, X-A , x-b", "X-A: 1", "x-B: 2", "X-C: 3")
     assert [values(lines, name) for name in ("X-A", "X-B", "X-C", "Connection")] == [[], [], ["3"], []]

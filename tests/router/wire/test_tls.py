@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 from aiohttp import ClientSession, TCPConnector
 
-from router.arrival import HASTE_SECONDS
-from router.connection import LINGER_SECONDS
+from router.arrival import HASTE_SECONDS, SHUTDOWN_SECONDS
+from router.connection import LINGER_SECONDS, NEWCOMER_SECONDS
 from router.door import TURNED_AWAY
 from router.errors import Reason
 from router.ports import Replicas, StartStatus, UpstreamTls
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from tests.router.wire.talk import Talk
 
 GET = "GET / HTTP/1.1\r\nHost: a.example\r\n\r\n"
+LAST = "GET / HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n"
 
 
 def certificate(client: Talk) -> bytes:
@@ -148,6 +149,42 @@ async def test_a_response_that_ends_with_its_connection_ends_at_once(edge: Edge)
     response = await client.response()
     assert (response.body, response.whole) == (b"hello", True)
     assert asyncio.get_running_loop().time() - begun < LINGER_SECONDS / 2
+
+
+async def last_bytes(edge: Edge, *, keep_alive: bool = False) -> tuple[Talk, int]:
+    """Return a client that has read as much of a large answer as is needed for all of it to be with the edge or on its
+    way, and how much is left."""
+    await edge.speak_tls("a")
+    size = 8 << 20
+    await edge.serving(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + b"x" * size)
+    client = await edge.client(GET if keep_alive else LAST, tls="a.example")
+    await client.reader.readuntil(b"\r\n\r\n")
+    while not edge.ended:
+        size -= len(await client.reader.read(1 << 16))
+        await asyncio.sleep(0.001)
+    return client, size
+
+
+@pytest.mark.parametrize("keep_alive", [False, True])
+async def test_a_client_that_takes_its_answer_slowly_gets_all_of_it_before_the_connection_is_closed(
+    edge: Edge, keep_alive: bool
+) -> None:
+    client, left = await last_bytes(edge, keep_alive=keep_alive)
+    drained = asyncio.ensure_future(edge.listener.drain(30))
+    await edge.until(lambda: edge.listener.draining)
+    edge.later(NEWCOMER_SECONDS + 0.1)
+    await asyncio.sleep(SHUTDOWN_SECONDS + 0.2)
+    assert len(await client.reader.read()) == left
+    await drained
+    await edge.until(lambda: not edge.listener.connections)
+
+
+async def test_and_one_that_takes_nothing_more_is_cut_off_in_the_end(edge: Edge) -> None:
+    edge.bound(write=10.0)
+    await last_bytes(edge)
+    for _ in range(3):
+        edge.later(6.0)
+    await edge.until(lambda: not edge.listener.connections)
 
 
 async def test_a_refusal_is_heard_although_the_client_still_sends(edge: Edge) -> None:
