@@ -106,13 +106,14 @@ def present(bounds: Bounds, life: Life, replicas: ReplicaSet, now: float) -> Rep
     ready = [replica for replica in replicas.replicas if replica.phase is Phase.READY]
     return Replicas(
         replicas.revision,
-        tuple(Endpoint(replica.name, replica.host, replica.port, replica.tls) for replica in ready),
+        tuple(Endpoint(replica.name, replica.host, replica.port) for replica in ready),
         StartStatus(
             phase=_phase(bounds, life, replicas, now),
             message=_message(bounds, life, replicas, now),
             attempts=replicas.failures + life.overdue,
             retry_at=max((at for at in (replicas.retry_at, life.retry_at) if at is not None), default=None),
         ),
+        {replica.name: replica.tls for replica in ready if replica.tls is not None},
     )
 
 

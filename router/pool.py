@@ -42,7 +42,8 @@ class Pool:
         oldest = now - (REUSE_SECONDS if safe else REUSE_UNSAFE_SECONDS)
         while idle:
             upstream = idle.pop()
-            if upstream.usable and upstream.last_byte >= oldest and (safe or upstream.quiet):
+            fresh = upstream.last_byte >= oldest and upstream.tls == slots.tls
+            if fresh and upstream.usable and (safe or upstream.quiet):
                 upstream.last_byte = now
                 return upstream
             upstream.close()
@@ -72,12 +73,12 @@ class Pool:
 
     async def _connect(self, slots: Slots) -> Upstream:
         endpoint = slots.endpoint
-        tls = endpoint.tls
+        tls = slots.tls
         context = upstream_context(tls) if tls is not None else None
         name = (tls.name or endpoint.host) if tls is not None else None
         async with asyncio.timeout(CONNECT_TIMEOUT):
             _, upstream = await asyncio.get_running_loop().create_connection(
-                lambda: Upstream(slots, self._clock),
+                lambda: Upstream(slots, self._clock, tls),
                 endpoint.host,
                 endpoint.port,
                 ssl=context,

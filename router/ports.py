@@ -31,12 +31,11 @@ class UpstreamTls(NamedTuple):
 
 class Endpoint(NamedTuple):
     """A replica that may be sent requests: it answered its readiness probe and is not draining. A tuple, because it is
-    looked up for every request. `tls` None = plain HTTP."""
+    looked up for every request."""
 
     replica: str
     host: str
     port: int
-    tls: UpstreamTls | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +54,13 @@ class StartStatus:
 
 @dataclass(frozen=True, slots=True)
 class Replicas:
-    """Snapshot of one revision's capacity. It replaces the previous one whole."""
+    """Snapshot of one revision's capacity. It replaces the previous one whole. `tls` tells how replicas are connected,
+    by their names; those that it does not have, by plain HTTP."""
 
     revision: str
     endpoints: tuple[Endpoint, ...] = ()
     start: StartStatus = StartStatus()
+    tls: Mapping[str, UpstreamTls] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,6 +104,8 @@ class Queue:
         self._slots = {
             endpoint: known.get(endpoint) or self.slots_type(endpoint, self) for endpoint in replicas.endpoints
         }
+        for endpoint, slots in self._slots.items():
+            slots.tls = replicas.tls.get(endpoint.replica)
         self._leaving = {
             endpoint: slots for endpoint, slots in known.items() if slots.running and endpoint not in self._slots
         }

@@ -23,6 +23,7 @@ MAX_HEAD = 64 << 10
 MAX_TRAILERS = 64 << 10
 CONTINUE = 100
 NO_CONTENT = 204
+UPGRADE_REQUIRED = 426
 _BODYLESS = frozenset((NO_CONTENT, 304))
 _TIMING = b"Server-Timing: hold;dur=%.1f, upstream;dur=%.1f\r\n"
 _ROUNDS_TO_ZERO = 0.00005  # seconds, in such milliseconds
@@ -230,6 +231,8 @@ class ResponseReader:
             exchange.keep_alive = False  # the rest of it is of no use
         self.clean = self._parser.should_keep_alive()
         lines = self._lines
+        if status == UPGRADE_REQUIRED and self._protocol is not None and self._protocol.lower() == b"websocket":
+            lines += UPGRADE  # RFC 9110 15.5.22
         if self._length is not None and self._encoding is None and status != NO_CONTENT:
             lines += (b"Content-Length: ", self._length, b"\r\n")
         else:

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from router.ports import Endpoint
+    from router.ports import Endpoint, UpstreamTls
     from router.upstream import Upstream
 
 
@@ -22,13 +22,14 @@ class Lender(Protocol):
 
 class Slots:
     """What runs on one replica, and its idle connections. It outlives the replica's endpoint until its last request has
-    ended."""
+    ended. `tls` is how the next connection is made, None = by plain HTTP."""
 
-    __slots__ = ("awaited", "endpoint", "idle", "lender", "running", "suspect_until")
+    __slots__ = ("awaited", "endpoint", "idle", "lender", "running", "suspect_until", "tls")
 
     def __init__(self, endpoint: Endpoint, lender: Lender) -> None:
         self.endpoint = endpoint
         self.lender = lender
+        self.tls: UpstreamTls | None = None
         self.running = 0
         self.idle: list[Upstream] = []  # connections on which nothing runs, the one used last at the end
         self.suspect_until = 0.0  # no request is sent before this time: a connect failed

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable
 
     from router.exchange import Exchange
-    from router.ports import Clock
+    from router.ports import Clock, UpstreamTls
     from router.slots import Slots
 
 BROKE_SECONDS = 0.02
@@ -36,7 +36,7 @@ RACE_SECONDS = 1.0  # after which a replica was at work on a request, and did no
 class Upstream(asyncio.Protocol):
     """A connection to the replica of `slots`. It carries one exchange at a time, each in a slot that was taken before
     and within its context; at the end of that it joins the idle ones if it may be used again, else closes, and the slot
-    is free. `last_byte` is when it was last of use (clock seconds)."""
+    is free. `last_byte` is when it was last of use (clock seconds), `tls` how it was made."""
 
     __slots__ = (
         "_clock",
@@ -50,11 +50,13 @@ class Upstream(asyncio.Protocol):
         "_transport",
         "last_byte",
         "slots",
+        "tls",
         "usable",
     )
 
-    def __init__(self, slots: Slots, clock: Clock) -> None:
+    def __init__(self, slots: Slots, clock: Clock, tls: UpstreamTls | None = None) -> None:
         self.slots = slots
+        self.tls = tls
         self.last_byte = 0.0
         self.usable = True
         self._clock = clock

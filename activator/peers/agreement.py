@@ -49,7 +49,8 @@ class Terms:
     def snapshot(self) -> m.Snapshot:
         """Return what a claimer is told."""
         replicas = self.replicas
-        return m.Snapshot(self.version, replicas.revision, replicas.endpoints, replicas.start, not self.strict)
+        tls, free = dict(replicas.tls), not self.strict
+        return m.Snapshot(self.version, replicas.revision, replicas.endpoints, replicas.start, tls, free)
 
     def check(self) -> None:
         """Take note of the departures of which the last has told."""

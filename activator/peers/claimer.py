@@ -208,7 +208,7 @@ class ClaimQueue(Queue):
         """Take a snapshot, and tell which of the replicas that it misses run nothing here."""
         before = self._all()
         self.free = snapshot.free
-        self.update(Replicas(snapshot.revision, snapshot.endpoints, snapshot.start), now)
+        self.update(Replicas(snapshot.revision, snapshot.endpoints, snapshot.start, snapshot.tls), now)
         here = {endpoint.replica for endpoint in snapshot.endpoints}
         for slots in before:
             replica = slots.endpoint.replica

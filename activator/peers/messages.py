@@ -1,4 +1,4 @@
-"""What the owner of admission and those who claim from it tell each other: version 4, documented in docs/peers.md.
+"""What the owner of admission and those who claim from it tell each other: version 5, documented in docs/peers.md.
 
 Each side has one role. The *owner* has the queues of its revisions, and tells capacity. A *claimer* has clients; it
 asks for slots, and tells what it counted. Neither knows how messages travel: they are plain values, in order, in frames
@@ -13,10 +13,10 @@ from typing import Any
 from msgspec import Struct
 
 from activator.terms import Terms  # noqa: TC001 - the decoder reads the annotations
-from router.ports import Endpoint, StartStatus  # noqa: TC001
+from router.ports import Endpoint, StartStatus, UpstreamTls  # noqa: TC001
 from router.table import Table  # noqa: TC001
 
-VERSION = 4
+VERSION = 5
 
 
 class Message(Struct, array_like=True, gc=False):
@@ -54,6 +54,7 @@ class Snapshot(Message, tag=3):
     revision: str
     endpoints: tuple[Endpoint, ...]
     start: StartStatus
+    tls: dict[str, UpstreamTls]
     free: bool
 
 

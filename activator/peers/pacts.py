@@ -1,4 +1,4 @@
-"""What edges on several machines tell each other besides the messages of claims: version 3, see docs/peers.md.
+"""What edges on several machines tell each other besides the messages of claims: version 4, see docs/peers.md.
 
 Any two edges have one connection, on which each may be owner and claimer at once, for different revisions. Times are
 seconds on the sender's clock; whoever hears them puts them on its own (see clocks).
@@ -9,7 +9,7 @@ from __future__ import annotations
 from activator.peers import messages as m
 from router.ports import Endpoint  # noqa: TC001 - the decoder reads the annotations
 
-VERSION = 3
+VERSION = 4
 NONCE_BYTES = 32
 
 

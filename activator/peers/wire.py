@@ -1,7 +1,7 @@
 """How messages travel between two processes of one machine: frames over a stream, one for all messages of a loop turn.
 
-A frame is its length (4 bytes, big endian) and a MessagePack array of messages. A side that breaks these rules, or
-speaks another version, is cut off.
+A frame is its length (4 bytes, big endian) and a MessagePack array of messages. A side that breaks these rules, speaks
+another version, or takes nothing for so long that 128 MiB wait for it, is cut off.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 Heard = TypeVar("Heard")
 LENGTH = struct.Struct(">I")
 LARGEST = 64 << 20  # bytes of one frame
+UNSENT = 2 * LARGEST  # bytes that are kept for a side that takes none: it has stopped
 
 
 class Wire(asyncio.Protocol, Generic[Heard]):
@@ -52,6 +53,8 @@ class Wire(asyncio.Protocol, Generic[Heard]):
         self._unsent.clear()
         if not self._transport.is_closing():
             self._transport.write(LENGTH.pack(len(frame)) + frame)
+            if self._transport.get_write_buffer_size() > UNSENT:
+                self.abort()
 
     def abort(self) -> None:
         """Close at once: the other side breaks the rules, or does not answer."""

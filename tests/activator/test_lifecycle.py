@@ -11,7 +11,7 @@ from activator.kpa.decide import Decision
 from activator.kpa.spec import Bounds, Spec
 from activator.lifecycle import PRE_WARM, SHARED_ROOM, START_FAILS, Life, Outcome, failing, present, settle
 from activator.scalers.base import Phase, Replica, ReplicaSet
-from router.ports import Endpoint, RevisionStats
+from router.ports import Endpoint, RevisionStats, UpstreamTls
 from tests.activator.stage import BOUNDS, NAME, SPEC, bounds, spec
 
 if TYPE_CHECKING:
@@ -220,6 +220,12 @@ class TestPresent:
         seen = present(BOUNDS, AWAKE, replicas(*Phase), NOW)
         assert seen.endpoints == (Endpoint("m-1-2", "127.0.0.1", 9002),)
         assert seen.start.phase == "ready"
+
+    def test_the_router_is_told_which_of_them_are_connected_by_tls_and_how(self) -> None:
+        tls = UpstreamTls(name="m.example")
+        seen = replicas(Phase.READY, Phase.READY)
+        seen = replace(seen, replicas=(seen.replicas[0], replace(seen.replicas[1], tls=tls)))
+        assert present(BOUNDS, AWAKE, seen, NOW).tls == {"m-1-1": tls}
 
     @pytest.mark.parametrize(
         ("seen", "phase"),

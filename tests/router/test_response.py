@@ -290,6 +290,12 @@ def test_fields_pass_as_they_are_but_hop_by_hop_ones_and_the_edges_own() -> None
     assert result.head == b"200 OK\r\n" + kept + b"Content-Length: 0"
 
 
+def test_an_answer_that_asks_for_websocket_says_so() -> None:
+    result = passed([b"HTTP/1.1 426 Upgrade Required\r\nUpgrade: WebSocket\r\nContent-Length: 0\r\n\r\n"])
+    assert result.head.endswith(b"\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: 0")
+    assert b"Upgrade:" not in passed([b"HTTP/1.1 426 X\r\nUpgrade: h2c\r\nContent-Length: 0\r\n\r\n"]).head
+
+
 @pytest.mark.parametrize("connection", [b"x-hop", b"close, X-Hop", b"keep-alive\r\nConnection: a, x-hop "])
 def test_fields_that_the_response_names_in_connection_stay_here(connection: bytes) -> None:
     for line in (OK, b"HTTP/1.1 103 Early Hints\r\n\r\n" + OK):

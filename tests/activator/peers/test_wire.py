@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from activator.peers import messages as m
-from activator.peers.wire import LENGTH, Wire
+from activator.peers.wire import LARGEST, LENGTH, Wire
 from router.ports import Endpoint
 
 if TYPE_CHECKING:
@@ -113,3 +113,13 @@ async def test_what_is_sent_to_one_that_is_gone_is_dropped(ends: tuple[End, End]
     await here.lost.wait()
     here.wire.send(m.Poke("a-1"))
     await asyncio.sleep(0)
+
+
+async def test_a_side_that_has_stopped_is_cut_off_before_what_it_is_sent_takes_all_memory() -> None:
+    here, (ours, theirs) = End(), socket.socketpair()
+    with theirs:
+        await here.connect(ours)
+        for _ in range(3):
+            here.wire.send(m.Poke("a" * (LARGEST - 100)))
+            here.wire.flush()
+        await asyncio.wait_for(here.lost.wait(), 5)

@@ -346,8 +346,7 @@ async def test_other_clients_get_along(edge: Edge) -> None:
 
 
 def ready_by_tls(edge: Edge, replica: Replica, tls: UpstreamTls) -> None:
-    endpoint = replica.endpoint._replace(tls=tls)
-    edge.proxy.update(Replicas("a-1", (endpoint,), StartStatus("ready")))
+    edge.proxy.update(Replicas("a-1", (replica.endpoint,), StartStatus("ready"), {replica.name: tls}))
 
 
 @pytest.mark.parametrize(
@@ -382,6 +381,31 @@ async def test_a_replica_with_the_wrong_certificate_is_sent_nothing(edge: Edge, 
     edge.later(6)
     assert (await client.response()).status == 503
     assert replica.heard == b""
+
+
+async def test_a_limit_holds_while_it_changes_how_a_replica_is_connected_and_the_next_request_goes_by_that(
+    edge: Edge,
+) -> None:
+    edge.limit(container_concurrency=1)
+    go = asyncio.Event()
+
+    async def script(talk: Talk) -> None:
+        while True:
+            await talk.request()
+            await go.wait()
+            await talk.send(HELLO)
+
+    replica = edge.replica(script)
+    await replica.open(tls="local")
+    ready_by_tls(edge, replica, UpstreamTls(verify=False))
+    first = await edge.client(GET)
+    await edge.until(lambda: bool(replica.talks))
+    ready_by_tls(edge, replica, UpstreamTls(ca=str(CA)))
+    second = await edge.client(GET)
+    await edge.until(lambda: edge.held == 1)
+    go.set()
+    assert [(await client.response()).body for client in (first, second)] == [b"hello"] * 2
+    assert len(replica.talks) == 2
 
 
 async def test_trust_and_names_are_settled_when_a_connection_is_made(edge: Edge) -> None:
