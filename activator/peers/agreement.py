@@ -49,8 +49,15 @@ class Terms:
     def snapshot(self) -> m.Snapshot:
         """Return what a claimer is told."""
         replicas = self.replicas
-        tls, free = dict(replicas.tls), not self.strict
-        return m.Snapshot(self.version, replicas.revision, replicas.endpoints, replicas.start, tls, free)
+        return m.Snapshot(
+            version=self.version,
+            revision=replicas.revision,
+            endpoints=replicas.endpoints,
+            ending=tuple(self.departures),
+            start=replicas.start,
+            tls=dict(replicas.tls),
+            free=not self.strict,
+        )
 
     def check(self) -> None:
         """Take note of the departures of which the last has told."""

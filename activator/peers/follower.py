@@ -28,7 +28,7 @@ class Leader(Protocol):
 
 class Orders:
     """What the leader has said of one revision. `known` are the replicas that it has ever named, `usable` those that it
-    named last."""
+    named last as such."""
 
     def __init__(self) -> None:
         self.known: set[str] = set()
@@ -94,7 +94,7 @@ class Follower:
             return
         orders = self._orders.setdefault(name, Orders())
         orders.usable = frozenset(endpoint.replica for endpoint in snapshot.endpoints)
-        orders.known |= orders.usable
+        orders.known |= orders.usable.union(snapshot.ending)
         orders.version, orders.strict = snapshot.version, not snapshot.free
         self._restrict()
         self._apply(name)

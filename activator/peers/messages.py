@@ -47,12 +47,14 @@ class Configured(Message, tag=2):
 
 
 class Snapshot(Message, tag=3):
-    """Owner: a revision's capacity, which replaces the former. `free` = the claimer may choose replicas of an unlimited
-    revision itself, and keep slots for its next requests; else each request is a claim. Answered by Applied."""
+    """Owner: a revision's capacity, which replaces the former; replicas that are `ending` get no more requests, but
+    still run some. `free` = the claimer may choose replicas of an unlimited revision itself, and keep slots for its
+    next requests; else each request is a claim. Answered by Applied."""
 
     version: int
     revision: str
     endpoints: tuple[Endpoint, ...]
+    ending: tuple[str, ...]
     start: StartStatus
     tls: dict[str, UpstreamTls]
     free: bool

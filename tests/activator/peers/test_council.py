@@ -141,6 +141,21 @@ async def test_a_replica_that_the_leader_ends_gets_nothing_and_ends_when_all_hav
         assert drained.done()
 
 
+async def test_an_edge_that_comes_later_leaves_a_replica_alone_that_is_ending_already() -> None:
+    async with led(ready=2) as (stage, leader, others):
+        await stage.arrived(others[0])
+        (busy,) = [name for node in stage.nodes for name in node.council.collect()[NAME].busy]
+        every = stage.capacity
+        left = tuple(each for each in every.endpoints if each.replica != busy)
+        leader.council.update(type(every)(every.revision, left, every.start))
+        await stage.turn()
+        newcomer = stage.join()
+        stage.elect(leader)
+        await stage.turn()
+        callers = await stage.arrived(*[newcomer] * 4)
+        assert {caller.replica for caller in callers} == {each.replica for each in left}
+
+
 async def test_a_replica_that_the_leader_has_not_seen_yet_is_used() -> None:
     async with led(ready=1) as (stage, _, others):
         stage.capacity = type(stage.capacity)(NAME, stage.capacity.endpoints, stage.capacity.start)
