@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from router.request import Request
 
 MAX_PIPELINED = 16
+MAX_AHEAD = 64 << 10  # bytes of heads that wait for their turn
 HEAD_SECONDS = 10.0
 IDLE_SECONDS = 60.0
 PRESSED_IDLE_SECONDS = 2.0
@@ -36,6 +37,7 @@ class Connection(asyncio.Protocol):
     """One client's connection; `below` is what is under its transport, if that is TLS."""
 
     __slots__ = (
+        "_ahead",
         "_asked",
         "_begun",
         "_below",
@@ -72,6 +74,7 @@ class Connection(asyncio.Protocol):
         self._current: Exchange | None = None
         self._begun: Exchange | None = None  # the current one, when it is still to be run
         self._waiting: deque[Exchange] = deque()
+        self._ahead = 0  # bytes of their heads
         self._refusal: EdgeError | None = None
         self._unread = b""
         self._paused = False
@@ -154,7 +157,8 @@ class Connection(asyncio.Protocol):
                 self._begun = self._current = exchange
             return
         self._waiting.append(exchange)
-        self.full = len(self._waiting) >= MAX_PIPELINED or request.body is not None  # a body is read in its turn
+        self._ahead += request.head_size
+        self.full = self._has_enough or request.body is not None  # a body is read in its turn
         if self.full:
             self.pause_reading()
 
@@ -184,7 +188,7 @@ class Connection(asyncio.Protocol):
 
     def resume_reading(self) -> None:
         """Read on, unless enough requests wait already."""
-        if len(self._waiting) >= MAX_PIPELINED or not self._paused:
+        if self._has_enough or not self._paused:
             return
         self._paused = self.full = False
         if not self.lost and not self._transport.is_closing():
@@ -206,6 +210,10 @@ class Connection(asyncio.Protocol):
         """Bytes for the client that are still here: it has not taken those before them."""
         below = self._below.get_write_buffer_size() if self._below else 0
         return 0 if self.lost else self._transport.get_write_buffer_size() + below
+
+    @property
+    def _has_enough(self) -> bool:
+        return len(self._waiting) >= MAX_PIPELINED or self._ahead >= MAX_AHEAD
 
     @property
     def _has_more(self) -> bool:
@@ -354,6 +362,7 @@ class Connection(asyncio.Protocol):
         """Run the next of those that wait, if the client takes its answer."""
         if self._waiting and self._current is None and not self._clogged and not self._closing:
             exchange = self._waiting.popleft()
+            self._ahead -= exchange.request.head_size
             exchange.arrived = self._edge.clock()  # its time to wait begins with its turn
             self._run(exchange)
             body = exchange.request.body

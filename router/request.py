@@ -73,6 +73,12 @@ class Request:
         self.sent = b""
         self.ordinary = False
 
+    @property
+    def head_size(self) -> int:
+        """About how many bytes its head takes."""
+        special = sum(len(value) for _, value in self.special)
+        return len(self.target) + len(self.fields) + sum(map(len, self.lines)) + special
+
     def again(self) -> Request:
         """Return a request with this head, for a body of its own."""
         request = Request(self.method, self.target, self.lines, self.special, self.keep_alive)

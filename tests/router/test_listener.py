@@ -77,6 +77,21 @@ async def test_enough_that_waits_is_enough() -> None:
     assert serving.transport.reading
 
 
+async def test_and_so_are_two_with_large_heads_whichever_came_before() -> None:
+    serving = Serving()
+    large = GET.replace(b"\r\n\r\n", b"\r\nX-A: %s\r\n\r\n" % (b"a" * 40_000))
+    most = 0
+    for number in range(60):
+        if serving.transport.reading:
+            serving.hear((GET if number < 8 else large) % number)
+        else:
+            await serving.answer()
+        heads = [exchange.request.head_size for exchange in serving.connection._waiting]
+        most = max(most, sum(heads))
+    assert 2 * 40_000 < most < 2 * 41_000
+    assert serving.transport.got.startswith(b"/0 /1 /2 /3 /4 /5 /6 /7 /8 /9 ")
+
+
 async def test_a_client_whose_upload_was_paused_is_read_on_after_its_answer() -> None:
     serving = Serving()
     serving.hear(GET % 1)
