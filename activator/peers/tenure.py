@@ -49,7 +49,12 @@ class Tenure:
     # the router's side
 
     def make_queue(self, revision: Revision, wake: Callable[[str], None], clock: Clock) -> Queue:
-        """Return the queue of a revision."""
+        """Return the queue of a revision; one that is back in the table may run at others still."""
+        queue = self._make(revision, wake, clock)
+        self._lend_again(queue)
+        return queue
+
+    def _make(self, revision: Revision, wake: Callable[[str], None], clock: Clock) -> Queue:
         owner = self._owner(revision)
         if owner is None:
             queue: Queue = OwnQueue(revision, wake, clock)
@@ -213,13 +218,16 @@ class Tenure:
     def _swap(self, name: str, former: Queue) -> None:
         for ledger in self.ledgers.values():
             ledger.withdraw_all(name)
-        queue = self.make_queue(former.revision, self.queues.wake, self._clock)
+        queue = self._make(former.revision, self.queues.wake, self._clock)
         queue.take_over(former)
-        if isinstance(queue, OwnQueue):
-            for ledger in self.ledgers.values():
-                ledger.lend_again(name, queue)
+        self._lend_again(queue)
         self.queues[name] = queue
         former.dissolve()
+
+    def _lend_again(self, queue: Queue) -> None:
+        if isinstance(queue, OwnQueue):
+            for ledger in self.ledgers.values():
+                ledger.lend_again(queue.revision.name, queue)
 
     def _owner(self, revision: Revision) -> str | None:
         """Return the peer that owns a revision; None when it is ours, or has no owner because it has no limit."""

@@ -58,11 +58,14 @@ class Node:
         self.council = Council(proxy, self.tenure, self.wakes.wake, stage.clock)
 
     def configure(self) -> None:
-        revision = self.stage.revision
-        self.counters.replace([revision])
-        self.queues.replace({revision.name: revision}, (Share(revision, 100),))
-        self.tenure.table_replaced()
+        self.serve(self.stage.revision)
         self.council.update(self.stage.capacity)
+
+    def serve(self, *revisions: Revision) -> None:
+        """Take a table with only these revisions."""
+        self.counters.replace(revisions)
+        self.queues.replace({each.name: each for each in revisions}, tuple(Share(each, 100) for each in revisions))
+        self.tenure.table_replaced()
 
     def wake(self, revision: str) -> None:
         self.council.wake(revision)
@@ -153,6 +156,13 @@ class Edges:
                 here.ways.pop(there.name).cut()
         for here, there in ((one, other), (other, one)):
             here.lost(there.name)
+
+    def reconnect(self, one: Node, other: Node) -> None:
+        """Have the connection between two be cut, and be made anew before `one` has noticed."""
+        for here, there in ((one, other), (other, one)):
+            here.ways[there.name].cut()
+        other.lost(one.name)
+        self.connect(one, other)
 
     def kill(self, node: Node, noticed_by: Node | None = None) -> None:
         """End an edge; all others, or only that one for now, notice."""

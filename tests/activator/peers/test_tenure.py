@@ -240,3 +240,21 @@ async def test_a_replica_that_was_avoided_is_used_again_by_whoever_owns_it_then(
         await stage.turn()
         await stage.later(0.2)
         assert caller.state == "running"
+
+
+async def test_a_revision_that_leaves_the_table_and_comes_back_counts_what_others_have_run_all_the_time() -> None:
+    async with edges(2) as stage:
+        owner, (other,) = stage.owner, stage.others
+        (running,) = await stage.arrived(other)
+        for node in stage.nodes:
+            node.serve()
+        await stage.turn()
+        await stage.later(0.3)
+        for node in stage.nodes:
+            node.configure()
+        await stage.turn()
+        first, second = await stage.arrived(owner, other)
+        assert states(running, first, second) == ["running", "waiting", "waiting"]
+        running.finish()
+        await stage.turn()
+        assert states(first, second) == ["running", "waiting"]
