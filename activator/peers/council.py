@@ -124,9 +124,10 @@ class Council:
             self.follower.follow(link)
 
     def joined(self, former: Ledger | None, ledger: Ledger, peer: str) -> None:
-        """Take a peer with which there is a new connection."""
+        """Take a peer with which there is a new connection; by the one before nobody leads."""
         self._told.discard(peer)
         self._lose(peer)
+        self.follower.gone(peer)
         if former is not None:
             self._agreement.replace(former, ledger)
         if self._leads:

@@ -230,3 +230,16 @@ async def test_what_was_confirmed_to_a_leader_counts_no_more_when_it_leads_anew(
         assert not leader.council.settled(NAME, lambda _: None)
         other.ways[leader.name].deliver()
         assert not leader.council.settled(NAME, lambda _: None)
+
+
+async def test_who_follows_a_leader_follows_it_by_a_connection_that_was_made_anew_before_the_former_one_was_lost() -> None:
+    async with led(2) as (stage, leader, (other,)):
+        stage.reconnect(other, leader)
+        assert not leader.council.leads()
+        await stage.turn()
+        await stage.later(0.3)
+        assert leader.council.leads()
+        (running,) = await stage.arrived(other)
+        other.council.collect()
+        await stage.turn()
+        assert (running.state, leader.council.look(NAME).open) == ("running", 1)
