@@ -29,6 +29,13 @@ if TYPE_CHECKING:
     from router.table import Revision
 
 
+class Nowhere:
+    """The way to an edge that was never met."""
+
+    def send(self, message: m.Message) -> None:
+        """See Line."""
+
+
 class Tenure:
     """The admission of the edge `me`. `queues` is set once they are made, with `make_queue`. `moves` counts revisions
     that got another owner. `on_gone` is told of edges of which a peer has found out that they are gone."""
@@ -98,9 +105,11 @@ class Tenure:
 
     def lose(self, peer: str) -> None:
         """Take note that an edge cannot be reached, but may live. What it runs keeps its slots, and what it owns is
-        held."""
+        held. One that was never met has a ledger, too, since it may run what nobody has told."""
         if peer in self.ledgers:
             self.ledgers[peer].withdraw_all()
+        else:
+            self.ledgers[peer] = Ledger(Nowhere(), next(self._numbers), self.queues)
         if peer not in self._claimers:
             self._enlist(peer)
         self._see(self.views.members - {peer}, self.views.lost | {peer})

@@ -243,3 +243,39 @@ async def test_who_follows_a_leader_follows_it_by_a_connection_that_was_made_ane
         other.council.collect()
         await stage.turn()
         assert (running.state, leader.council.look(NAME).open) == ("running", 1)
+
+
+async def test_a_replica_ends_when_an_edge_that_was_lost_before_it_was_ever_met_has_left_it_too() -> None:
+    async with led(2) as (stage, former, (other,)):
+        running = await stage.arrived(other, other)
+        leader = stage.make("e9")
+        leader.lost(other.name)
+        other.lost(leader.name)
+        stage.kill(former)
+        stage.elect(leader)
+        every = stage.capacity
+        leader.council.update(type(every)(every.revision, every.endpoints[:1], every.start))
+        drained = asyncio.ensure_future(leader.council.drained(NAME, "r2"))
+        await stage.later(0.3)
+        assert leader.council.leads()
+        assert not drained.done()
+        stage.connect(leader, other)
+        await stage.turn()
+        for caller in running:
+            caller.finish()
+        await stage.later(0.3)
+        await stage.spin()
+        assert drained.done()
+
+
+async def test_a_replica_ends_when_an_edge_that_was_never_met_is_gone() -> None:
+    async with led(1) as (stage, leader, _):
+        leader.lost("e9")
+        every = stage.capacity
+        leader.council.update(type(every)(every.revision, every.endpoints[:1], every.start))
+        drained = asyncio.ensure_future(leader.council.drained(NAME, "r2"))
+        await stage.turn()
+        assert not drained.done()
+        leader.gone("e9")
+        await stage.turn()
+        assert drained.done()
