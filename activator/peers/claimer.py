@@ -48,12 +48,13 @@ class Lent(Slots):
 class Waiting:
     """A claim that is with the owner; `slots` is what it was granted. One that was `repeated` may wait there twice."""
 
-    __slots__ = ("claim", "exchange", "queue", "repeated", "slots")
+    __slots__ = ("claim", "exchange", "queue", "repeated", "size", "slots")
 
     def __init__(self, claim: int, queue: ClaimQueue, exchange: Waits) -> None:
         self.claim = claim
         self.queue = queue
         self.exchange = exchange
+        self.size = exchange.size
         self.slots: Lent | None = None
         self.repeated = False
 
@@ -63,12 +64,13 @@ class Waiting:
 
 class Claimer:
     """The claims of all revisions. `send` takes what is to be told the owner; `report` tells it what was counted of a
-    revision; `bar` ends requests of a revision whose body still comes."""
+    revision; `bar` ends requests of a revision whose body still comes; `heard` tells whether the owner can be asked."""
 
     def __init__(self, send: Callable[[m.ToOwner], None], clock: Clock) -> None:
         self.send = send
         self.report: Callable[[str], None] = lambda _: None
         self.bar: Callable[[str, EdgeError], None] = lambda *_: None
+        self.heard: Callable[[], bool] = lambda: True
         self.waiting: dict[int, Waiting] = {}
         self.orphaned = False
         self._clock = clock
@@ -132,6 +134,7 @@ class Claimer:
         waiting = Waiting(next(self._numbers), queue, exchange)
         self.waiting[waiting.claim] = waiting
         queue.held += 1
+        queue.held_bytes += waiting.size
         self._send(waiting)
         return waiting
 
@@ -149,11 +152,12 @@ class Claimer:
 
     def _send(self, waiting: Waiting) -> None:
         exchange = waiting.exchange
-        self.send(m.Claim(waiting.claim, waiting.queue.revision.name, exchange.arrived, exchange.size))
+        self.send(m.Claim(waiting.claim, waiting.queue.revision.name, exchange.arrived, waiting.size))
 
     def _end(self, waiting: Waiting) -> None:
         del self.waiting[waiting.claim]
         waiting.queue.held -= 1
+        waiting.queue.held_bytes -= waiting.size
 
     def _answered(self, claim: int) -> Waiting | None:
         """Return who waits for an answer, and take back what was claimed once more while that was under way."""

@@ -92,8 +92,10 @@ class PeerQueue(ClaimQueue):
         self._leaving = {endpoint: slots for endpoint, slots in self._leaving.items() if slots.running}
 
     async def hold(self, exchange: Waits, ticket: Ticket, now: float) -> Slots | None:
-        """Wait for the owner's answer; see Queue. The leader hears at once of a request that needs a replica, and from
-        who counts it."""
+        """Wait for the owner's answer; see Queue. An owner that cannot be asked has the queue's bounds kept here. The
+        leader hears at once of a request that needs a replica, and from who counts it."""
+        if not self.claimer.heard():
+            self._check_room(exchange, now)
         if self.closed or not self._slots:
             self._wake(self.revision.name)
         return await super().hold(exchange, ticket, now)

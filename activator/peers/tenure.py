@@ -124,7 +124,8 @@ class Tenure:
             del self._claimers[peer]
 
     def _enlist(self, peer: str) -> None:
-        self._claimers[peer] = Claimer(lambda message: self._send(peer, message), self._clock)
+        claimer = self._claimers[peer] = Claimer(lambda message: self._send(peer, message), self._clock)
+        claimer.heard = lambda: self._takes_claims(peer)
 
     def hear(self, peer: str, message: ToPeer) -> None:  # noqa: C901 - one line a message
         """Take a message of a peer, in its order."""
@@ -161,9 +162,13 @@ class Tenure:
             self._claimers[peer].repeat()
 
     def _send(self, peer: str, message: m.ToOwner) -> None:
-        """Send what a claimer says, if it can be heard; claims wait until there is one view."""
-        if peer in self.views.members and (self._agreed or not isinstance(message, m.Claim)):
+        """Send what a claimer says, if it can be heard."""
+        if self._takes_claims(peer) if isinstance(message, m.Claim) else peer in self.views.members:
             self.ledgers[peer].line.send(message)
+
+    def _takes_claims(self, peer: str) -> bool:
+        """Tell whether a peer can be asked; claims wait until there is one view."""
+        return peer in self.views.members and self._agreed
 
     def _see(self, members: frozenset[str], lost: frozenset[str]) -> None:
         self._begin(members, lost)

@@ -232,7 +232,7 @@ async def test_what_was_confirmed_to_a_leader_counts_no_more_when_it_leads_anew(
         assert not leader.council.settled(NAME, lambda _: None)
 
 
-async def test_who_follows_a_leader_follows_it_by_a_connection_that_was_made_anew_before_the_former_one_was_lost() -> None:
+async def test_a_leader_is_followed_by_its_new_connection_though_the_former_one_was_not_lost_yet() -> None:
     async with led(2) as (stage, leader, (other,)):
         stage.reconnect(other, leader)
         assert not leader.council.leads()

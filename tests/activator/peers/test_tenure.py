@@ -258,3 +258,30 @@ async def test_a_revision_that_leaves_the_table_and_comes_back_counts_what_other
         running.finish()
         await stage.turn()
         assert states(first, second) == ["running", "waiting"]
+
+
+async def test_while_the_owner_cannot_be_asked_a_queue_has_its_bounds_at_each_edge() -> None:
+    async with edges(3, queue_depth=5, queue_bytes=100) as stage:
+        owner, (one, two) = stage.owner, stage.others
+        for other in (one, two):
+            stage.disconnect(owner, other)
+        callers = await stage.arrived(*[one] * 6)  # one and two disagree at first
+        assert states(*callers) == ["waiting"] * 5 + ["refused"]
+        assert (callers[-1].error.reason if callers[-1].error else "") == "queue_full"
+        large, second = stage.arrive(two, body=60), stage.arrive(two, body=60)
+        await stage.turn()
+        assert states(large, second) == ["waiting", "refused"]
+        large.leave()
+        await stage.spin()
+        callers = await stage.arrived(*[two] * 6)
+        assert states(*callers) == ["waiting"] * 5 + ["refused"]
+        for other in (one, two):
+            stage.connect(owner, other)
+        await stage.turn()
+        assert stage.owner.queues[NAME].held == 5
+
+
+async def test_claims_that_are_granted_at_once_need_no_room_in_a_queue() -> None:
+    async with edges(2, container_concurrency=10, queue_depth=1) as stage:
+        callers = await stage.arrived(*stage.others * 10)
+        assert set(states(*callers)) == {"running"}
