@@ -102,11 +102,11 @@ class Council:
         self._wake(revision)
         self.follower.poke(revision)
 
-    def sweep(self) -> None:
-        """Check all clocks; to be called a few times a second."""
+    def sweep(self, *, elected: bool) -> None:
+        """Check all clocks, and lead or cease to as peers were told; to be called a few times a second."""
         now = self._clock()
-        if self.elected() != self._leads:
-            self._begin_to_lead() if self.elected() else self._cease_to_lead()
+        if elected != self._leads:
+            self._begin_to_lead() if elected else self._cease_to_lead()
         if self._leads:
             for name in self._proxy.queues:
                 self._relax(name)

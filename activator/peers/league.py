@@ -78,10 +78,10 @@ class League:
 
     def sweep(self) -> None:
         """See Front."""
-        now = self._clock()
+        now, elected = self._clock(), self.router.elected()  # once: what peers are told is what the council goes by
         self._alone.sweep()
-        self.links.sweep(now, leads=self.router.elected())
-        self.router.sweep()
+        self.links.sweep(now, leads=elected)
+        self.router.sweep(elected=elected)
         self.router.follower.sweep()
 
     def health(self) -> Health:

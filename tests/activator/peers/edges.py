@@ -93,7 +93,7 @@ class Node:
 
     def sweep(self) -> None:
         self.admission.sweep(self.stage.clock())
-        self.council.sweep()
+        self.council.sweep(elected=self.council.elected())
         self.council.follower.sweep()
 
     @property
