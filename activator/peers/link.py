@@ -46,13 +46,14 @@ class Hears(Protocol):
 
 class Link:
     """A connection to `peer`: to `dial`, if that is named, else one that was accepted and has yet to say who it is.
-    `leads` is what the peer last said of itself, `problem` why it was cut off."""
+    `leads` is what the peer last said of itself, `problem` why it was cut off; `ours` = it led to this edge itself."""
 
     def __init__(self, me: Self, hears: Hears, dial: str = "") -> None:
         self.peer = dial
         self.open = False
         self.problem = ""
         self.leads = False
+        self.ours = False
         self.known = asyncio.Event()  # open, or over
         self.over = asyncio.Event()
         self.wire: Wire[ToPeer] = Wire(DECODER, lambda _, messages: self._hear_all(messages), self._lost)
@@ -134,7 +135,7 @@ class Link:
         if not problem and not handshake.same(challenge.proof, expected):
             problem = "it does not have our secret"
         if not problem and challenge.name != self.peer:
-            problem = f"it is {challenge.name}"
+            problem, self.ours = f"it is {challenge.name}", challenge.name == self._me.name
         if problem:
             self._refuse(problem)
             return

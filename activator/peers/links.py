@@ -61,6 +61,7 @@ class Links:
         self._tasks = tasks
         self._log = log
         self._listed: frozenset[str] = frozenset()
+        self._ours = {me.name}  # all names by which this edge itself is listed
         self._strangers: set[Link] = set()
         self._followers: dict[str, asyncio.Task[None]] = {}
         self._server: asyncio.Server | None = None
@@ -77,7 +78,7 @@ class Links:
 
     def list(self, names: Collection[str]) -> None:
         """Take the addresses of all edges there are, ours may be among them."""
-        former, self._listed = self._listed, frozenset(names) - {self._me.name}
+        former, self._listed = self._listed, frozenset(names) - self._ours
         self._unlisted = ((self._unlisted | former) - self._listed) & self.live.keys()
         for name in self._listed - self._followers.keys():
             if name not in self.live:
@@ -172,7 +173,7 @@ class Links:
                 pause = min(2 * pause, LONGEST_PAUSE)
 
     async def _is_refused(self, name: str) -> bool:
-        """Dial a peer, or see whether it is there if it is to dial us; tell whether nobody is."""
+        """Dial a peer, or see whether it is there if it is to dial us; tell whether nobody is, or only we are."""
         host, _, port = name.rpartition(":")
         dials = self._me.name < name
         link = Link(self._me, self, name) if dials else None
@@ -191,7 +192,10 @@ class Links:
             return False
         self._strangers.add(link)
         await link.known.wait()
-        return False
+        if link.ours:
+            self._ours.add(name)
+            self._listed -= self._ours
+        return link.ours
 
     def _lose(self, name: str) -> None:
         if name in self._unlisted:

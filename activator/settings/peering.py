@@ -42,6 +42,10 @@ def check_peers(settings: Settings) -> Iterator[Finding]:
         return
     if not peers.listen.port:
         yield Finding(("peers", "listen"), "needs a port that others know", shown(str(peers.listen)))
+    own = peers.advertise or peers.listen
+    if peers.listen in peers.addresses and own not in peers.addresses:
+        message = f"has this edge by another name than peers.advertise: write {own} in place of {peers.listen}"
+        yield Finding(("peers", "addresses"), message, needs=(("peers", "advertise"),))
     if settings.workers > 1:
         message = "must be 1 where there are peers: each edge owns what others claim, in one process"
         yield Finding(("workers",), message, shown(settings.workers), needs=(("peers", "listen"),))

@@ -226,6 +226,17 @@ async def test_an_edge_that_is_not_listed_any_more_is_gone_unless_it_lives() -> 
     await edge.stop()
 
 
+async def test_an_edge_that_is_listed_by_another_name_too_is_no_peer_of_itself() -> None:
+    async with edges(SECRET) as (edge,):
+        other_name = edge.name.replace("127.0.0.1", "localhost")
+        with reported(edge):
+            for _ in range(2):
+                edge.links.list([edge.name, other_name])
+                await edge.until(("lost", other_name), ("gone", other_name))
+            assert len(edge.events) == 2
+            assert (edge.links.unreached, edge.log.problems) == (set(), [f"it is {edge.name}"])
+
+
 async def test_one_that_is_lost_after_it_was_listed_for_the_last_time_is_gone() -> None:
     async with edges(SECRET, SECRET) as (one, other):
         with reported(one, other):

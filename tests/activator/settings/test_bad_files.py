@@ -218,6 +218,16 @@ TOGETHER = [
         whole(peers={**PEERS, "listen": ":0"}, scaler="kubernetes"),
         "10: peers.listen: needs a port that others know (got ':0')",
     ),
+    (
+        whole(
+            peers={"listen": "10.0.0.1:7000", "advertise": "a.example:7000", "addresses": ["10.0.0.1:7000"]},
+            scaler="kubernetes",
+        ),
+        (
+            "12: peers.addresses: has this edge by another name than peers.advertise: write a.example:7000 in place of"
+            " 10.0.0.1:7000"
+        ),
+    ),
     (whole(peers={"addresses": ["10.0.0.1:7000"]}), "10: peers.addresses: is of no use without peers.listen"),
 ]
 
