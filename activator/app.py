@@ -160,7 +160,7 @@ class Edge:
             if self._cluster is not None and self._origin.object is not None:
                 self._cluster.refused(self._origin.object, problems)
             self._watched.follow_also(error.files if isinstance(error, SettingsError) else files_of(settings))
-            self._front.renew()
+            await self._front.renew()
             return
         self._insight.reloads += 1
         self._insight.config_valid = True

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from router.tls import Certificate, CertificateError, Certificates, load_certificate, upstream_context
+from router.tls import Certificate, CertificateError, Certificates, load_certificate, upstream_contexts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,15 +23,17 @@ class EdgeTls:
         self._loaded: dict[Pair, Certificate] = {}
 
     def take(self, pairs: Iterable[Pair]) -> None:
-        """Serve by these certificates. CertificateError when one cannot be used; then all stays."""
+        """Serve by these certificates; who has others to serve meanwhile makes them `ready` before. CertificateError
+        when one cannot be used; then all stays."""
         fresh = {pair: _load(pair) for pair in pairs}
-        upstream_context.cache_clear()
+        upstream_contexts.renew()
         if fresh:
             self._serve(fresh)
 
-    def renew(self) -> None:
+    async def renew(self) -> None:
         """Read the files again that are in use, one by one: a configuration that is refused must not keep a certificate
         from being renewed."""
+        await ready(self._loaded)
         for pair in list(self._loaded):
             with suppress(CertificateError):
                 self._loaded[pair] = _load(pair)
@@ -43,6 +46,17 @@ class EdgeTls:
     def _serve(self, loaded: dict[Pair, Certificate]) -> None:
         self._loaded = loaded
         self.certificates.replace(tuple(loaded.values()))
+
+
+async def ready(pairs: Iterable[Pair]) -> None:
+    """Load in a thread what has changed, so that to take it holds nobody up. What cannot be used is told only then."""
+    await asyncio.to_thread(_try, tuple(pairs))
+
+
+def _try(pairs: tuple[Pair, ...]) -> None:
+    for pair in pairs:
+        with suppress(CertificateError):
+            _load(pair)
 
 
 def _load(pair: Pair) -> Certificate:

@@ -92,7 +92,7 @@ class Front(Protocol):
     def lead(self, table: Table) -> None:
         """Lead requests by another table from now on; the other terms stay."""
 
-    def renew(self) -> None:
+    async def renew(self) -> None:
         """Read the files of certificates again."""
 
     def sweep(self) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from router.tls import upstream_context
+from router.tls import upstream_contexts
 from router.upstream import SAFE, Upstream
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Pool:
     async def _connect(self, slots: Slots) -> Upstream:
         endpoint = slots.endpoint
         tls = slots.tls
-        context = upstream_context(tls) if tls is not None else None
+        context = await upstream_contexts.find(tls) if tls is not None else None
         name = (tls.name or endpoint.host) if tls is not None else None
         async with asyncio.timeout(CONNECT_TIMEOUT):
             _, upstream = await asyncio.get_running_loop().create_connection(

@@ -6,18 +6,23 @@ the listener or a connection: whoever shakes hands next gets the new one.
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import cycle, islice
+from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
+
+from router.stamps import stamp
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from router.ports import UpstreamTls
+    from router.stamps import Stamp
 
 ALPN = ["http/1.1"]
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"  # of TLS 1.2; those of 1.3 are all good
@@ -50,7 +55,15 @@ class Certificate:
 
 def load_certificate(certificate: Path, key: Path, hosts: Sequence[str] = ()) -> Certificate:
     """Read a PEM certificate (with its chain) and key; without `hosts` it is for the names in its subjectAltName.
-    CertificateError says which of the files is to blame."""
+    CertificateError says which of the files is to blame. That takes 5 to 15 ms, and next to nothing while both files
+    are as they were the last time."""
+    return _load_certificate(certificate, key, tuple(hosts), (stamp(certificate), stamp(key)))
+
+
+@lru_cache(maxsize=1024)
+def _load_certificate(
+    certificate: Path, key: Path, hosts: tuple[str, ...], _: tuple[Stamp | None, Stamp | None]
+) -> Certificate:
     _check_file(certificate, "certificate", b"-----BEGIN CERTIFICATE-----")
     _check_file(key, "key", b"PRIVATE KEY-----")
     context = _server_context()
@@ -139,16 +152,43 @@ class Certificates:
         return None
 
 
+class UpstreamContexts:
+    """How to connect to replicas. A context is made in a thread, as to read the system's CAs takes 50 ms."""
+
+    def __init__(self) -> None:
+        self._made: dict[tuple[bool, str], ssl.SSLContext] = {}
+
+    async def find(self, tls: UpstreamTls) -> ssl.SSLContext:
+        """Return the context for `tls`. OSError when the file of CAs cannot be used."""
+        made, key = self._made, (tls.verify, tls.ca)
+        if key not in made:
+            made[key] = await asyncio.to_thread(_upstream, *key)
+        return made[key]
+
+    def renew(self) -> None:
+        """Look from now on whether files of CAs have changed."""
+        self._made = {}  # what is being made is for those who wait for it
+
+
+upstream_contexts = UpstreamContexts()
+_one_at_a_time = Lock()  # who needs the same context must not make it once more
+
+
+def _upstream(verify: bool, ca: str) -> ssl.SSLContext:
+    trusted = ssl.get_default_verify_paths()
+    files = (ca,) if ca else (trusted.cafile, trusted.capath)
+    with _one_at_a_time:
+        return _make_upstream(verify, ca, tuple(stamp(Path(file)) for file in files if file and verify))
+
+
 @lru_cache(maxsize=256)
-def upstream_context(tls: UpstreamTls) -> ssl.SSLContext:
-    """Return how to connect to a replica; clear the cache to have files read again. OSError when the file of CAs cannot
-    be used."""
-    if not tls.verify:
+def _make_upstream(verify: bool, ca: str, _: tuple[Stamp | None, ...]) -> ssl.SSLContext:
+    if not verify:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     else:
-        context = ssl.create_default_context(cafile=tls.ca or None)
+        context = ssl.create_default_context(cafile=ca or None)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(ALPN)
     return context

@@ -141,9 +141,9 @@ class Crew:
     def _table_of_one(self, table: Table) -> Table:
         return replace(table, limits=share_of(table.limits, self._count))
 
-    def renew(self) -> None:
+    async def renew(self) -> None:
         """See Front."""
-        self._tls.renew()
+        await self._tls.renew()
         for account in self.router.accounts:
             account.line.send(m.Renew())
 

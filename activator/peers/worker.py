@@ -19,6 +19,7 @@ import msgspec
 import uvloop
 
 from activator import logs
+from activator.edge_tls import ready
 from activator.peers import messages as m
 from activator.peers.balance import accepts
 from activator.peers.claimer import Claimer
@@ -56,6 +57,7 @@ class Worker:
         self._serving.listener.servers.on_accept = self._balance
         self._claimer.bar = self._proxy.admission.bar
         self._listening = self._draining = False
+        self._securing = asyncio.Lock()
         self._drain_seconds = 0.0
         self._stalls = Stalls(BEAT_SECONDS, time.monotonic, self._log)
         self._told = (0, 0, 0)  # defects, log lines dropped and stalls, as they were last told
@@ -80,7 +82,7 @@ class Worker:
                     self._reporter.report_all()
                     self._serving.lead(message.table)
                 case m.Renew():
-                    self._serving.tls.renew()
+                    self._tasks.spawn(self._serving.tls.renew(), "renew")
                 case m.Neighbours():
                     self._neighbours = message
                     self._balance()
@@ -90,22 +92,26 @@ class Worker:
                     self._claimer.hear(message)
 
     def _configure(self, message: m.Configure) -> None:
+        """Serve by new terms at once, but for certificates, which have to be loaded first."""
         self._reporter.report_all()
-        problem = ""
-        try:
-            self._serving.take(message.terms)
-        except CertificateError as error:
-            problem = str(error)
-            if not self._listening:
-                self._wire.send(m.Configured(message.version, problem))
-                return
-            self._serving.take(replace(message.terms, certificates=()))  # it goes on with those that it has
+        self._serving.take(replace(message.terms, certificates=()))
         self._drain_seconds = message.terms.drain_timeout
-        if self._listening:
-            self._wire.send(m.Configured(message.version, problem))
-        else:
-            self._listening = True
-            self._tasks.spawn(self._open(message), "open")
+        self._tasks.spawn(self._secure(message), "configure")
+
+    async def _secure(self, message: m.Configure) -> None:
+        """Serve by the certificates of a message; with one that cannot be used, go on with those that there are."""
+        async with self._securing:  # what came last must be served last
+            await ready(message.terms.certificates)
+            problem = ""
+            try:
+                self._serving.tls.take(message.terms.certificates)
+            except CertificateError as error:
+                problem = str(error)
+            if problem or self._listening:
+                self._wire.send(m.Configured(message.version, problem))
+            else:
+                self._listening = True
+                await self._open(message)
 
     async def _open(self, message: m.Configure) -> None:
         secure = self._serving.tls.certificates if message.terms.certificates else None

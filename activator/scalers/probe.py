@@ -12,7 +12,7 @@ import socket
 import ssl
 from typing import TYPE_CHECKING
 
-from router.tls import upstream_context
+from router.tls import upstream_contexts
 
 if TYPE_CHECKING:
     from router.ports import UpstreamTls
@@ -47,8 +47,9 @@ async def probe(
 
 
 async def _tls_status_line(host: str, port: int, request: bytes, tls: UpstreamTls) -> bytes:
+    context = await upstream_contexts.find(tls)
     reader, writer = await asyncio.open_connection(
-        host, port, limit=LONGEST_STATUS_LINE, ssl=upstream_context(tls), server_hostname=tls.name or host
+        host, port, limit=LONGEST_STATUS_LINE, ssl=context, server_hostname=tls.name or host
     )
     try:
         writer.write(request)

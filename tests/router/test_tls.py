@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+import os
 import shutil
 import ssl
 from typing import TYPE_CHECKING
@@ -7,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from router.ports import UpstreamTls
-from router.tls import CertificateError, Certificates, load_certificate, upstream_context
+from router.tls import CertificateError, Certificates, UpstreamContexts, load_certificate
 from tests.certificates import CA, FILES, pair
 
 if TYPE_CHECKING:
@@ -90,9 +92,50 @@ def test_old_versions_of_tls_and_weak_ciphers_are_not_spoken() -> None:
     assert all(cipher["aead"] for cipher in context.get_ciphers())
 
 
-def test_replicas_are_verified_unless_that_is_off() -> None:
-    strict = upstream_context(UpstreamTls(ca=str(CA)))
+def test_a_certificate_is_loaded_again_only_if_a_file_has_changed(tmp_path: Path) -> None:
+    files = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    for source, file in zip(pair("a"), files, strict=True):
+        shutil.copy(source, file)
+    first = load_certificate(*files)
+    assert load_certificate(*files) is first
+    assert load_certificate(*files, ["x.example"]).names == {"x.example"}
+    files[0].unlink()
+    shutil.copy(pair("renewed")[0], files[0])
+    with pytest.raises(CertificateError, match="does not belong"):
+        load_certificate(*files)
+    shutil.copy(pair("renewed")[1], files[1])
+    assert load_certificate(*files) is not first
+
+
+async def test_replicas_are_verified_unless_that_is_off() -> None:
+    contexts = UpstreamContexts()
+    strict = await contexts.find(UpstreamTls(ca=str(CA)))
     assert (strict.verify_mode, strict.check_hostname) == (ssl.CERT_REQUIRED, True)
-    assert strict is upstream_context(UpstreamTls(ca=str(CA)))
-    loose = upstream_context(UpstreamTls(verify=False))
+    loose = await contexts.find(UpstreamTls(verify=False))
     assert (loose.verify_mode, loose.check_hostname) == (ssl.CERT_NONE, False)
+
+
+async def test_who_connects_to_replicas_has_their_cas_read_once_and_again_only_if_they_have_changed(
+    tmp_path: Path,
+) -> None:
+    contexts, file = UpstreamContexts(), tmp_path / "ca.pem"
+    shutil.copy(CA, file)
+    names = [UpstreamTls(ca=str(file), name=name) for name in ("", "a.example", "b.example")]
+    first, *others = await asyncio.gather(*(contexts.find(tls) for tls in names))
+    contexts.renew()
+    assert [*others, await contexts.find(names[0])] == [first] * 3
+    file.write_text("half of it")
+    assert await contexts.find(names[0]) is first, "until somebody says that files have changed"
+    contexts.renew()
+    with pytest.raises(ssl.SSLError):
+        await contexts.find(names[0])
+    shutil.copy(CA, file)
+    assert await contexts.find(names[0]) is not first
+
+
+async def test_the_loop_goes_on_while_cas_are_read(tmp_path: Path) -> None:
+    pipe = tmp_path / "ca.pem"
+    os.mkfifo(pipe)
+    finding = asyncio.create_task(UpstreamContexts().find(UpstreamTls(ca=str(pipe))))
+    await asyncio.to_thread(pipe.write_bytes, CA.read_bytes())  # waits for who reads
+    assert (await finding).check_hostname
