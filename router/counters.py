@@ -6,7 +6,7 @@ Everything is kept per configured service and revision, so that no caller can ma
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import Counter, defaultdict
+from collections import Counter
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Protocol
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 SHORT = SECONDS[0]
 OK = 200
+MOST_STATUSES = 20
 
 
 class Histogram:
@@ -52,6 +53,14 @@ class Histogram:
         self.total += total
 
 
+class Durations(dict[int, Histogram]):
+    """Histograms by status. After the first MOST_STATUSES, others are counted under their class: a model that answers
+    with all there are must not make the metrics as long as those of ten."""
+
+    def __missing__(self, status: int) -> Histogram:
+        return self.setdefault(status if len(self) < MOST_STATUSES else _class(status), Histogram())
+
+
 class RevisionCounters:
     """One revision's demand and totals. `durations` are of requests that have ended, by status; `fallbacks` are
     requests of its share that another answered, since it had no replica; `tally` is kept while it is compared with
@@ -64,7 +73,7 @@ class RevisionCounters:
         self.service = service
         self.demand = Demand(now)
         self.reasons: Counter[str] = Counter()
-        self.durations: defaultdict[int, Histogram] = defaultdict(Histogram)
+        self.durations = Durations()
         self.holds = Histogram()
         self.fallbacks = 0
         self.tally: Tally | None = None
@@ -85,7 +94,7 @@ class RevisionCounters:
     def take(self) -> tuple[Counter[str], Mapping[int, Histogram], Histogram]:
         """Return the totals (reasons, durations, holds) and begin again from zero."""
         taken = self.reasons, self.durations, self.holds
-        self.reasons, self.durations, self.holds = Counter(), defaultdict(Histogram), Histogram()
+        self.reasons, self.durations, self.holds = Counter(), Durations(), Histogram()
         return taken
 
 
@@ -94,7 +103,11 @@ class _Statuses(dict[int, int]):
     as models choose it."""
 
     def __missing__(self, status: int) -> int:
-        return min(status // 100, 5) * 100
+        return _class(status)
+
+
+def _class(status: int) -> int:
+    return min(status // 100, 5) * 100
 
 
 _STATUSES = _Statuses((status.value, status.value) for status in HTTPStatus)

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from router.counters import SECONDS, Counters, Histogram
+from router.counters import MOST_STATUSES, SECONDS, Counters, Histogram, RevisionCounters
 from tests.router.fakes import Clock, exchange, revision, service
 
 
@@ -97,3 +97,12 @@ def test_a_status_that_nobody_has_defined_counts_for_its_class() -> None:
         counters.leave(ended, clock())
     counted = counters.revisions[revision().name].durations
     assert {status: each.count for status, each in counted.items()} == {200: 2, 404: 1, 400: 1, 503: 1, 500: 3, 0: 1}
+
+
+def test_no_revision_has_more_than_so_many_durations_however_many_statuses_its_model_thinks_of() -> None:
+    durations = RevisionCounters("a-1", "a", 0.0).durations
+    for status in range(200, 600):
+        durations[status].observe(0.01)
+    assert len(durations) == MOST_STATUSES + 3
+    assert (durations[200].count, durations[300].count, durations[500].count) == (81, 100, 100)
+    assert 503 not in durations
