@@ -5,26 +5,27 @@ Times are given as ISO 8601 in UTC; what is unknown is null.
 
 from __future__ import annotations
 
+import asyncio
+import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
-from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from activator.metrics import Metrics
 from activator.rollout_view import events, view
 from activator.rollouts import Rollouts
+from activator.scrape import Page
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterable
 
     from activator.insight import Insight, RevisionView
     from activator.revision import Record
     from activator.rollouts import Told
 
 MOVES = {"promote": Rollouts.promote, "rollback": Rollouts.roll_back, "restart": Rollouts.restart}
-SCRAPE_SHARE = 0.1  # of the time, at most, goes into metrics
 
 
 class Admin:
@@ -37,10 +38,7 @@ class Admin:
         self._insight = insight
         self._wall = wall
         self._kept = kept
-        self._registry = CollectorRegistry()
-        self._registry.register(Metrics(insight))
-        self._page = b""
-        self._page_until = 0.0  # clock seconds
+        self._page = Page(Metrics(insight), insight.clock)
         self._runner: web.AppRunner | None = None
 
     async def open(self, host: str, port: int) -> int:
@@ -78,20 +76,10 @@ class Admin:
         return web.json_response({"status": "ready" if ready else "not ready"}, status=200 if ready else 503)
 
     async def _metrics(self, _: web.Request) -> web.Response:
-        return web.Response(body=self._latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
-
-    def _latest(self) -> bytes:
-        """Return the metrics, made anew only so often that a crowd of scrapers cannot hold up requests."""
-        begun = self._insight.clock()
-        if begun >= self._page_until:
-            self._page = generate_latest(self._registry)
-            now = self._insight.clock()
-            self._page_until = now + (now - begun) / SCRAPE_SHARE
-        return self._page
+        return web.Response(body=await self._page.latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def _services(self, _: web.Request) -> web.Response:
-        names = sorted({view.service for view in self._insight.revisions()})
-        return web.json_response({"services": [self._describe(name) for name in names]})
+        return await _listed("services", (self._describe(name) for name in self._insight.names()))
 
     async def _service(self, request: web.Request) -> web.Response:
         return web.json_response(self._describe(self._known(request)))
@@ -100,9 +88,9 @@ class Admin:
         name = self._known(request)
         limit = _limit(request)
         records = self._insight.records(name)[-limit:] if limit else []
-        decisions = [self._decision(revision, record) for revision, record in records]
         moves = [self._moved(told) for told in events(self._insight.rollouts, name)][-limit:] if limit else []
-        return web.json_response({"service": name, "decisions": decisions, "rollout": moves})
+        decisions = (self._decision(revision, record) for revision, record in records)
+        return await _listed("decisions", decisions, service=name, rollout=moves)
 
     async def _move(self, request: web.Request) -> web.Response:
         """Move the traffic of a canary. A form in a page that somebody visits cannot send JSON unasked."""
@@ -125,7 +113,7 @@ class Admin:
 
     def _known(self, request: web.Request) -> str:
         name = request.match_info["name"]
-        known = sorted({view.service for view in self._insight.revisions()})
+        known = self._insight.names()
         if name not in known:
             raise web.HTTPNotFound(text=f"There is no service {name!r}. Known: {', '.join(known) or 'none'}.")
         return name
@@ -215,6 +203,16 @@ def _limit(request: web.Request) -> int:
     if not text.isascii() or not text.isdigit() or len(text) > 4 or int(text) > 1000:
         raise web.HTTPBadRequest(text=f"limit={text[:20]!r} is not a whole number from 0 to 1000.")
     return int(text)
+
+
+async def _listed(key: str, items: Iterable[dict[str, Any]], **more: Any) -> web.Response:
+    """Answer with a list that may be long: it is made item by item, and requests do not stand still for it."""
+    told = []
+    for item in items:
+        told.append(json.dumps(item))
+        await asyncio.sleep(0)
+    rest = json.dumps(more)[1:-1]
+    return web.json_response(text=f'{{"{key}": [{", ".join(told)}]{rest and ", "}{rest}}}')
 
 
 @web.middleware

@@ -123,6 +123,10 @@ class Insight:
             total.update(counters.reasons)
         return total
 
+    def names(self) -> list[str]:
+        """Return the names of all services that have revisions, in order."""
+        return sorted({revision.plan.service for revision in self.loop.revisions.values()})
+
     def revisions(self, service: str | None = None) -> list[RevisionView]:
         """Return a view of every revision, or of one service's."""
         names = [name for name, revision in self.loop.revisions.items() if service in {None, revision.plan.service}]

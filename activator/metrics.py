@@ -4,12 +4,14 @@ Knative's names are given twice, as of the OpenCensus era (until 1.18) and as of
 existing dashboards and alerts work; those of what does not exist here are left out (scrapes of pods, the connection
 to the autoscaler, the time inside the container alone). What Knative lacks begins with `activator_`. Label values are
 configured names, status codes and fixed sets: no caller can add a series.
+
+A family with many samples comes in several pieces, one after the other: see `activator/scrape.py`.
 """
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from prometheus_client.core import (
     CounterMetricFamily,
@@ -30,11 +32,13 @@ if TYPE_CHECKING:
     from activator.insight import ClusterFacts, Insight, RevisionView
 
     Gauge = tuple[str, str, str, Callable[[RevisionView], float]]
+    Family = Callable[[], Any]  # makes an empty one
 
 OLD = ("namespace_name", "service_name", "configuration_name", "revision_name")
 OLD_STATUS = ("response_code", "response_code_class")
 NEW = ("k8s_namespace_name", "kn_service_name", "kn_configuration_name", "kn_revision_name")
 OURS = ("service", "revision")
+PIECE = 250  # samples, at least, but for the last piece; they take some 2 ms
 
 GAUGES: tuple[Gauge, ...] = (
     ("desired_pods", "pods_desired", "replicas that the decision wants", lambda v: v.wanted),
@@ -121,15 +125,26 @@ def _knative_gauges(views: list[RevisionView]) -> Iterator[Metric]:
 
 
 def _twice(old: str, new: str, text: str, values: Sequence[tuple[RevisionView, float]]) -> Iterator[Metric]:
-    yield _gauge(old, OLD, text, values)
-    yield _gauge(new, NEW, text, values)
+    yield from _gauge(old, OLD, text, values)
+    yield from _gauge(new, NEW, text, values)
 
 
-def _gauge(name: str, labels: Sequence[str], text: str, values: Sequence[tuple[RevisionView, float]]) -> Metric:
-    family = GaugeMetricFamily(name, f"Knative: {text}", labels=labels)
-    for view, value in values:
-        family.add_metric(_labels(view), value)
-    return family
+def _gauge(
+    name: str, labels: Sequence[str], text: str, values: Sequence[tuple[RevisionView, float]]
+) -> Iterator[Metric]:
+    rows = ((_labels(view), value) for view, value in values)
+    return _pieces(lambda: GaugeMetricFamily(name, f"Knative: {text}", labels=labels), rows)
+
+
+def _pieces(family: Family, rows: Iterable[tuple[Any, ...]]) -> Iterator[Metric]:
+    """Yield a family with these rows, in pieces. What a row takes to make is done between them, too."""
+    piece = family()
+    for row in rows:
+        piece.add_metric(*row)
+        if len(piece.samples) >= PIECE:
+            yield piece
+            piece = family()
+    yield piece
 
 
 def _knative_requests(views: list[RevisionView]) -> Iterator[Metric]:
@@ -138,28 +153,35 @@ def _knative_requests(views: list[RevisionView]) -> Iterator[Metric]:
     running = [(view, sum(view.stats.busy.values())) for view in views]
     yield from _twice("activator_request_concurrency", "kn_revision_request_concurrency", "open requests", open_now)
     yield from _twice("revision_queue_depth", "kn_serving_queue_depth", "requests held", held)
-    yield _gauge("kn_revision_request_queued", NEW, "requests held", held)
-    yield _gauge("kn_revision_request_active", NEW, "requests running", running)
+    yield from _gauge("kn_revision_request_queued", NEW, "requests held", held)
+    yield from _gauge("kn_revision_request_active", NEW, "requests running", running)
     for name in ("activator_request_count", "revision_request_count"):
-        yield _counts(name, views)
+        yield from _counts(name, views)
     for name in ("activator_request_latencies", "revision_request_latencies"):
-        family = HistogramMetricFamily(name, "Knative: from head to end, in ms", labels=(*OLD, *OLD_STATUS))
-        for view, status, durations in _by_status(views):
-            _add(family, [*_labels(view), *_old_status(status)], durations, unit=1000)
-        yield family
+        yield from _latencies(name, views)
     for name in ("http_server_request_duration_seconds", "kn_serving_invocation_duration_seconds"):
-        family = HistogramMetricFamily(name, "Knative: from head to end", labels=(*NEW, "http_response_status_code"))
-        for view, status, durations in _by_status(views):
-            _add(family, [*_labels(view), str(status)], durations)
-        yield family
+        yield from _durations(name, views)
 
 
-def _counts(name: str, views: list[RevisionView]) -> Metric:
-    """Return counters of requests by status. They are untyped, since a counter's name would have to end in _total."""
-    family = UnknownMetricFamily(name, "Knative: requests by status", labels=(*OLD, *OLD_STATUS))
-    for view, status, durations in _by_status(views):
-        family.add_metric([*_labels(view), *_old_status(status)], durations.count)
-    return family
+def _counts(name: str, views: list[RevisionView]) -> Iterator[Metric]:
+    """Yield counters of requests by status. They are untyped, since a counter's name would have to end in _total."""
+    rows = (([*_labels(view), *_old_status(status)], each.count) for view, status, each in _by_status(views))
+    return _pieces(lambda: UnknownMetricFamily(name, "Knative: requests by status", labels=(*OLD, *OLD_STATUS)), rows)
+
+
+def _latencies(name: str, views: list[RevisionView]) -> Iterator[Metric]:
+    labels, text = (*OLD, *OLD_STATUS), "Knative: from head to end, in ms"
+    rows = (
+        ([*_labels(view), *_old_status(status)], *_buckets(durations, unit=1000))
+        for view, status, durations in _by_status(views)
+    )
+    return _pieces(lambda: HistogramMetricFamily(name, text, labels=labels), rows)
+
+
+def _durations(name: str, views: list[RevisionView]) -> Iterator[Metric]:
+    labels, text = (*NEW, "http_response_status_code"), "Knative: from head to end"
+    rows = (([*_labels(view), str(status)], *_buckets(durations)) for view, status, durations in _by_status(views))
+    return _pieces(lambda: HistogramMetricFamily(name, text, labels=labels), rows)
 
 
 def _by_status(views: list[RevisionView]) -> Iterator[tuple[RevisionView, int, Histogram]]:
@@ -173,30 +195,45 @@ def _old_status(status: int) -> tuple[str, str]:
 
 
 def _ours(views: list[RevisionView]) -> Iterator[Metric]:
-    held = GaugeMetricFamily("activator_held_requests", "Requests that wait for a slot", labels=OURS)
-    replicas = GaugeMetricFamily("activator_replicas", "Replicas by state", labels=(*OURS, "state"))
-    failures = GaugeMetricFamily("activator_start_failures", "Starts that failed in a row", labels=OURS)
-    running = CounterMetricFamily("activator_replica_seconds", "Time that replicas ran", labels=OURS)
-    idle = CounterMetricFamily("activator_idle_replica_seconds", "Ready without a request", labels=OURS)
-    reasons = CounterMetricFamily("activator_ended", "Not answered by a replica, by reason", labels=(*OURS, "reason"))
-    holds = HistogramMetricFamily("activator_hold_seconds", "From the head to dispatch", labels=OURS)
-    cold = HistogramMetricFamily("activator_cold_start_seconds", "Cold starts by phase", labels=(*OURS, "phase"))
-    pokes = CounterMetricFamily("activator_pokes", "Decisions that did not wait for the tick", labels=OURS)
-    for view in views:
-        labels = [view.service, view.revision]
-        held.add_metric(labels, view.stats.held)
-        for phase in Phase:
-            replicas.add_metric([*labels, phase], view.replicas.count(phase))
-        failures.add_metric(labels, view.replicas.failures)
-        running.add_metric(labels, view.usage.running)
-        idle.add_metric(labels, view.usage.idle)
-        pokes.add_metric(labels, view.pokes)
-        for reason, number in sorted(view.reasons.items()):
-            reasons.add_metric([*labels, reason], number)
-        _add(holds, labels, view.holds)
-        for name, histogram in view.cold_starts.items():
-            _add(cold, [*labels, name], histogram)
-    yield from (held, replicas, failures, running, idle, reasons, holds, cold, pokes)
+    each = [([view.service, view.revision], view) for view in views]
+    yield from _pieces(
+        lambda: GaugeMetricFamily("activator_held_requests", "Requests that wait for a slot", labels=OURS),
+        ((labels, view.stats.held) for labels, view in each),
+    )
+    yield from _pieces(
+        lambda: GaugeMetricFamily("activator_replicas", "Replicas by state", labels=(*OURS, "state")),
+        (([*labels, phase], view.replicas.count(phase)) for labels, view in each for phase in Phase),
+    )
+    yield from _pieces(
+        lambda: GaugeMetricFamily("activator_start_failures", "Starts that failed in a row", labels=OURS),
+        ((labels, view.replicas.failures) for labels, view in each),
+    )
+    yield from _pieces(
+        lambda: CounterMetricFamily("activator_replica_seconds", "Time that replicas ran", labels=OURS),
+        ((labels, view.usage.running) for labels, view in each),
+    )
+    yield from _pieces(
+        lambda: CounterMetricFamily("activator_idle_replica_seconds", "Ready without a request", labels=OURS),
+        ((labels, view.usage.idle) for labels, view in each),
+    )
+    yield from _pieces(
+        lambda: CounterMetricFamily(
+            "activator_ended", "Not answered by a replica, by reason", labels=(*OURS, "reason")
+        ),
+        (([*labels, why], number) for labels, view in each for why, number in sorted(view.reasons.items())),
+    )
+    yield from _pieces(
+        lambda: HistogramMetricFamily("activator_hold_seconds", "From the head to dispatch", labels=OURS),
+        ((labels, *_buckets(view.holds)) for labels, view in each),
+    )
+    yield from _pieces(
+        lambda: HistogramMetricFamily("activator_cold_start_seconds", "Cold starts by phase", labels=(*OURS, "phase")),
+        (([*labels, name], *_buckets(times)) for labels, view in each for name, times in view.cold_starts.items()),
+    )
+    yield from _pieces(
+        lambda: CounterMetricFamily("activator_pokes", "Decisions that did not wait for the tick", labels=OURS),
+        ((labels, view.pokes) for labels, view in each),
+    )
 
 
 def _peers(facts: PeerFacts) -> Iterator[Metric]:
@@ -241,9 +278,11 @@ def _labels(view: RevisionView) -> list[str]:
     return [view.namespace, view.service, view.service, view.revision]
 
 
-def _add(family: HistogramMetricFamily, labels: Iterable[str], histogram: Histogram, *, unit: float = 1) -> None:
-    buckets, below = [], 0
+def _buckets(histogram: Histogram, *, unit: float = 1) -> tuple[list[tuple[str, float]], float]:
+    """Return what a family takes of a histogram: its buckets, each with those below it, and the sum."""
+    buckets: list[tuple[str, float]] = []
+    below = 0
     for bound, count in zip((*SECONDS, float("inf")), histogram.counts, strict=True):
         below += count
         buckets.append((f"{bound * unit:g}" if bound != float("inf") else "+Inf", below))
-    family.add_metric(list(labels), buckets, histogram.total * unit)
+    return buckets, histogram.total * unit
