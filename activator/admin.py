@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
+from activator.callers import Callers
 from activator.metrics import Metrics
 from activator.rollout_view import events, view
 from activator.rollouts import Rollouts
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from activator.rollouts import Told
 
 MOVES = {"promote": Rollouts.promote, "rollback": Rollouts.roll_back, "restart": Rollouts.restart}
+CLOSE_SECONDS = 1.0  # for who does not take an answer
 
 
 class Admin:
@@ -40,6 +42,7 @@ class Admin:
         self._kept = kept
         self._page = Page(Metrics(insight), insight.clock)
         self._runner: web.AppRunner | None = None
+        self._listening: asyncio.Server | None = None
 
     async def open(self, host: str, port: int) -> int:
         """Listen, and return the port. OSError when the address is in use."""
@@ -56,15 +59,17 @@ class Admin:
                 *(web.post(f"/v1/services/{{name}}/{move}", self._move) for move in MOVES),
             ]
         )
-        self._runner = web.AppRunner(app, access_log=None)
+        self._runner = web.AppRunner(app, shutdown_timeout=CLOSE_SECONDS)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, host, port)
-        await site.start()
-        bound: int = self._runner.addresses[0][1]
+        assert self._runner.server is not None  # noqa: S101 - it has been set up
+        self._listening = await asyncio.get_running_loop().create_server(Callers(self._runner.server), host, port)
+        bound: int = self._listening.sockets[0].getsockname()[1]
         return bound
 
     async def close(self) -> None:
         """Stop listening."""
+        if self._listening is not None:
+            self._listening.close()
         if self._runner is not None:
             await self._runner.cleanup()
 
