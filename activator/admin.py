@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from activator.rollouts import Told
 
 MOVES = {"promote": Rollouts.promote, "rollback": Rollouts.roll_back, "restart": Rollouts.restart}
+BROWSER = ("Origin", "Sec-Fetch-Site")  # which no page can keep its browser from sending (Fetch 3.1)
 CLOSE_SECONDS = 1.0  # for who does not take an answer
 
 
@@ -98,7 +99,10 @@ class Admin:
         return await _listed("decisions", decisions, service=name, rollout=moves)
 
     async def _move(self, request: web.Request) -> web.Response:
-        """Move the traffic of a canary. A form in a page that somebody visits cannot send JSON unasked."""
+        """Move the traffic of a canary. No page that somebody visits may: a form cannot send JSON unasked, and what a
+        page's own script sends names its origin, also where that has made its name lead here (DNS rebinding)."""
+        if any(field in request.headers for field in BROWSER):
+            raise web.HTTPForbidden(text="Send this request without a browser: without Origin and Sec-Fetch-Site.")
         name, rollouts = self._known(request), self._insight.rollouts
         if request.content_type != "application/json":
             raise web.HTTPUnsupportedMediaType(text="Send this request with Content-Type: application/json.")

@@ -319,6 +319,22 @@ class TestCanaries:
             await operator.post("/v1/services/m/promote", status=415, **body)
         assert operator.parts.rollouts.shares("m") == (1, 99)
 
+    @pytest.mark.parametrize(
+        ("field", "text"),
+        [("origin", "http://edge.example:9090"), ("Origin", "null"), ("sec-fetch-site", "same-origin")],
+    )
+    async def test_nor_does_a_script_whatever_its_name_leads_to(
+        self, operator: Operator, field: str, text: str
+    ) -> None:
+        operator.parts.configure(canaries=(CANARY,))
+        fields = {field: text, "Host": "edge.example:9090"}
+        told = await operator.post("/v1/services/m/promote", status=403, json={}, headers=fields)
+        assert told == {
+            "reason": "forbidden",
+            "message": "Send this request without a browser: without Origin and Sec-Fetch-Site.",
+        }
+        assert operator.parts.rollouts.shares("m") == (1, 99)
+
     async def test_a_look_moves_nothing(self, operator: Operator) -> None:
         operator.parts.configure(canaries=(CANARY,))
         assert (await operator.get("/v1/services/m/promote", status=405))["reason"] == "method_not_allowed"
