@@ -93,8 +93,14 @@ def against_stable(canary: Sample, stable: Sample, guess: float) -> Bet:
 
 
 def against_bound(canary: Sample, most: float) -> Bet:
-    """Return bets that more than `most` of the canary's requests are bad, over those of one period; 0 < `most` < 1."""
-    return lambda lift: one_sample(canary, _worse(most, lift), most)
+    """Return bets that more than `most` of the canary's requests are bad, over those of one period; 0 < `most` <= 1.
+    Where no larger part is left to bet on, they win nothing."""
+
+    def bet(lift: float) -> float:
+        worse = _worse(most, lift)
+        return one_sample(canary, worse, most) if worse < 1 else 0.0
+
+    return bet
 
 
 def two_samples(canary: Sample, stable: Sample, worse: float, guess: float) -> float:

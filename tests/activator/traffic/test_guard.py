@@ -165,6 +165,13 @@ def test_a_few_failures_more_than_none_are_tolerated() -> None:
     assert requests_until_breach(1, Second(100, 900, 0.008, 0.0), 10_000, keys=strict) is not None
 
 
+@pytest.mark.parametrize("tolerated", [1.0, 0.9999999999999999])
+def test_where_all_failures_are_tolerated_a_canary_that_only_fails_is_left_alone(tolerated: float) -> None:
+    lenient = GuardKeys(tolerated_errors=tolerated)
+    assert requests_until_breach(1, Second(100, 900, 1.0, 0.0), 10_000, keys=lenient) is None
+    assert requests_until_breach(1, Second(100, 900, 0.008, 0.0), 10_000, keys=lenient) is None
+
+
 def test_a_canary_of_which_every_fifth_request_is_slow_is_found() -> None:
     assert share_of_seeds(Second(5, 95, 0.2, 0.01), 1000, make=slow, seeds=100) >= 0.99
 
