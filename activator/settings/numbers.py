@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 INT32 = 2**31 - 1
+LARGEST = 1e15
+"""Of numbers with a fraction: what is made of them and of numbers of replicas stays finite."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,7 @@ class Number(Rule):
     """A number between `low` and `high` (without `low` if `above`), or `other`."""
 
     low: float = 0.0
-    high: float = math.inf
+    high: float = LARGEST
     above: bool = False
     other: float | None = None
 
@@ -142,9 +144,8 @@ class Number(Rule):
 
     def schema(self) -> Mapping[str, object]:
         """Return the JSON Schema."""
-        low: dict[str, object] = {"type": "number", "exclusiveMinimum" if self.above else "minimum": self.low}
-        if self.high != math.inf:
-            low["maximum"] = self.high
+        least = "exclusiveMinimum" if self.above else "minimum"
+        low: dict[str, object] = {"type": "number", least: self.low, "maximum": self.high}
         return low if self.other is None else {"type": "number", "anyOf": [low, {"const": self.other}]}
 
 
@@ -152,12 +153,12 @@ def _within(rule: Duration | Size | Whole | Number, value: float) -> Any:
     if value < rule.low or (rule.above and value == rule.low):
         raise RefusedError("is too small")
     if value > rule.high:
-        raise RefusedError("is too large")
+        raise RefusedError(f"is more than {LARGEST:g}" if rule.high == LARGEST else "is too large")
     return value
 
 
 def _range(rule: Duration | Whole | Number, write: Callable[[Any], str]) -> str:
-    low, high = write(rule.low), "" if rule.high == math.inf else write(rule.high)
+    low, high = write(rule.low), "" if rule.high in (LARGEST, math.inf) else write(rule.high)
     if rule.above:
         return f"more than {low}" + (f", at most {high}" if high else "")
     return f"{low} to {high}" if high else f"{low} or more"

@@ -133,6 +133,7 @@ SCALING = [
     ("target", 0.009, "is too small (got 0.009; allowed: 0.01 or more)"),
     ("target", 10**400, "must be a number (got a very large number; allowed: 0.01 or more)"),
     ("target-utilization-percentage", 101, "is too large (got 101; allowed: 1 to 100)"),
+    ("max-scale-up-rate", 1e308, "is more than 1e+15 (got 1e+308; allowed: more than 1)"),
     ("max-scale-up-rate", float("inf"), "must be a number (got inf; allowed: more than 1)"),
     ("max-scale-down-rate", 1.0, "is too small (got 1; allowed: more than 1)"),
     ("min-scale", True, "must be a whole number (got true; allowed: 0 or more)"),
