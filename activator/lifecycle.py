@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from activator.kpa.decision import Clamp
+from activator.scalers.backoff import backoff
 from activator.scalers.base import Phase
 from router.ports import Endpoint, Replicas, StartStatus
 
@@ -37,7 +38,6 @@ GPU_LIMIT = "gpu-limit"
 EVICTED = "evicted"
 
 FIRST_RETRY = 10.0
-LAST_RETRY = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,8 @@ def settle(
     if outcome.replicas == 0:
         outcome = _to_zero(plan, life, outcome, seen, now)
     if outcome.replicas and _overdue(bounds, replicas, now):
-        life = replace(life, overdue=life.overdue + 1, retry_at=now + _retry_delay(life.overdue))
+        overdue = life.overdue + 1
+        life = replace(life, overdue=overdue, retry_at=now + backoff(overdue, FIRST_RETRY))
         outcome = _ruled(outcome, DEADLINE, 0)
     if outcome.replicas and not _alive(replicas):
         if _backing_off(life, now):
@@ -208,10 +209,6 @@ def _hopeless(bounds: Bounds, replicas: ReplicaSet) -> bool:
 
 def _backing_off(life: Life, now: float) -> bool:
     return life.retry_at is not None and now < life.retry_at
-
-
-def _retry_delay(failures: int) -> float:
-    return float(min(FIRST_RETRY * 2**failures, LAST_RETRY))
 
 
 def _phase(bounds: Bounds, life: Life, replicas: ReplicaSet, now: float) -> str:

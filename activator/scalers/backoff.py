@@ -10,11 +10,11 @@ STEADY = 10.0  # a replica that was ready this long was no failed start
 DOUBLINGS = 12  # more would only risk an overflow: CAP is reached
 
 
-def backoff(failures: int) -> float:
-    """Return the seconds to wait after `failures` failures in a row: 0, then `BASE` doubling up to `CAP`."""
+def backoff(failures: int, base: float = BASE) -> float:
+    """Return the seconds to wait after `failures` failures in a row: 0, then `base` doubling up to `CAP`."""
     if failures <= 0:
         return 0.0
-    return min(BASE * 2.0 ** min(failures - 1, DOUBLINGS), CAP)
+    return min(base * 2.0 ** min(failures - 1, DOUBLINGS), CAP)
 
 
 @dataclass(frozen=True, slots=True)

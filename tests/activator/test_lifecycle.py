@@ -208,6 +208,11 @@ class TestFailedStarts:
             waits.append(life.retry_at - NOW)
         assert waits == [10, 20, 40, 80, 160, 300, 300, 300]
 
+    def test_after_two_weeks_of_starts_that_took_too_long_the_wait_is_still_five_minutes(self) -> None:
+        plan = (SPEC, bounds(progress_deadline=100.0))
+        life, _ = settle(plan, Life(True, overdue=1024), wants(1), (replicas(Phase.STARTING), BUSY), NOW)
+        assert (life.overdue, life.retry_at) == (1025, NOW + 300)
+
     @pytest.mark.parametrize(
         "seen", [replicas(Phase.PENDING), replicas(Phase.READY, Phase.STARTING), replicas(Phase.STARTING, since=950.0)]
     )
