@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class Standing:
     """A revision that holds a GPU someone else needs. Times are clock seconds; `desired` is what was last asked for,
-    `open` its requests, `awake_since` when it became ready after it was at zero (None = it has not)."""
+    `min_scale` what its bounds want in any case, `open` its requests, `awake_since` when it became ready after it was
+    at zero (None = it has not)."""
 
     name: str
     evictable: bool

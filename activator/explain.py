@@ -33,7 +33,7 @@ _CLAUSES = {
     INITIAL_SCALE: "initial-scale asks for {after} until so many have been ready once",
     PRE_WARM: "{after} is kept ready for traffic that is about to come",
     SHARED_ROOM: "a rollout in swap mode leaves it room for {after}",
-    SCALE_TO_ZERO_OFF: "the last one stays because enable-scale-to-zero is off",
+    SCALE_TO_ZERO_OFF: "one is always there because enable-scale-to-zero is off",
     OPEN_REQUESTS: "one is kept for the requests that are held or running",
     STARTING: "the one that is starting may finish its start",
     IDLE_PERIOD: "the last one stays until its idle period ends, {left} from now",

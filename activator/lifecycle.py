@@ -46,7 +46,8 @@ class Life:
 
     `initialized` = it has once had its initial scale; `awake_since` = when its first replica became ready after it was
     at zero (None at zero); `overdue` counts starts in a row that passed the progress deadline; after failed starts the
-    next one is not before `retry_at`. `evicted` = it has given way to another, until a request comes.
+    next one is not before `retry_at`. `evicted` = it has given way to another, until a request comes or its bounds want
+    it.
     """
 
     initialized: bool = False
@@ -77,7 +78,7 @@ def settle(
     wanted = decision.desired if decision.valid else replicas.desired
     number, rules = _bounded(spec, bounds, life, wanted)
     outcome = _limited(bounds, Outcome(decision, number, rules, stats.idle_since), seen)
-    if life.evicted and not stats.open:
+    if life.evicted and not (stats.open or bounds.min_scale or bounds.pre_warm):
         return life, _ruled(outcome, EVICTED, 0)
     life = replace(life, evicted=False)
     if outcome.replicas and not spec.reachable and not stats.open:
@@ -166,12 +167,12 @@ def _to_zero(
     replicas, stats = seen
     if stats.open:
         return _ruled(outcome, OPEN_REQUESTS, 1)
+    if spec.reachable and not bounds.enable_scale_to_zero and (replicas.desired or bounds.cap != 0):
+        return _ruled(outcome, SCALE_TO_ZERO_OFF, 1)
     if not replicas.desired:
         return outcome
     if not spec.reachable and stats.tagged_since is None:
         return outcome
-    if spec.reachable and not bounds.enable_scale_to_zero:
-        return _ruled(outcome, SCALE_TO_ZERO_OFF, 1)
     if life.awake_since is None:
         return outcome if _unscheduled(replicas) else _ruled(outcome, STARTING, 1)
     last = stats.idle_since if spec.reachable else stats.tagged_since

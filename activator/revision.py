@@ -91,7 +91,7 @@ class Revision:
         return Standing(
             name=self.plan.name,
             evictable=bounds.evictable,
-            min_scale=bounds.min_scale,
+            min_scale=max(bounds.min_scale, bounds.pre_warm),
             min_residency=bounds.min_residency,
             desired=replicas.desired,
             open=stats.open,

@@ -101,7 +101,7 @@ def test_a_start_that_nobody_waits_for() -> None:
 
 def test_scale_to_zero_off() -> None:
     assert told(0, (ONE, QUIET), within=bounds(enable_scale_to_zero=False)) == (
-        "Wants 0 because the stable window saw no requests; the last one stays because enable-scale-to-zero is off."
+        "Wants 0 because the stable window saw no requests; one is always there because enable-scale-to-zero is off."
     )
 
 

@@ -156,8 +156,12 @@ class TestToZero:
         outcome = settled(0, stats=RevisionStats(idle_since=0.0), within=within)
         assert (outcome.replicas, rules(outcome)) == (1, ["enable-scale-to-zero"])
 
-    def test_with_scale_to_zero_off_none_is_started_for_it(self) -> None:
-        assert settled(0, NONE, RevisionStats(), within=bounds(enable_scale_to_zero=False)).replicas == 0
+    def test_with_scale_to_zero_off_one_is_started_for_it_as_by_knative_if_it_has_traffic_and_room(self) -> None:
+        never = bounds(enable_scale_to_zero=False)
+        outcome = settled(0, NONE, RevisionStats(), within=never)
+        assert (outcome.replicas, rules(outcome)) == (1, ["enable-scale-to-zero"])
+        assert settled(0, NONE, RevisionStats(), of=spec(reachable=False), within=never).replicas == 0
+        assert settled(0, NONE, RevisionStats(), within=replace(never, cap=0)).replicas == 0
 
 
 class TestNoTraffic:
@@ -347,4 +351,9 @@ class TestGpus:
         life, outcome = settle((SPEC, BOUNDS), life, wants(1), (NONE, QUIET), NOW)
         assert (outcome.replicas, life.evicted) == (0, True)
         life, outcome = settle((SPEC, BOUNDS), life, wants(1), (NONE, BUSY), NOW)
+        assert (outcome.replicas, life.evicted) == (1, False)
+
+    @pytest.mark.parametrize("within", [bounds(min_scale=1), bounds(pre_warm=1)], ids=["min-scale", "pre-warm"])
+    def test_one_that_gave_way_comes_back_when_its_bounds_want_it_from_now_on(self, within: Bounds) -> None:
+        life, outcome = settle((SPEC, within), Life(True, evicted=True), wants(0), (NONE, QUIET), NOW)
         assert (outcome.replicas, life.evicted) == (1, False)
