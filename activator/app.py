@@ -65,7 +65,7 @@ class Edge:
     def __init__(self, origin: Origin, settings: Settings, views: Views | None = None) -> None:
         self._origin = origin
         self._settings = settings
-        self._current = settings  # in force; not all of it is without a restart
+        self._current = settings  # in force: those of FIXED stay as they are here
         self._views = views
         self._watched = Watched((*origin.files, *files_of(settings)))
         self._log = logs.logger("edge")
@@ -131,7 +131,8 @@ class Edge:
             loop.add_signal_handler(number, self._stop)
         loop.add_signal_handler(signal.SIGHUP, lambda: self._tasks.spawn(self.reload(), "reload"))
         try:
-            await self._start()
+            async with self._reloading:  # who asks meanwhile is heard afterwards
+                await self._start()
             await self._stopping.wait()
         finally:
             await self._end()
@@ -151,7 +152,8 @@ class Edge:
         self._watched.read()
         try:
             settings = await self._origin.read()
-            self._apply(settings, await self._catalog_of(settings))
+            kept = settings.model_copy(update={key: getattr(self._settings, key) for key in FIXED})
+            self._apply(kept, await self._catalog_of(kept))
         except (SettingsError, CertificateError) as error:
             self._insight.reload_failures += 1
             self._insight.config_valid = False
@@ -205,8 +207,9 @@ class Edge:
 
     async def _end(self) -> None:
         served, self._insight.ready = self._insight.ready, False
-        self._log.info("draining", seconds=self._settings.drain_timeout)
-        await asyncio.gather(self._front.drain(self._settings.drain_timeout), self._hand_over())
+        seconds = self._current.drain_timeout
+        self._log.info("draining", seconds=seconds)
+        await asyncio.gather(self._front.drain(seconds), self._hand_over())
         if served and self._cluster is None:
             self._savings.save()
         await self._tasks.close()
