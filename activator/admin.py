@@ -32,11 +32,11 @@ CLOSE_SECONDS = 1.0  # for who does not take an answer
 
 
 class Admin:
-    """Serves what `insight` tells, and moves the traffic of canaries; a move is answered when it is `kept`. `wall` is
-    the Unix time."""
+    """Serves what `insight` tells, and moves the traffic of canaries; a move is answered when it is `kept`, which
+    tells whether it could be. `wall` is the Unix time."""
 
     def __init__(
-        self, insight: Insight, wall: Callable[[], float], kept: Callable[[], Awaitable[None]] | None = None
+        self, insight: Insight, wall: Callable[[], float], kept: Callable[[], Awaitable[bool]] | None = None
     ) -> None:
         self._insight = insight
         self._wall = wall
@@ -113,8 +113,12 @@ class Admin:
                 text="Another edge leads, and moves the traffic. Ask that one: see activator_leader."
             )
         why = MOVES[request.path.rpartition("/")[2]](rollouts, name)
-        if self._kept is not None:
-            await self._kept()
+        if self._kept is not None and not await self._kept():
+            raise web.HTTPServiceUnavailable(
+                reason="Moved but not saved",
+                text=f"{why} That is in force, but could not be saved: a restart, or another leader, may undo it. "
+                "The log says why; mend that, and ask again.",
+            )
         return web.json_response({"service": name, "why": why, "canary": view(self._insight, name)})
 
     async def _usage(self, _: web.Request) -> web.Response:

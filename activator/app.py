@@ -87,7 +87,7 @@ class Edge:
         seen = (router, self._loop, self._scaler, self._ledger, self._rollouts)
         self._insight = Insight(seen, clock, self._front.health, Stalls(SWEEP_SECONDS, clock, self._log))
         self._insight.expiries = self._front.expiries
-        self._admin = Admin(self._insight, time.time, self._keep_rollouts)
+        self._admin = Admin(self._insight, time.time, self._save)
         self._journal = Journal(self._log)
         self._loop.on_change = self._changed
         self._rollouts.on_event = self._moved
@@ -297,7 +297,10 @@ class Edge:
         self._tasks.spawn(self._keep_rollouts(), "state")
 
     async def _keep_rollouts(self) -> None:
-        await (self._savings.save_aside() if self._cluster is None else self._cluster.savings.save())
+        await self._save()
+
+    async def _save(self) -> bool:
+        return await (self._savings.save_aside() if self._cluster is None else self._cluster.savings.save())
 
     def _saw(self, replicas: ReplicaSet) -> None:
         self._insight.cold_starts.see(replicas, time.monotonic())

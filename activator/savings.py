@@ -84,15 +84,15 @@ class Savings:
             await asyncio.sleep(SAVE_SECONDS)
             await self.save_aside()
 
-    async def save_aside(self) -> None:
-        """Save now, and return once it is on disk; the loop goes on meanwhile. Until the revisions have been restored,
-        that is the rollouts alone."""
+    async def save_aside(self) -> bool:
+        """Save now, and return once it is on disk, whether the rollouts are; the loop goes on meanwhile. Until the
+        revisions have been restored, that is the rollouts alone."""
         async with self._turn:  # what is newer must be written later
-            await asyncio.to_thread(self._write, self._documents())
+            return await asyncio.to_thread(self._write, self._documents())
 
-    def save(self) -> None:
-        """Save now."""
-        self._write(self._documents())
+    def save(self) -> bool:
+        """Save now; otherwise as `save_aside`."""
+        return self._write(self._documents())
 
     def _documents(self) -> dict[str, dict[str, Any]]:
         """Return what is to be written, by name of its file, in order: a rollout that went on without its replicas
@@ -100,12 +100,17 @@ class Savings:
         rollouts = {ROLLOUTS: self._rollouts.dump()}
         if not self._restored:
             return rollouts
-        return {state.FILE: state.written(self._loop.dump(), self._wall()), USAGE: self._ledger.dump(), **rollouts}
+        return {state.FILE: state.written(self._loop.dump(), self._wall()), **rollouts, USAGE: self._ledger.dump()}
 
-    def _write(self, documents: dict[str, dict[str, Any]]) -> None:
-        try:
-            with self._saving:
-                for name, document in documents.items():
+    def _write(self, documents: dict[str, dict[str, Any]]) -> bool:
+        """Write each document, whatever becomes of the others; tell whether the rollouts are on disk."""
+        errors: dict[str, OSError] = {}
+        with self._saving:
+            for name, document in documents.items():
+                try:
                     state.write_json(self._directory / name, document)
-        except OSError as error:
-            self._log.error("state cannot be saved", error=str(error))
+                except OSError as error:
+                    errors[name] = error
+        if errors:
+            self._log.error("state cannot be saved", files=[*errors], error=str(next(iter(errors.values()))))
+        return ROLLOUTS not in errors

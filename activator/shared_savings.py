@@ -84,25 +84,26 @@ class SharedSavings:
         if not self.taken_over:
             self._adopt(documents)
 
-    async def save(self) -> None:
-        """Save now, if this edge leads."""
+    async def save(self) -> bool:
+        """Save now, if this edge leads; tell whether that was done."""
         async with self._writing:
-            if self.taken_over and self._leads():
-                await self._write()
+            return self.taken_over and self._leads() and await self._write()
 
-    async def _write(self) -> None:
+    async def _write(self) -> bool:
         now = self._wall()
         self._ledger.forget(now - KEPT_DAYS * DAY)
         saved = state.written(self._loop.dump(), now)
         try:
             documents = {REVISIONS: saved, USAGE: self._ledger.dump(), ROLLOUTS: self._rollouts.dump()}
             await self._map.write(documents)
+            return True
         except ApiError as error:
             self._log.error("state cannot be saved", error=str(error))
             if error.status == CONFLICT:  # somebody led meanwhile, or edited it: what is there is read again
                 self.let_go()
         except UnreachableError as error:
             self._log.error("state cannot be saved", error=str(error))
+        return False
 
     async def _take_over(self) -> None:
         try:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,7 +13,7 @@ from activator.scalers.memory import Start
 from tests.activator.parts import CANARY, all_parts
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from tests.activator.parts import Parts
 
@@ -340,17 +341,35 @@ class TestCanaries:
         assert (await operator.get("/v1/services/m/promote", status=405))["reason"] == "method_not_allowed"
 
 
+@asynccontextmanager
+async def operator_of(parts: Parts, keep: Callable[[], Awaitable[bool]]) -> AsyncIterator[Operator]:
+    """Return the operator of an edge with a canary that keeps moves like this."""
+    parts.configure(canaries=(CANARY,))
+    admin = Admin(parts.insight, parts.wall, keep)
+    port = await admin.open("127.0.0.1", 0)
+    async with ClientSession(f"http://127.0.0.1:{port}") as session:
+        yield Operator(parts, session)
+    await admin.close()
+
+
 async def test_a_move_is_answered_when_it_has_been_kept() -> None:
     kept: list[int] = []
 
-    async def keep() -> None:
+    async def keep() -> bool:
         kept.append(parts.rollouts.shares("m")[0])
+        return True
 
-    async with all_parts() as parts:
-        parts.configure(canaries=(CANARY,))
-        admin = Admin(parts.insight, parts.wall, keep)
-        port = await admin.open("127.0.0.1", 0)
-        async with ClientSession(f"http://127.0.0.1:{port}") as session:
-            await Operator(parts, session).post("/v1/services/m/promote")
-        await admin.close()
+    async with all_parts() as parts, operator_of(parts, keep) as operator:
+        await operator.post("/v1/services/m/promote")
     assert kept == [100]
+
+
+async def test_a_move_that_cannot_be_kept_is_in_force_and_told() -> None:
+    async def fail() -> bool:
+        return False
+
+    async with all_parts() as parts, operator_of(parts, fail) as operator:
+        told = await operator.post("/v1/services/m/rollback", status=503)
+        assert parts.rollouts.shares("m") == (0, 100)
+    assert told["reason"] == "moved_but_not_saved"
+    assert told["message"].startswith("m-2 was rolled back by hand. That is in force, but could not be saved")

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any, Self
 
+import pytest
 from structlog.testing import capture_logs
 
 from activator import logs
@@ -108,6 +109,19 @@ class TestRollouts:
         self.put(run)
         await run.savings.save_aside()
         assert json.loads((tmp_path / "rollouts.json").read_text())["m"]["phase"] == "running"
+
+    @pytest.mark.parametrize(("blocked", "saved"), [("revisions", True), ("usage", True), ("rollouts", False)])
+    def test_a_file_that_cannot_be_written_keeps_no_other_from_it_and_what_it_means_for_the_rollouts_is_told(
+        self, tmp_path: Path, blocked: str, saved: bool
+    ) -> None:
+        run = Run.begun(tmp_path)
+        self.put(run)
+        (tmp_path / f"{blocked}.new").mkdir()
+        with capture_logs() as lines:
+            assert run.savings.save() is saved
+        assert [line["files"] for line in lines] == [[f"{blocked}.json"]]
+        written = {path.stem for path in tmp_path.glob("*.json")}
+        assert written == {"revisions", "usage", "rollouts"} - {blocked}
 
     async def test_what_has_not_been_restored_yet_is_left_alone(self, tmp_path: Path) -> None:
         Run.begun(tmp_path).savings.save()
