@@ -7,6 +7,7 @@ decision depends on these habits, so they are kept.
 
 from __future__ import annotations
 
+from math import ceil
 from typing import TYPE_CHECKING, Self
 
 from activator.kpa import checks
@@ -34,15 +35,18 @@ class Collector:
             self._metric = spec.metric
         self.windows.configure(spec, now)
 
-    def record(self, stats: RevisionStats, now: float) -> None:
-        """Record a period that ends at `now`."""
-        value = float(stats.requests) if self._metric is Metric.RPS else stats.concurrency
+    def record(self, stats: RevisionStats, now: float, seconds: int = 1) -> None:
+        """Record a period of `seconds` that ends at `now`: one of several, in which the loop stood still, as seconds
+        that were alike. Those of which nothing is known are no silence."""
+        value = stats.requests / seconds if self._metric is Metric.RPS else stats.concurrency
         ahead, self._advance = self._advance, 0
         quiet = value == 0 and stats.open == 0
         if quiet and self._silent:
             return
         self._silent = quiet
-        self.windows.record(now, max(value - ahead, 0.0))
+        for ago in reversed(range(min(seconds, ceil(self.windows.stable.window)))):
+            self.windows.record(now - ago, max(value - ahead, 0.0))
+            ahead = 0
 
     def poke(self, now: float) -> None:
         """Record the first request of a revision that was silent, before the period ends."""

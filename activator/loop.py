@@ -121,7 +121,7 @@ class Loop:
             if now - counted >= PERIOD:
                 seconds = (now - counted) // PERIOD * PERIOD
                 counted += seconds
-                self._count(counted)
+                self._count(counted, seconds)
                 if self.on_period is not None:
                     self.on_period(seconds)
             for name, revision in self.revisions.items():
@@ -176,10 +176,10 @@ class Loop:
         due = min((revision.due for revision in self.revisions.values()), default=period_ends)
         return max(0.001, min(due, period_ends) - self._clock())
 
-    def _count(self, now: float) -> None:
+    def _count(self, now: float, seconds: float) -> None:
         for name, stats in self._traffic.collect().items():
             if name in self.revisions:
-                self.revisions[name].collector.record(stats, now)
+                self.revisions[name].collector.record(stats, now, round(seconds / PERIOD))
 
     def _has_become_quiet(self, name: str, revision: Revision) -> bool:
         """Tell whether the last request of a revision without assigned traffic has ended since its last decision; its

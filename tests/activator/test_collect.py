@@ -33,6 +33,20 @@ class TestRecording:
         collector.record(stats(0.1, 9), 1)
         assert recorded(collector, 1) == [7, 9]
 
+    @pytest.mark.parametrize(("metric", "each"), [(Metric.CONCURRENCY, 2.0), (Metric.RPS, 3.0)])
+    def test_seconds_in_which_nobody_counted_are_recorded_as_what_came_in_all_of_them(
+        self, metric: Metric, each: float
+    ) -> None:
+        collector = Collector(spec(metric=metric))
+        collector.record(stats(each, round(each)), 0)
+        collector.record(stats(2.0, 135), 45, 45)
+        assert recorded(collector, 45) == [each] * 46
+
+    def test_of_a_long_time_in_which_nobody_counted_a_window_is_recorded(self) -> None:
+        collector = Collector(spec(stable_window=60.0))
+        collector.record(stats(2.0, 1), 10**7, 10**7)
+        assert recorded(collector, 10**7) == [2.0] * 60
+
     def test_the_end_of_traffic_is_recorded_once_as_zero_and_then_nothing(self) -> None:
         collector = Collector(spec())
         collector.record(stats(1.0, 1), 0)

@@ -264,6 +264,15 @@ class TestIdle:
             assert stage.changes == [(0, NAME, 2)]
             assert stage.last().outcome.zero_at is None
 
+    async def test_a_loop_that_stood_still_takes_no_replica_from_requests_that_went_on(self) -> None:
+        async with on_stage(plan(spec=spec(max_scale_up_rate=100.0))) as stage:
+            stage.arrive(10)
+            await asyncio.sleep(400)
+            assert stage.ready() == 10
+            stage.late += 45
+            await asyncio.sleep(200)
+            assert [number for _, _, number in stage.changes] == [1, 10]
+
     async def test_with_scale_to_zero_off_the_last_one_stays(self) -> None:
         async with on_stage(plan(bounds=bounds(enable_scale_to_zero=False))) as stage:
             stage.leave(stage.arrive())
