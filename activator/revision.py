@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from router.ports import RevisionStats
 
 KEPT = 1000
-LONGEST = 1e9
+LONGEST = 1e10
+"""Seconds; durations end at 292 years."""
 
 
 @dataclass(frozen=True, slots=True)

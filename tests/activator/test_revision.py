@@ -138,6 +138,11 @@ class TestRestart:
         one.load(saved(used(), BUSY, 50.0), 1, 0.0, 1000.0)
         assert one.due == 1002.0
 
+    def test_an_idle_period_of_292_years_is_gone_on_with(self) -> None:
+        sleepless = revision(idle_period=9.2e9)
+        sleepless.step(READY, QUIET, 60.0)
+        assert revision().load(saved(sleepless, QUIET, 60.0), 1, 5.0, 1000.0).desired == 1
+
     def test_what_is_damaged_changes_nothing(self) -> None:
         one = revision()
         data = saved(used(), BUSY, 60.0)
