@@ -9,6 +9,7 @@ from activator.kpa.explain import sentence
 from activator.lifecycle import (
     DEADLINE,
     EVICTED,
+    FOLLOWS,
     GPU_LIMIT,
     IDLE_PERIOD,
     INITIAL_SCALE,
@@ -22,6 +23,7 @@ from activator.lifecycle import (
     START_FAILS,
     START_WAITS,
     STARTING,
+    UNSETTLED,
 )
 
 if TYPE_CHECKING:
@@ -42,6 +44,8 @@ _CLAUSES = {
     START_WAITS: "its last start failed and the next one is not due yet, so none is started",
     GPU_LIMIT: "the nodes have GPUs for {after}, other namespaces left aside",
     EVICTED: "it has given its GPU to requests of another service, until a request comes",
+    FOLLOWS: "another edge leads, and this one only wakes what is at zero",
+    UNSETTLED: "as many as there are, {after}, stay until it is agreed that no request is open anywhere",
     DEADLINE: "its start took longer than the progress deadline, so it is given up",
 }
 

@@ -36,6 +36,8 @@ START_WAITS = "start waits"
 DEADLINE = "progress-deadline"
 GPU_LIMIT = "gpu-limit"
 EVICTED = "evicted"
+FOLLOWS = "another edge leads"
+UNSETTLED = "not agreed yet"
 
 FIRST_RETRY = 10.0
 
@@ -79,23 +81,28 @@ def settle(
     number, rules = _bounded(spec, bounds, life, wanted)
     outcome = _limited(bounds, Outcome(decision, number, rules, stats.idle_since), seen)
     if life.evicted and not (stats.open or bounds.min_scale or bounds.pre_warm):
-        return life, _ruled(outcome, EVICTED, 0)
+        return life, ruled(outcome, EVICTED, 0)
     life = replace(life, evicted=False)
     if outcome.replicas and not spec.reachable and not stats.open:
-        outcome = _ruled(outcome, NO_TRAFFIC, 0)
+        outcome = ruled(outcome, NO_TRAFFIC, 0)
     if outcome.replicas == 0:
         outcome = _to_zero(plan, life, outcome, seen, now)
     if outcome.replicas and _overdue(bounds, replicas, now):
         overdue = life.overdue + 1
         life = replace(life, overdue=overdue, retry_at=now + backoff(overdue, FIRST_RETRY))
-        outcome = _ruled(outcome, DEADLINE, 0)
+        outcome = ruled(outcome, DEADLINE, 0)
     if outcome.replicas and not _alive(replicas):
         if _backing_off(life, now):
-            outcome = _ruled(outcome, START_WAITS, 0)
+            outcome = ruled(outcome, START_WAITS, 0)
         elif not stats.open and bounds.min_scale == 0 and (life.overdue or _hopeless(bounds, replicas)):
             life = replace(life, retry_at=replicas.retry_at or life.retry_at)
-            outcome = _ruled(outcome, START_FAILS, 0)
+            outcome = ruled(outcome, START_FAILS, 0)
     return life, outcome
+
+
+def ruled(outcome: Outcome, rule: str, number: int) -> Outcome:
+    """Return the outcome as one more rule makes it."""
+    return replace(outcome, replicas=number, rules=(*outcome.rules, Clamp(rule, outcome.replicas, number)))
 
 
 def failing(bounds: Bounds, life: Life, replicas: ReplicaSet, now: float) -> bool:
@@ -150,7 +157,7 @@ def _limited(bounds: Bounds, outcome: Outcome, seen: tuple[ReplicaSet, RevisionS
     if replicas.room is None or not bounds.gpu_limit:
         return outcome
     most = max(replicas.room, 1 if stats.open or bounds.min_scale else 0)
-    return _ruled(outcome, GPU_LIMIT, most) if outcome.replicas > most else outcome
+    return ruled(outcome, GPU_LIMIT, most) if outcome.replicas > most else outcome
 
 
 def _apply(rules: list[Clamp], name: str, before: int, after: int) -> int:
@@ -166,24 +173,20 @@ def _to_zero(
     spec, bounds = plan
     replicas, stats = seen
     if stats.open:
-        return _ruled(outcome, OPEN_REQUESTS, 1)
+        return ruled(outcome, OPEN_REQUESTS, 1)
     if spec.reachable and not bounds.enable_scale_to_zero and (replicas.desired or bounds.cap != 0):
-        return _ruled(outcome, SCALE_TO_ZERO_OFF, 1)
+        return ruled(outcome, SCALE_TO_ZERO_OFF, 1)
     if not replicas.desired:
         return outcome
     if not spec.reachable and stats.tagged_since is None:
         return outcome
     if life.awake_since is None:
-        return outcome if _unscheduled(replicas) else _ruled(outcome, STARTING, 1)
+        return outcome if _unscheduled(replicas) else ruled(outcome, STARTING, 1)
     last = stats.idle_since if spec.reachable else stats.tagged_since
     zero_at = max(life.awake_since, last or 0.0) + bounds.idle_period
     if now < zero_at:
-        return replace(_ruled(outcome, IDLE_PERIOD, 1), zero_at=zero_at)
+        return replace(ruled(outcome, IDLE_PERIOD, 1), zero_at=zero_at)
     return outcome
-
-
-def _ruled(outcome: Outcome, rule: str, number: int) -> Outcome:
-    return replace(outcome, replicas=number, rules=(*outcome.rules, Clamp(rule, outcome.replicas, number)))
 
 
 def _overdue(bounds: Bounds, replicas: ReplicaSet, now: float) -> bool:

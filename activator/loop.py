@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from activator.eviction import choose
-from activator.lifecycle import present
+from activator.lifecycle import FOLLOWS, UNSETTLED, present
 from activator.revision import Revision
 from activator.scalers.base import Phase
 
@@ -154,9 +154,11 @@ class Loop:
         before = self._scaler.replicas(name)
         seen = replace(before, desired=desired)
         record = revision.step(seen, self._traffic.look(name), self._clock(), poked=poked)
-        if not self.leads():
-            record = _only_waking(record, before)
+        waking = before.desired or min(1, record.outcome.replicas)
+        if record.outcome.replicas != waking and not self.leads():
+            record = revision.overrule(FOLLOWS, waking)
         if before.desired and not record.outcome.replicas and not self._traffic.settled(name, self._decide_again):
+            revision.overrule(UNSETTLED, before.desired)
             return
         if record.outcome.replicas != before.desired:
             if self.on_change is not None:
@@ -210,9 +212,3 @@ class Loop:
             waiter.room_made_at = now
             self.revisions[victim].evict()
             self.step(victim)
-
-
-def _only_waking(record: Record, before: ReplicaSet) -> Record:
-    """Return what of a decision one that does not lead may do: start the first replica, and nothing else."""
-    number = before.desired or min(1, record.outcome.replicas)
-    return replace(record, outcome=replace(record.outcome, replicas=number))

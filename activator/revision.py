@@ -15,7 +15,7 @@ from activator.eviction import Standing
 from activator.explain import tell
 from activator.kpa import checks
 from activator.kpa.decide import Observation, State, decide, initial_state
-from activator.lifecycle import Life, Outcome, settle
+from activator.lifecycle import Life, Outcome, ruled, settle
 from activator.scalers.base import Phase
 
 if TYPE_CHECKING:
@@ -119,6 +119,13 @@ class Revision:
         self._zero_at = outcome.zero_at
         if now >= self._next_tick:
             self._next_tick = now + spec.tick
+        return record
+
+    def overrule(self, rule: str, number: int) -> Record:
+        """Let what was decided last be `number` replicas, by a rule that looks beyond this revision."""
+        last = self.records[-1]
+        outcome = ruled(last.outcome, rule, number)
+        self.records[-1] = record = replace(last, outcome=outcome, sentence=tell(outcome, last.at))
         return record
 
     def dump(self, replicas: ReplicaSet, stats: RevisionStats, now: float) -> dict[str, Any]:

@@ -62,7 +62,8 @@ class Request:
 class FakeTraffic:
     """A router whose requests end when a test says so. A replica takes one request at a time.
 
-    `told` is the last snapshot per revision; `refused` are the requests that were told of failing starts.
+    `settles` is whether it sees all open requests; `told` is the last snapshot per revision; `refused` are the requests
+    that were told of failing starts.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -71,6 +72,7 @@ class FakeTraffic:
         self.requests: list[Request] = []
         self.refused: list[Request] = []
         self.counters = Counters(clock)  # of nothing: nothing is compared
+        self.settles = True
         self._clock = clock
         self._demands: dict[str, Demand] = {}
         self._ended = asyncio.Event()
@@ -109,7 +111,7 @@ class FakeTraffic:
         return self._stats(revision, 0.0, 0)
 
     def settled(self, revision: str, then: Callable[[str], None]) -> bool:
-        return True
+        return self.settles
 
     def update(self, replicas: Replicas) -> None:
         self.told[replicas.revision] = replicas

@@ -28,7 +28,8 @@ async def test_it_wakes_what_is_at_zero_at_once_with_one_replica() -> None:
         stage.arrive(4)
         assert stage.desired() == 1
         assert stage.changes == [(1.5, NAME, 1)]
-        assert stage.last().poked
+        assert (stage.last().poked, stage.last().outcome.replicas) == (True, 1)
+        assert stage.last().sentence.endswith("; another edge leads, and this one only wakes what is at zero.")
         await asyncio.sleep(60)
         assert stage.desired() == 1, "more is the leader's to decide"
 
@@ -64,6 +65,17 @@ async def test_one_that_leads_no_more_takes_nothing_away() -> None:
         follow(stage)
         await asyncio.sleep(3600)
         assert stage.ready() == 1
+
+
+async def test_what_stays_until_all_have_agreed_is_not_told_as_gone() -> None:
+    async with on_stage(plan(bounds=bounds(idle_period=30))) as stage:
+        stage.traffic.settles = False
+        stage.leave(stage.arrive())
+        await asyncio.sleep(300)
+        assert stage.ready() == stage.last().outcome.replicas == 1
+        assert stage.last().sentence.endswith(
+            "; as many as there are, 1, stay until it is agreed that no request is open anywhere."
+        )
 
 
 async def test_it_does_not_spin_while_decisions_are_due_that_it_may_not_make() -> None:
