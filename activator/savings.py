@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from activator import state
 from activator.kpa import checks
+from activator.usage import DAY, KEPT_DAYS
 from activator.usage import FILE as USAGE
 
 if TYPE_CHECKING:
@@ -100,7 +101,9 @@ class Savings:
         rollouts = {ROLLOUTS: self._rollouts.dump()}
         if not self._restored:
             return rollouts
-        return {state.FILE: state.written(self._loop.dump(), self._wall()), **rollouts, USAGE: self._ledger.dump()}
+        now = self._wall()
+        self._ledger.forget(now - KEPT_DAYS * DAY)
+        return {state.FILE: state.written(self._loop.dump(), now), **rollouts, USAGE: self._ledger.dump()}
 
     def _write(self, documents: dict[str, dict[str, Any]]) -> bool:
         """Write each document, whatever becomes of the others; tell whether the rollouts are on disk."""

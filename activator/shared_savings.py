@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from activator import state
 from activator.kube.errors import CONFLICT, ApiError, UnreachableError
 from activator.kube.saved import DamagedError
-from activator.usage import DAY
+from activator.usage import DAY, KEPT_DAYS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 SAVE_SECONDS = 8.0  # at most 10 s old, also when a write takes long
 RETRY_SECONDS = 2.0
-KEPT_DAYS = 92  # of usage: a ConfigMap ends at 1 MiB
 REVISIONS = "revisions.json"
 USAGE = "usage.json"
 ROLLOUTS = "rollouts.json"

@@ -9,14 +9,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import ceil
-from typing import Any
+from typing import Any, TypeVar
 
 from activator.kpa import checks
+
+Key = TypeVar("Key")
 
 VERSION = 1
 FILE = "usage.json"
 DAY = 86400
 LONGEST = 1e15
+KEPT_DAYS = 92
 
 
 @dataclass(slots=True)
@@ -28,7 +31,7 @@ class Row:
 
 
 class Ledger:
-    """Usage of all revisions, by (day, service, revision); `day` is an ISO date in UTC."""
+    """Usage of all revisions, by (day, service, revision), also of earlier runs; `day` is an ISO date in UTC."""
 
     def __init__(self) -> None:
         self._rows: dict[tuple[str, str, str], Row] = {}
@@ -44,11 +47,12 @@ class Ledger:
         while left > 0:
             midnight = ceil(end / DAY - 1) * DAY
             part = min(left, end - midnight)
-            self._add((_day(midnight), *names), Row(running * part, idle * part))
+            _add(self._rows, (_day(midnight), *names), Row(running * part, idle * part))
             end, left = midnight, left - part
+        _add(self._totals, names[1], Row(running * seconds, idle * seconds))
 
     def total(self, revision: str) -> Row:
-        """Return the sum over all days."""
+        """Return what was added for a revision in this run, over all days."""
         return self._totals.get(revision, Row())
 
     def table(self) -> list[dict[str, object]]:
@@ -75,9 +79,8 @@ class Ledger:
         self._rows = {key: row for key, row in self._rows.items() if key[0] >= first}
 
     def clear(self) -> None:
-        """Forget all: somebody else counts from now on."""
+        """Drop all rows: somebody else has counted since; totals stay."""
         self._rows.clear()
-        self._totals.clear()
 
     def restore(self, data: object) -> None:
         """Add what `dump` gave in an earlier run; None = nothing. ValueError, and no change, when `data` is not like
@@ -88,12 +91,13 @@ class Ledger:
         if checks.field(fields, "version", "usage") != VERSION:
             raise ValueError(f"usage: version {fields['version']!r} is not {VERSION}")
         for key, row in [_row(each) for each in checks.sequence(checks.field(fields, "rows", "usage"), "usage.rows")]:
-            self._add(key, row)
+            _add(self._rows, key, row)
 
-    def _add(self, key: tuple[str, str, str], more: Row) -> None:
-        for row in (self._rows.setdefault(key, Row()), self._totals.setdefault(key[2], Row())):
-            row.running += more.running
-            row.idle += more.idle
+
+def _add(rows: dict[Key, Row], key: Key, more: Row) -> None:
+    row = rows.setdefault(key, Row())
+    row.running += more.running
+    row.idle += more.idle
 
 
 def _row(data: object) -> tuple[tuple[str, str, str], Row]:

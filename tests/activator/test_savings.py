@@ -14,7 +14,7 @@ from activator.loop import Loop
 from activator.rollouts import Rollouts
 from activator.savings import Savings
 from activator.scalers.memory import MemoryScaler
-from activator.usage import Ledger
+from activator.usage import DAY, KEPT_DAYS, Ledger
 from router.table import Revision, Service, Share, Table
 from tests.activator.stage import FakeTraffic, plan
 from tests.activator.traffic.canaries import canary
@@ -58,6 +58,14 @@ def test_a_successor_goes_on_with_revisions_and_usage(tmp_path: Path) -> None:
     second = Run(tmp_path, WALL + 30)
     assert [(line["event"], line["seconds_ago"]) for line in second.restore()] == [("state restored", 30.0)]
     assert second.ledger.dump() == first.ledger.dump()
+
+
+def test_usage_of_long_ago_is_not_kept_for_ever(tmp_path: Path) -> None:
+    run = Run.begun(tmp_path)
+    for days in (0, KEPT_DAYS - 1, KEPT_DAYS + 1):
+        run.ledger.add(("m", "m-1"), (1, 0), 60.0, WALL - days * DAY)
+    run.savings.save()
+    assert len(json.loads((tmp_path / "usage.json").read_text())["rows"]) == 2
 
 
 def test_a_first_run_finds_nothing_and_says_nothing(tmp_path: Path) -> None:

@@ -86,8 +86,17 @@ def test_a_ledger_survives_a_restart_and_goes_on() -> None:
     after.restore(json.loads(json.dumps(ledger.dump())))
     assert after.dump() == ledger.dump()
     after.add(NAMES, (2, 1), 30.0, MIDNIGHT + 90)
-    assert after.total("m-1") == Row(240.0, 120.0)
     assert minutes(after)["2026-03-01"] == (3.0, 1.5)
+
+
+def test_the_total_is_what_was_counted_in_this_run_and_never_jumps_or_falls() -> None:
+    ledger, earlier = Ledger(), Ledger()
+    earlier.add(NAMES, (5, 0), 9 * DAY, MIDNIGHT)
+    ledger.add(NAMES, (2, 1), 30.0, MIDNIGHT)
+    ledger.clear()
+    ledger.restore(earlier.dump())
+    assert ledger.total("m-1") == Row(60.0, 30.0)
+    assert ledger.dump() == earlier.dump()
 
 
 def test_nothing_saved_is_nothing_restored() -> None:
