@@ -43,17 +43,23 @@ class Savings:
         self._wall = wall
         self._log = log
         self._restored = False
+        self._usage_known = False
         self._saving = threading.Lock()
         self._turn = asyncio.Lock()
 
     def restore_usage(self) -> None:
-        """Go on with the ledger of earlier runs."""
+        """Go on with the ledger of earlier runs. Until it can be read, it stays as it is on disk, and what is counted
+        meanwhile is added then."""
         path = self._directory / USAGE
         try:
             self._ledger.restore(state.read_json(path))
+        except state.UnreadableError as error:
+            self._log.error("usage of earlier runs cannot be read yet, and is not saved", error=str(error))
+            return
         except (state.StateError, ValueError) as error:
             kept = str(state.set_aside(path))
             self._log.error("usage of earlier runs cannot be read, counting starts afresh", error=str(error), kept=kept)
+        self._usage_known = True
 
     def restore_rollouts(self) -> None:
         """Go on with the rollouts of an earlier run; to be called before the first configuration, so that a revision
@@ -102,8 +108,13 @@ class Savings:
         if not self._restored:
             return rollouts
         now = self._wall()
-        self._ledger.forget(now - KEPT_DAYS * DAY)
-        return {state.FILE: state.written(self._loop.dump(), now), **rollouts, USAGE: self._ledger.dump()}
+        documents = {state.FILE: state.written(self._loop.dump(), now), **rollouts}
+        if not self._usage_known:
+            self.restore_usage()
+        if self._usage_known:
+            self._ledger.forget(now - KEPT_DAYS * DAY)
+            documents[USAGE] = self._ledger.dump()
+        return documents
 
     def _write(self, documents: dict[str, dict[str, Any]]) -> bool:
         """Write each document, whatever becomes of the others; tell whether the rollouts are on disk."""

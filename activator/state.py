@@ -26,6 +26,10 @@ class StateError(Exception):
     """A saved state cannot be used; the message says which file and why."""
 
 
+class UnreadableError(StateError):
+    """A file cannot be read now, whatever is in it; that may pass."""
+
+
 @dataclass(frozen=True, slots=True)
 class Saved:
     """What an earlier run left: its revisions by name, as saved, and how many seconds ago that was."""
@@ -46,19 +50,25 @@ def write_json(path: Path, data: Mapping[str, Any]) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Return what `path` holds, None when it does not exist. StateError when it cannot be read."""
+    """Return what `path` holds, None when it does not exist. UnreadableError; StateError when it is no JSON."""
     try:
         return json.loads(path.read_text())
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise UnreadableError(f"{path}: the saved state cannot be read ({error})") from error
+    except (ValueError, RecursionError) as error:
         raise StateError(f"{path}: the saved state cannot be read ({error})") from error
 
 
 def set_aside(path: Path) -> Path | None:
-    """Rename a file that cannot be used, so that it can be looked at later; return its new name, None if it stays."""
-    aside = path.with_suffix(".unusable")
+    """Rename a file that cannot be used, so that it can be looked at later, and beside earlier ones; return its new
+    name, None if it stays."""
+    number, aside = 1, path.with_suffix(".unusable")
     try:
+        while aside.exists():
+            number += 1
+            aside = path.with_suffix(f".{number}.unusable")
         return path.replace(aside)
     except OSError:
         return None

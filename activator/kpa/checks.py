@@ -54,5 +54,8 @@ def truth(value: object, where: str) -> bool:
 
 
 def _shown(value: object) -> str:
-    text = repr(value)
+    try:
+        text = repr(value)
+    except RecursionError:
+        text = "that is nested too deep"
     return f"{type(value).__name__} {text if len(text) <= 60 else text[:57] + '...'}"

@@ -66,7 +66,7 @@ class ConfigMap:
     def _unpacked(self, key: str, text: object) -> Any:
         try:
             return json.loads(gzip.decompress(base64.b64decode(str(text), validate=True)))
-        except (ValueError, OSError, EOFError) as error:
+        except (ValueError, OSError, EOFError, RecursionError) as error:
             raise DamagedError(f"configmap/{self.name}: {key} cannot be read ({error})") from error
 
 

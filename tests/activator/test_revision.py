@@ -143,6 +143,13 @@ class TestRestart:
         sleepless.step(READY, QUIET, 60.0)
         assert revision().load(saved(sleepless, QUIET, 60.0), 1, 5.0, 1000.0).desired == 1
 
+    def test_what_is_nested_too_deep_to_be_shown_is_damaged(self) -> None:
+        deep: list[Any] = []
+        for _ in range(10_000):
+            deep = [deep]
+        with pytest.raises(ValueError, match="got list that is nested too deep"):
+            revision().load({**saved(used(), BUSY, 60.0), "desired": deep}, 1, 5.0, 1000.0)
+
     def test_what_is_damaged_changes_nothing(self) -> None:
         one = revision()
         data = saved(used(), BUSY, 60.0)

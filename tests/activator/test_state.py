@@ -43,6 +43,7 @@ def test_a_clock_that_was_set_back_gives_no_negative_age(tmp_path: Path) -> None
         (b"", "cannot be read"),
         (b'{"version": 1, "saved_at"', "cannot be read"),
         (b"\xff\xfe", "cannot be read"),
+        (b"[" * 100_000, "cannot be read"),
         (b"[]", "damaged"),
         (b'{"version": 1, "revisions": {}}', "damaged"),
         (b'{"version": 1, "revisions": 3, "saved_at": 1}', "damaged"),
@@ -67,6 +68,14 @@ def test_a_file_that_cannot_be_used_is_set_aside_and_kept(tmp_path: Path) -> Non
     assert aside.read_text() == "broken"
     assert state.load(tmp_path, wall=1.0) == state.Saved({}, 0.0)
     assert state.set_aside(path) is None
+
+
+def test_one_that_is_set_aside_takes_the_place_of_no_earlier_one(tmp_path: Path) -> None:
+    path = tmp_path / state.FILE
+    for content in ("one", "two", "three"):
+        path.write_text(content)
+        state.set_aside(path)
+    assert {each.read_text() for each in tmp_path.iterdir()} == {"one", "two", "three"}
 
 
 def test_a_failed_write_leaves_the_old_file_whole(tmp_path: Path) -> None:
