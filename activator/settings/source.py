@@ -139,7 +139,7 @@ def parse_documents(text: str, file: str) -> list[Source]:
 
 def _told(read_by: Callable[[str, str, Any], Read], text: str, file: str) -> Read:
     try:
-        with suppress(yaml.YAMLError):
+        with suppress(yaml.YAMLError, UnicodeEncodeError):  # the latter is libyaml's word for a lone surrogate
             return read_by(text, file, _FAST)
         return read_by(text, file, yaml.SafeLoader)  # which says better than libyaml what is wrong
     except yaml.MarkedYAMLError as error:

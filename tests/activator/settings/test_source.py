@@ -116,3 +116,10 @@ def test_what_is_passed_over_does_not_hide_what_comes_behind_it() -> None:
 def test_only_one_document_is_read() -> None:
     with pytest.raises(SettingsError, match="expected a single document"):
         source.parse("a: 1\n---\nb: 2\n", "test.yaml")
+
+
+@pytest.mark.parametrize("read", [source.parse, source.parse_documents])
+def test_bytes_of_an_environment_variable_that_are_no_text_are_refused(read: Any) -> None:
+    with pytest.raises(SettingsError) as error:
+        read("listen: \udcff", "$ACTIVATOR_CONFIG")
+    assert "has a character that YAML does not allow (character 0xdcff)" in str(error.value)
