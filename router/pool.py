@@ -74,9 +74,9 @@ class Pool:
     async def _connect(self, slots: Slots) -> Upstream:
         endpoint = slots.endpoint
         tls = slots.tls
-        context = await upstream_contexts.find(tls) if tls is not None else None
         name = (tls.name or endpoint.host) if tls is not None else None
         async with asyncio.timeout(CONNECT_TIMEOUT):
+            context = await upstream_contexts.find(tls) if tls is not None else None
             _, upstream = await asyncio.get_running_loop().create_connection(
                 lambda: Upstream(slots, self._clock, tls),
                 endpoint.host,
