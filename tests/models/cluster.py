@@ -126,6 +126,13 @@ class Cluster:
                     self.put(plural, item)
         self.compact()
 
+    def rewind(self, saved: dict[str, dict[str, Object]], version: int) -> None:
+        """Be what was saved at `version`, as after etcd was restored and counts on from there. No watch is told."""
+        self.cut()
+        self._streams.clear()
+        self._history.clear()
+        self.objects, self.version = {plural: dict(items) for plural, items in saved.items()}, version
+
     def say(self, event: bytes) -> None:
         """Write raw bytes to all watches."""
         for stream in self._streams:

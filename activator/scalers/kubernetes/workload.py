@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, NamedTuple
 
+from activator.kube.resources import version_of
+from activator.kube.store import newer
 from activator.scalers.base import ReplicaSet
 from activator.scalers.choose import victims
 from activator.scalers.kubernetes.api import count_of
@@ -93,7 +95,7 @@ class Workload:
             self.writer.gone()
             self._crew.select({}, ())
         else:
-            self._follow(count_of(item), first=before is None)
+            self._follow(count_of(item), None if before is None else version_of(before))
             self._crew.select(item["spec"].get("selector") or {}, pods)
             if before is not None and before["spec"].get("template") != item["spec"].get("template"):
                 self._crew.starts.forget()
@@ -274,11 +276,13 @@ class Workload:
             return not any(busy.get(name) for name in going)
         return going <= {member.pod.name for member in counted if member.chosen and member.drained}
 
-    def _follow(self, count: Count, *, first: bool) -> None:
-        """Take over the number that is there where it is not ours to decide, or nobody has asked for one yet."""
+    def _follow(self, count: Count, version: str | None) -> None:
+        """Take over the number that is there where it is not ours to decide, or nobody has asked for one yet. What was
+        seen before, if anything, was at `version`."""
         known = self.writer.known
-        self.writer.saw(count, alone=self._around.leads())
-        if first:
+        restored = version is not None and newer(version, count.version)
+        self.writer.saw(count, alone=self._around.leads(), sure=restored)
+        if version is None:
             self._desired, self._asked = max(self._desired, count.replicas), True
         elif self.writer.known is not known and (self._passive() or self._woken(known, count)):
             self._desired = count.replicas

@@ -91,14 +91,16 @@ class Writer:
         self._failures = 0
         self._overtaken = 0  # conflicts since the last write
 
-    def saw(self, count: Count, *, alone: bool = True) -> None:
-        """Take what a watch or a read says. `alone` = no other edge decides."""
+    def saw(self, count: Count, *, alone: bool = True, sure: bool = False) -> None:
+        """Take what a watch or a read says. `alone` = no other edge decides; `sure` = it is what is there now, even if
+        its version is an earlier one: a restored API server counts from there."""
         before = self.known
         self._missing = self._stale = False
-        if before is not None and not newer(count.version, before.version):
+        later = before is None or newer(count.version, before.version)
+        if not later and not (sure and before is not None and newer(before.version, count.version)):
             return
         self.known = count
-        if self._is_ours(count, before):
+        if not later or self._is_ours(count, before):
             self._foreign = ""
         elif alone and self._wrote and before is not None and count.replicas != before.replicas:
             self._foreign = count.owners[0] if count.owners else UNKNOWN
@@ -143,7 +145,9 @@ class Writer:
             if self._missing:
                 return None
             if self._stale or self.known is None:
-                self.saw(await self._api.count(self._place.name))
+                before = self.known
+                count = await self._api.count(self._place.name)
+                self.saw(count, sure=self.known is before)
                 self._succeeded()
                 self._learn()
             target = self._order()

@@ -34,6 +34,21 @@ class TestKubernetesScaler(ScalerContract):
     pass
 
 
+async def test_a_list_of_an_api_server_that_was_restored_from_a_backup_is_the_truth(stage: KubernetesStage) -> None:
+    stage.scaler.scale("good", 2)
+    await stage.watcher.until("good", ready(2))
+    saved, version = stage.cluster.snapshot(), stage.cluster.version
+    stage.scaler.scale("good", 1)
+    await stage.watcher.until("good", ready(1))
+    await asyncio.sleep(1)
+    stage.cluster.rewind(saved, version)
+    stage.pods.replace(stage.cluster.objects["pods"].values())
+    stage.deployments.replace(stage.cluster.objects["deployments"].values())
+    await asyncio.sleep(1)
+    assert stage.replicas() == 1
+    assert stage.scaler.corrections()["good"] == 0
+
+
 async def test_what_is_there_already_is_taken_over_as_it_is() -> None:
     async with on_stage() as stage:
         stage.scaler.scale("good", 2)

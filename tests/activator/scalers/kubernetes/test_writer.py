@@ -111,6 +111,20 @@ async def test_what_is_not_known_is_read_before_it_is_written() -> None:
     await desk.tasks.close()
 
 
+async def test_an_api_server_that_was_restored_from_a_backup_is_written_by_what_it_has() -> None:
+    async with at_desk() as desk:
+        saved, version = desk.cluster.snapshot(), desk.cluster.version
+        for number in (1, 2, 0):
+            desk.want(number)
+            await asyncio.sleep(1)
+        desk.cluster.rewind(saved, version)
+        desk.want(1)
+        await asyncio.sleep(1)
+        assert desk.replicas() == 1
+        assert desk.numbers() == [1, 2, 0, 1, 1]
+        assert (desk.writer.conflicts, desk.writer.trouble) == (0, "")
+
+
 async def test_orders_that_follow_each_other_end_with_the_last() -> None:
     async with at_desk() as desk:
         for number in (1, 2, 3):
