@@ -30,6 +30,14 @@ class Ward:
         self.line = line
         self.name = ""
 
+    def send(self, packet: bytes) -> bool:
+        """Pass an order on; False = the warden has died, and its keeper is yet to hear of it."""
+        try:
+            self.line.send(packet)
+        except OSError:
+            return False
+        return True
+
 
 class Keeper:
     """Parent of all wardens, and ear of the edge.
@@ -76,19 +84,20 @@ class Keeper:
             self._start(order["name"], packet)
         for ward in self._wards.values():
             if order["do"] == "end" and ward.name == order["name"]:
-                ward.line.send(packet)
+                ward.send(packet)
 
     def _start(self, name: str, packet: bytes) -> None:
-        ward, self._spare = self._spare or self._fork(), None
-        if ward is None:
-            tell(self._edge, event="failed", name=name, errno=None, culprit="", text="no process can be forked")
-        else:
-            ward.name = name
-            ward.line.send(packet)
+        ward, self._spare = self._spare, None
+        if ward is None or not ward.send(packet):
+            ward = self._fork()
+            if ward is None or not ward.send(packet):
+                tell(self._edge, event="failed", name=name, errno=None, culprit="", text="no process can be forked")
+                return
+        ward.name = name
 
     def _fork(self) -> Ward | None:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             pid = os.fork()
         except OSError:
             return None
