@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import errno
 import json
+import os
 import socket
 import subprocess
 import sys
 from collections import deque
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,14 +34,20 @@ main(int(sys.argv[2]))
 class KeeperClient:
     """One keeper at a time.
 
-    `hear` is called with each of its messages, `lost` when it died, and all models with it.
+    `hear` is called with each of its messages, `lost` when it died, and all models with it; a warden that has not
+    followed it after `patience` seconds is waited for no longer.
     """
 
-    def __init__(self, hear: Callable[[dict[str, Any]], None], lost: Callable[[], None]) -> None:
+    def __init__(
+        self, hear: Callable[[dict[str, Any]], None], lost: Callable[[], None], patience: float = PATIENCE
+    ) -> None:
         self._hear = hear
         self._lost = lost
+        self._patience = patience
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
+        self._death = -1  # the pidfd of the keeper
+        self._funeral: asyncio.TimerHandle | None = None
         self._unsent: deque[bytes] = deque()
         self._greeted = asyncio.Event()
         self._gone = asyncio.Event()
@@ -79,30 +87,34 @@ class KeeperClient:
     async def close(self) -> None:
         """End the keeper, and through it whatever it still has."""
         self._closing = True
-        if self._process is None or self._socket is None:
+        process = self._process
+        if process is None or self._socket is None:
             return
         self._socket.shutdown(socket.SHUT_WR)
         try:
             async with asyncio.timeout(PATIENCE):
                 await self._gone.wait()
         except TimeoutError:
-            self._process.kill()
+            process.kill()
             self._part()
 
     def _spawn(self) -> socket.socket:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
         with theirs:
-            self._process = subprocess.Popen(  # noqa: S603 - our own script
+            process = subprocess.Popen(  # noqa: S603 - our own script
                 [sys.executable, "-I", "-S", "-c", SCRIPT, str(SOURCES), str(theirs.fileno())],
                 stdin=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,
             )
+        self._death = os.pidfd_open(process.pid)
         self._greeted.clear()
         self._gone.clear()
-        self._socket = ours
-        asyncio.get_running_loop().add_reader(ours, self._receive)
+        self._process, self._socket = process, ours
+        loop = asyncio.get_running_loop()
+        loop.add_reader(ours, self._receive)
+        loop.add_reader(self._death, self._died)
         return ours
 
     def _receive(self) -> None:
@@ -124,14 +136,23 @@ class KeeperClient:
         else:
             self._hear(message)
 
+    def _died(self) -> None:
+        """The keeper is gone. The socket ends once all wardens are, too, unless one cannot."""
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(self._death)
+        self._funeral = loop.call_later(self._patience, self._end)
+
     def _end(self) -> None:
-        """The keeper and all wardens are gone. A keeper that never worked is not replaced before it is needed."""
+        """The keeper and all wardens are gone. A keeper that never worked, or that cannot be replaced now, is not
+        replaced before it is needed.
+        """
         worked = self._greeted.is_set()
         self._part()
         if self._closing:
             return
         if worked:
-            self._spawn()
+            with suppress(OSError):
+                self._spawn()
         self._lost()
 
     def _part(self) -> None:
@@ -140,6 +161,10 @@ class KeeperClient:
             loop.remove_reader(self._socket)
             loop.remove_writer(self._socket)
             self._socket.close()
+            loop.remove_reader(self._death)
+            os.close(self._death)
+        if self._funeral:
+            self._funeral.cancel()
         if self._process:
             self._process.wait()
         self._socket = self._process = None
