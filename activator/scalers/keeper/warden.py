@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import socket
 
 TAIL = 2048
+LONGEST = 3600.0  # that poll(2) is asked to wait: it counts milliseconds in 31 bits
 
 
 class Warden:
@@ -104,7 +105,7 @@ class Warden:
         return True
 
     def _patience(self) -> float | None:
-        return None if self._deadline is None else max(self._deadline - time.monotonic(), 0)
+        return None if self._deadline is None else min(max(self._deadline - time.monotonic(), 0), LONGEST)
 
     def _finished(self) -> bool:
         if self._deadline is None:

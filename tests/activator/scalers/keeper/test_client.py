@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from activator.scalers.keeper.client import LONGEST, KeeperClient
+from activator.scalers.keeper.client import LONGEST, PATIENCE, KeeperClient
 from activator.scalers.keeper.family import descendants
 from tests.activator.scalers.processes import alive, parent
 
@@ -21,9 +22,9 @@ if TYPE_CHECKING:
 class Ear:
     """A client that remembers what it heard."""
 
-    def __init__(self) -> None:
+    def __init__(self, patience: float = PATIENCE) -> None:
         self.heard: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
-        self.client = KeeperClient(self.heard.put_nowait, lambda: self.heard.put_nowait({"event": "lost"}))
+        self.client = KeeperClient(self.heard.put_nowait, lambda: self.heard.put_nowait({"event": "lost"}), patience)
 
     async def next(self, event: str) -> dict[str, Any]:
         async with asyncio.timeout(10):
@@ -131,6 +132,41 @@ async def test_when_the_keeper_dies_no_warden_depends_on_another(ear: Ear) -> No
     os.kill(stuck, signal.SIGCONT)
     await ear.next("lost")
     assert not alive(second)
+
+
+async def test_a_keeper_that_died_is_lost_although_a_warden_cannot_follow() -> None:
+    ear = Ear(patience=0.1)
+    await ear.client.start()
+    ear.client.send(order("a", "/bin/sleep", "1000"))
+    stuck = parent((await ear.next("started"))["pid"])
+    os.kill(stuck, signal.SIGSTOP)
+    os.kill(ear.client.pid or 0, signal.SIGKILL)
+    await ear.next("lost")
+    ear.client.send(order("b", "/bin/true"))
+    assert (await ear.next("started"))["name"] == "b"
+    os.kill(stuck, signal.SIGCONT)
+    await ear.client.close()
+
+
+async def test_a_keeper_that_died_is_lost_although_no_other_can_be_started_now(ear: Ear) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+    try:
+        os.kill(ear.client.pid or 0, signal.SIGKILL)
+        await ear.next("lost")
+        with pytest.raises(OSError, match="open files"):
+            ear.client.send(order("a", "/bin/true"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    ear.client.send(order("b", "/bin/true"))
+    assert (await ear.next("started"))["name"] == "b"
+
+
+async def test_a_grace_of_months_is_waited_for(ear: Ear) -> None:
+    ear.client.send(order("a", "/bin/sleep", "1000", grace=100 * 24 * 3600))
+    await ear.next("started")
+    ear.client.send({"do": "end", "name": "a"})
+    assert (await ear.next("exited"))["code"] == -signal.SIGTERM
 
 
 async def test_an_order_that_fits_no_packet_is_refused(ear: Ear) -> None:
