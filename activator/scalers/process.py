@@ -94,7 +94,7 @@ class Processes:
     def end(self, name: str) -> None:
         """Order the keeper to end a process."""
         if name in self._running:
-            with suppress(ConnectionError):  # the keeper has died, and with it the process; that news is on its way
+            with suppress(OSError):  # the keeper has died, and with it the process; that news is on its way
                 self.keeper.send({"do": "end", "name": name})
 
     async def close(self) -> None:
@@ -147,12 +147,14 @@ class Processes:
         self._prune(process.launch.revision)
 
     def _prune(self, revision: str) -> None:
-        """Delete the oldest logs of `revision` beyond those of running replicas and the newest of the others."""
+        """Delete the oldest logs of `revision` beyond those of running replicas and the newest of the others. What
+        cannot be deleted now is once the next replica ends."""
         live = {f"{name}.log" for name in self._running}
-        logs = [log for log in self._logs_of(revision).glob("*.log") if log.name not in live]
-        for log in sorted(logs, key=lambda log: log.stat().st_mtime)[:-KEPT_LOGS]:
-            log.unlink(missing_ok=True)
-            log.with_name(log.name + ".1").unlink(missing_ok=True)
+        with suppress(OSError):
+            logs = [log for log in self._logs_of(revision).glob("*.log") if log.name not in live]
+            for log in sorted(logs, key=lambda log: log.stat().st_mtime)[:-KEPT_LOGS]:
+                log.unlink(missing_ok=True)
+                log.with_name(log.name + ".1").unlink(missing_ok=True)
 
 
 def _stop_probing(process: Process) -> None:

@@ -330,6 +330,18 @@ class TestLogs:
         await stage.watcher.until("brief", failed(KEPT_LOGS + 5))
         assert len(list((stage.logs / "brief").glob("*.log"))) == KEPT_LOGS
 
+    async def test_a_log_that_cannot_be_deleted_keeps_nobody_from_hearing_of_ends(self, stage: ProcessStage) -> None:
+        directory = stage.logs / "doomed" / "old.log"
+        directory.mkdir(parents=True)
+        os.utime(directory, (1, 1))
+        for number in range(KEPT_LOGS):
+            (stage.logs / "doomed" / f"{number}.log").touch()
+        heard: list[object] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: heard.append(context))
+        stage.scaler.scale("doomed", 1)
+        await stage.watcher.until("doomed", failed(1))
+        assert (heard, directory.exists()) == ([], True)
+
 
 class TestKilling:
     async def test_kill_9_of_the_edge_leaves_nothing_behind(self, tmp_path: Path) -> None:
