@@ -10,7 +10,7 @@ import json
 import os
 import ssl
 from collections import Counter
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 WITHIN = 10.0
 KEPT = 75.0  # an API server keeps an idle connection for 90 s
 STREAMED = 15.0  # a watch may be silent for as long as it was ordered to last, and this
-NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 MERGE = "application/merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
@@ -157,8 +157,8 @@ class Client:
 
     @asynccontextmanager
     async def _send(self, method: str, path: str, request: Request) -> AsyncIterator[aiohttp.ClientResponse]:
-        headers = {"Accept": f"{JSON}, */*", "Content-Type": request.kind, **await self._credentials()}
         try:
+            headers = {"Accept": f"{JSON}, */*", "Content-Type": request.kind, **await self._credentials()}
             async with self._session().request(
                 method,
                 self._base + path,
@@ -202,13 +202,26 @@ async def connect(namespace: str = "", kubeconfig: str = "") -> Client:
             await config.load_kube_config(config_file=kubeconfig, client_configuration=configuration)
             own = _namespace_of_context(config.list_kube_config_contexts(kubeconfig)[1])
         else:
-            config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+            config.load_incluster_config(configuration, try_refresh_token=False)  # type: ignore[no-untyped-call]
+            follow_token(configuration, ACCOUNT / "token")
             own = _namespace_of_pod()
     except config.ConfigException as error:
         raise OSError(f"no way to a Kubernetes API server: {error} Set KUBECONFIG, or run in a pod.") from error
     found = Client(configuration, namespace or own or "default")
     found.guard = permissions.check
     return found
+
+
+def follow_token(configuration: Configuration, file: Path) -> None:
+    """Read the token in `file` before each call: it is rotated, and no clock tells when. One that cannot be read for a
+    while is used as it last was."""
+
+    def read(configuration: Configuration) -> None:
+        with suppress(OSError, ValueError):
+            if token := file.read_text().strip():
+                configuration.api_key["BearerToken"] = f"Bearer {token}"
+
+    configuration.refresh_api_key_hook = read
 
 
 def _within(seconds: float) -> aiohttp.ClientTimeout:
@@ -220,7 +233,8 @@ def _namespace_of_context(context: Mapping[str, Any] | None) -> str:
 
 
 def _namespace_of_pod() -> str:
-    return NAMESPACE.read_text().strip() if NAMESPACE.exists() else ""
+    file = ACCOUNT / "namespace"
+    return file.read_text().strip() if file.exists() else ""
 
 
 def _tls(configuration: Configuration) -> ssl.SSLContext | bool:
