@@ -13,6 +13,7 @@ NOT_FOUND = 404
 CONFLICT = 409
 GONE = 410
 TOO_MANY = 429
+LONGEST = 3600.0  # that is waited for because an API server says so
 
 
 class ApiError(Exception):
@@ -35,7 +36,7 @@ class ApiError(Exception):
             status,
             str(told.get("reason", "")),
             str(told.get("message", "") or body[:200].decode("utf-8", "replace")),
-            float(wait) if wait.isdigit() else 0.0,
+            min(float(wait), LONGEST) if wait.isascii() and wait.isdigit() else 0.0,
         )
 
     @classmethod

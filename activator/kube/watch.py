@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from activator.kube.errors import FORBIDDEN, GONE, NOT_FOUND, ApiError, UnreachableError
 from activator.kube.resources import version_of
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from activator.kube.client import Client
-    from activator.kube.resources import Resource
+    from activator.kube.resources import Object, Resource
     from activator.kube.store import Store
 
 LASTING = 60.0
@@ -86,17 +86,21 @@ class Reflector:
 
     async def _list(self) -> None:
         found = await self._client.list(self.resource, self._query)
-        items = found.get("items")
+        listed = found.get("items")
+        items = listed if isinstance(listed, list) else []
+        if not _is_object(found) or not all(_is_object(item, named=True) for item in items):
+            raise UnreachableError("a list of what is no object")
         self.relists += 1
-        self.store.replace(items if isinstance(items, list) else [])
+        self.store.replace(items)
         self._version = version_of(found)
 
     def _take(self, event: Mapping[str, Any]) -> None:
         kind, item = event.get("type"), event.get("object")
-        if not isinstance(item, dict):
-            raise UnreachableError("an event without an object")
-        if kind == "ERROR":
+        if kind == "ERROR" and isinstance(item, dict):
             raise ApiError.of_status(item)
+        if not _is_object(item, named=kind != "BOOKMARK"):
+            self._version = ""
+            raise UnreachableError("an event without an object")
         if kind == "DELETED":
             self.store.remove(item)
         elif kind in {"ADDED", "MODIFIED"}:
@@ -124,3 +128,9 @@ class Reflector:
         """Return the seconds to wait after as many failures in a row, with half of it up to chance."""
         longest = min(FIRST_WAIT * 2.0 ** min(self._streak - 1, DOUBLINGS), LAST_WAIT)
         return longest * (0.5 + self._jitter() / 2)
+
+
+def _is_object(item: Any, *, named: bool = False) -> TypeGuard[Object]:
+    """Tell whether something has the metadata that an object has, or a list."""
+    metadata = item.get("metadata") if isinstance(item, dict) else None
+    return isinstance(metadata, dict) and (not named or isinstance(metadata.get("name"), str))

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 import pytest
 from kubernetes_asyncio.client import Configuration
 
-from activator.kube.client import JSON_PATCH, Address, Call, Client, connect
+from activator.kube.client import JSON_PATCH, Address, Call, Client, connect, follow_token
 from activator.kube.errors import ApiError, UnreachableError
 from activator.kube.resources import CONFIG_MAPS, DEPLOYMENTS, NODES, PODS
 from tests.activator.kube.talk import config_map
+from tests.models.cluster import NAMESPACE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,6 +56,11 @@ async def test_a_refusal_tells_how_long_to_wait(cluster: Cluster, client: Client
     with pytest.raises(ApiError) as caught:
         await client.list(PODS)
     assert caught.value.retry_after == 7
+
+
+@pytest.mark.parametrize(("said", "seconds"), [("²", 0.0), ("soon", 0.0), ("-1", 0.0), ("9" * 400, 3600.0)])
+def test_a_time_to_wait_that_is_none_is_passed_over_and_a_long_one_is_cut(said: str, seconds: float) -> None:
+    assert ApiError.of_response(429, {"Retry-After": said}, b"").retry_after == seconds
 
 
 async def test_an_api_server_that_is_not_there_is_unreachable(cluster: Cluster, client: Client) -> None:
@@ -129,6 +135,39 @@ async def test_the_log_of_a_container_is_read(cluster: Cluster, client: Client) 
     cluster.logs["m-1"] = "out of memory\n"
     assert await client.log("m-1", {"container": "model", "tailLines": "5"}) == "out of memory\n"
     assert cluster.asked("get", "pods/log")[0].status == 200
+
+
+async def test_a_token_is_read_before_each_call_and_kept_while_it_cannot_be_read(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    file = tmp_path / "token"
+    configuration = Configuration(host=cluster.url)
+    configuration.api_key["BearerToken"] = "Bearer first"
+    follow_token(configuration, file)
+    client = Client(configuration, NAMESPACE)
+    callers: list[str] = []
+    cluster.on_change.append(lambda _: callers.append(cluster.caller))
+    await client.create(CONFIG_MAPS, config_map("a"))
+    for number, token in enumerate((b"second\n", b"third", b"", b"\xff")):
+        file.write_bytes(token)
+        await client.create(CONFIG_MAPS, config_map(f"b{number}"))
+    file.unlink()
+    await client.create(CONFIG_MAPS, config_map("c"))
+    await client.close()
+    assert callers == ["first", "second", "third", "third", "third", "third"]
+
+
+async def test_credentials_that_cannot_be_had_are_an_api_server_that_cannot_be_reached(cluster: Cluster) -> None:
+    def refresh(configuration: Configuration) -> None:
+        raise PermissionError("token")
+
+    configuration = Configuration(host=cluster.url)
+    configuration.api_key["BearerToken"] = "Bearer first"
+    configuration.refresh_api_key_hook = refresh
+    client = Client(configuration, NAMESPACE)
+    with pytest.raises(UnreachableError, match="token"):
+        await client.list(PODS)
+    await client.close()
 
 
 async def test_a_kubeconfig_says_where_and_as_whom(cluster: Cluster, tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+import pytest
+
 from activator.kube.resources import CONFIG_MAPS
 from activator.kube.store import Store
 from activator.kube.watch import Reflector
@@ -116,6 +118,35 @@ async def test_old_and_repeated_events_change_nothing(cluster: Cluster, client: 
         await until(lambda: "b" in reflector.store.objects)
         assert len(told) == 2
         assert reflector.store.objects["a"]["data"] == {"x": "2"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "item"),
+    [
+        ("ADDED", {"metadata": {}}),
+        ("MODIFIED", {"metadata": None}),
+        ("DELETED", {}),
+        ("BOOKMARK", {"kind": "ConfigMap"}),
+    ],
+)
+async def test_what_is_no_object_ends_a_watch_and_all_is_listed_anew(
+    cluster: Cluster, client: Client, kind: str, item: dict[str, object]
+) -> None:
+    async with watching(client) as reflector:
+        await until(lambda: cluster.asked("watch", "configmaps"))
+        cluster.say(line(kind, item))
+        await until(lambda: reflector.relists == 2)
+        cluster.put("configmaps", config_map("a"))
+        await until(lambda: same(reflector, cluster))
+
+
+async def test_a_list_of_what_is_no_object_is_asked_for_again(cluster: Cluster, client: Client) -> None:
+    cluster.objects["configmaps"] = {"a": {"metadata": {}}}
+    async with watching(client) as reflector:
+        await until(lambda: reflector.failures)
+        assert not reflector.store.synced
+        cluster.objects["configmaps"] = {}
+        await until(lambda: reflector.store.synced)
 
 
 async def test_while_the_api_server_is_away_what_is_known_stays_and_trouble_is_told(
