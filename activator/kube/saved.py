@@ -6,10 +6,11 @@ import asyncio
 import base64
 import gzip
 import json
+import uuid
 from typing import TYPE_CHECKING, Any
 
-from activator.kube.errors import NOT_FOUND, ApiError
-from activator.kube.resources import CONFIG_MAPS, version_of
+from activator.kube.errors import CONFLICT, NOT_FOUND, ApiError
+from activator.kube.resources import CONFIG_MAPS, annotations_of, version_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from activator.kube.resources import Object
 
 SUFFIX = ".gz"
+WRITER = "gpu-activator/writer"
+KEPT = ("name", "namespace", "labels", "annotations")
 LABELS = {"app.kubernetes.io/name": "gpu-activator"}
 
 
@@ -26,41 +29,64 @@ class DamagedError(Exception):
 
 
 class ConfigMap:
-    """The ConfigMap `name`. It is written at the version that was last read or written here: 409 when somebody else has
+    """The ConfigMap `name`. It is written at the version that was last read or written here: 409 when another edge has
     written it since. All calls raise ApiError and UnreachableError."""
 
     def __init__(self, client: Client, name: str) -> None:
         self.name = name
         self._client = client
+        self._identity = str(uuid.uuid4())
         self._metadata: Object | None = None
 
     async def read(self) -> dict[str, Any]:
         """Return the documents by name, {} when there is no such ConfigMap. DamagedError."""
-        try:
-            found = await self._client.get(CONFIG_MAPS, self.name)
-        except ApiError as error:
-            if error.status != NOT_FOUND:
-                raise
-            self._metadata = None
-            return {}
-        self._metadata = found["metadata"]
+        found = await self._find()
+        self._metadata = found.get("metadata")
         data = found.get("binaryData") or {}
         return {key.removesuffix(SUFFIX): self._unpacked(key, text) for key, text in data.items()}
 
     async def write(self, documents: Mapping[str, Any]) -> None:
-        """Replace all documents."""
+        """Replace all documents: also if somebody has labelled it meanwhile or deleted it, or if it was written by us
+        before, and only the answer was lost."""
+        data = await asyncio.to_thread(_all_packed, documents)
+        try:
+            await self._put(data)
+        except ApiError as error:
+            if error.status not in {CONFLICT, NOT_FOUND} or not await self._is_ours():
+                raise
+            await self._put(data)
+
+    async def _is_ours(self) -> bool:
+        """Tell whether what is there now was written here; so is nothing. The next write is for what is there now."""
+        found = await self._find()
+        if found and annotations_of(found).get(WRITER) != self._identity:
+            return False
+        self._metadata = found.get("metadata")
+        return True
+
+    async def _find(self) -> Object:
+        try:
+            return await self._client.get(CONFIG_MAPS, self.name)
+        except ApiError as error:
+            if error.status != NOT_FOUND:
+                raise
+            return {}
+
+    async def _put(self, data: Mapping[str, str]) -> None:
+        known = self._metadata or {"name": self.name, "namespace": self._client.namespace, "labels": LABELS}
+        annotations = {**(known.get("annotations") or {}), WRITER: self._identity}
         body: Object = {
             "apiVersion": CONFIG_MAPS.version,
             "kind": "ConfigMap",
-            "metadata": self._metadata or {"name": self.name, "namespace": self._client.namespace, "labels": LABELS},
-            "binaryData": await asyncio.to_thread(_all_packed, documents),
+            "metadata": {**known, "annotations": annotations},
+            "binaryData": data,
         }
         if self._metadata is None:
             written = await self._client.create(CONFIG_MAPS, body)
         else:
             written = await self._client.replace(CONFIG_MAPS, self.name, body)
         metadata = written["metadata"]
-        self._metadata = {key: metadata[key] for key in ("name", "namespace", "labels") if key in metadata}
+        self._metadata = {key: metadata[key] for key in KEPT if key in metadata}
         self._metadata["resourceVersion"] = version_of(written)
 
     def _unpacked(self, key: str, text: object) -> Any:

@@ -4,13 +4,29 @@ import base64
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from kubernetes_asyncio.client import Configuration
 
-from activator.kube.errors import ApiError
+from activator.kube.client import Client
+from activator.kube.errors import ApiError, UnreachableError
 from activator.kube.saved import ConfigMap, DamagedError
+from tests.models.cluster import NAMESPACE
 
 if TYPE_CHECKING:
-    from activator.kube.client import Client
     from tests.models.cluster import Cluster
+
+
+class Deaf(Client):
+    """A client that does not hear the answers `to` its next writes."""
+
+    to = 0
+
+    async def _write(self, *call: Any) -> Any:
+        answer = await super()._write(*call)
+        if self.to:
+            self.to -= 1
+            raise UnreachableError("no answer in time")
+        return answer
+
 
 NAME = "gpu-activator-state"
 DOCUMENTS = {"a.json": {"x": [1, 2.5, None]}, "b.json": ["ü"]}
@@ -37,14 +53,38 @@ async def test_it_is_written_again_and_again_by_whoever_read_it(cluster: Cluster
     assert cluster.get("configmaps", NAME)["metadata"]["labels"] == {"app.kubernetes.io/name": "gpu-activator"}
 
 
-async def test_one_that_was_deleted_is_created_again_after_it_was_read(cluster: Cluster, client: Client) -> None:
+async def test_one_that_was_deleted_is_created_again(cluster: Cluster, client: Client) -> None:
     saved = ConfigMap(client, NAME)
     await saved.write({"n": 1})
     cluster.remove("configmaps", NAME)
-    with pytest.raises(ApiError):
-        await saved.write({"n": 2})
+    await saved.write({"n": 2})
+    assert await ConfigMap(client, NAME).read() == {"n": 2}
+    cluster.remove("configmaps", NAME)
     assert await saved.read() == {}
+
+
+async def test_labels_of_others_keep_nobody_from_writing_and_stay(cluster: Cluster, client: Client) -> None:
+    saved = ConfigMap(client, NAME)
+    for number in range(3):
+        await saved.write({"n": number})
+        label = {f"others/{number}": "x"}
+        cluster.change("configmaps", NAME, lambda item, label=label: item["metadata"]["labels"].update(label))  # type: ignore[misc]
+    await saved.write({"n": 9})
+    assert await saved.read() == {"n": 9}
+    assert len(cluster.get("configmaps", NAME)["metadata"]["labels"]) == 4
+
+
+@pytest.mark.parametrize("before", [0, 1])
+async def test_a_write_whose_answer_was_lost_is_no_conflict(cluster: Cluster, client: Client, before: int) -> None:
+    deaf = Deaf(Configuration(host=cluster.url), NAMESPACE)
+    saved = ConfigMap(deaf, NAME)
+    for number in range(before):
+        await saved.write({"n": number})
+    deaf.to = 1
+    with pytest.raises(UnreachableError):
+        await saved.write({"n": 2})
     await saved.write({"n": 3})
+    await deaf.close()
     assert await ConfigMap(client, NAME).read() == {"n": 3}
 
 
