@@ -42,6 +42,6 @@ class Metering:
         """Add the last `seconds` before `wall` (Unix seconds) to the ledger."""
         for name, replicas in self._sets.items():
             busy = self._in_flight(name)
-            running = sum(replica.phase is not Phase.PENDING for replica in replicas.replicas)
+            running = sum(each.phase is not Phase.PENDING and not each.vacant for each in replicas.replicas)
             idle = sum(replica.phase is Phase.READY and replica.name not in busy for replica in replicas.replicas)
             self._ledger.add((self._services.get(name, ""), name), (running, idle), seconds, wall)

@@ -29,7 +29,8 @@ class Phase(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Replica:
     """One replica. `since` is when it came into its phase (clock seconds); `host`/`port` are set once it has an
-    address. `tls` is how it was started to be connected, None = plain HTTP."""
+    address. `tls` is how it was started to be connected, None = plain HTTP. `vacant` = it was ordered, and nothing
+    of it exists yet."""
 
     name: str
     phase: Phase
@@ -38,6 +39,7 @@ class Replica:
     port: int = 0
     message: str = ""
     tls: UpstreamTls | None = None
+    vacant: bool = False
 
 
 @dataclass(frozen=True, slots=True)

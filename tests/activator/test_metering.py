@@ -34,6 +34,14 @@ def test_a_replica_runs_from_its_start_and_is_idle_while_it_is_ready_without_a_r
     assert stage.used("m-2") == (0.0, 0.0)
 
 
+def test_what_was_only_ordered_runs_for_nobody() -> None:
+    stage = Stage()
+    vacant = Replica("m-1/1", Phase.STARTING, 0.0, vacant=True)
+    stage.metering.saw(ReplicaSet("m-1", 2, (Replica("m-1-a", Phase.STARTING, 0.0), vacant)))
+    stage.metering.period(2.0, WALL)
+    assert stage.used("m-1") == (2.0, 0.0)
+
+
 def test_one_that_drains_counts_after_its_revision_has_left_until_it_has_ended() -> None:
     stage = Stage()
     stage.saw("m-1", Phase.DRAINING)

@@ -19,8 +19,8 @@ class Vacancies:
         for number in range(count):
             name = f"{self._deployment}/{number + 1}"
             if number == len(self.replicas):
-                self.replicas.append(Replica(name, phase, now, message=obstacle))
+                self.replicas.append(Replica(name, phase, now, message=obstacle, vacant=True))
             else:
                 old = self.replicas[number]
                 since = old.since if old.phase is phase else now
-                self.replicas[number] = Replica(name, phase, since, message=obstacle)
+                self.replicas[number] = Replica(name, phase, since, message=obstacle, vacant=True)
