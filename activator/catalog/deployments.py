@@ -18,7 +18,7 @@ from activator.settings.source import Source
 from activator.settings.tls_checks import check_tls
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from activator.settings.problems import Finding
     from activator.settings.schema import Service, Settings
@@ -78,14 +78,16 @@ def read(deployment: Mapping[str, Any], defaults: Mapping[str, Any]) -> Member:
     annotations = _mapping(metadata.get("annotations"))
     data, written = _data(deployment, annotations)
     problems = [Problem("", each, refusal(each), suggestion=meant(each)) for each in unknown(annotations)]
-    service = None
+    service: Service | None = None
+    files: Sequence[Path] = ()
     try:
         source = Source("", {**defaults, "services": [data]})
         service = settings_of(source, Path("/"), _check_alone).services[0]
     except SettingsError as error:
         problems += [replace(problem, path=_written(problem.path, written), subject="") for problem in error.problems]
+        files = error.files
     if problems or service is None:
-        raise SettingsError(problems)
+        raise SettingsError(problems, files)
     return Member(name, (str(metadata.get("creationTimestamp", "")), name), service)
 
 

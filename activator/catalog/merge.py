@@ -76,7 +76,8 @@ class Deployments:
             key = (fingerprint(deployment), defaults)
             known = earlier.get(name)
             result = known[1] if known and known[0] == key else _read_or_error(deployment, defaults)
-            self._read[name] = (key, result)
+            if not isinstance(result, SettingsError) or not result.files:  # a file may be another, or there, next time
+                self._read[name] = (key, result)
             if isinstance(result, SettingsError):
                 told.refuse(name, result.problems)
             member = self._good.get(name) if isinstance(result, SettingsError) else result

@@ -7,6 +7,7 @@ since refusing the whole file over it would only make things worse.
 from __future__ import annotations
 
 import ssl
+import stat
 from typing import TYPE_CHECKING
 
 from activator.settings.problems import Finding, shown
@@ -73,6 +74,9 @@ def _pair(pair: Tls, at: Location) -> Iterator[Finding]:
 
 def _ca(file: Path, at: Location) -> Iterator[Finding]:
     try:
+        if not stat.S_ISREG(file.stat().st_mode):
+            yield Finding(at, "is no regular file; name one with CA certificates in PEM form", shown(str(file)))
+            return
         ssl.create_default_context(cafile=file)
     except ssl.SSLError:
         yield Finding(at, "has no certificates in PEM form", shown(str(file)))

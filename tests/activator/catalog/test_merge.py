@@ -14,8 +14,11 @@ from activator.catalog.file import build
 from activator.catalog.merge import Deployments, Merged
 from tests.activator.catalog.deployed import SETTINGS, annotated, deployment
 from tests.activator.settings.files import loaded, written
+from tests.certificates import CA
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from activator.settings.schema import Service
 
 OLD, NEW, NEWER = "2026-01-01T00:00:00Z", "2026-02-01T00:00:00Z", "2026-03-01T00:00:00Z"
@@ -119,6 +122,15 @@ def test_a_deployment_that_never_was_good_is_left_out() -> None:
     found = merged(annotated("m-1", "m", {f"{OWN}queue-depth": "0"}), deployment("n-1", "n", hosts="n.example"))
     assert list(services(found)) == ["filed", "n"]
     assert found.refused == {"m-1"}
+
+
+def test_a_deployment_whose_file_was_missing_is_taken_once_it_is_there(tmp_path: Path) -> None:
+    source, file = Deployments(), tmp_path / "ca.pem"
+    tls = {"hosts": "m.example", "upstream-tls": "on", "upstream-ca": str(file)}
+    item = deployment("m-1", "m", **tls)
+    assert "m" not in services(source.merge(SETTINGS, [item]))
+    file.write_bytes(CA.read_bytes())
+    assert "m" in services(source.merge(SETTINGS, [item]))
 
 
 def test_what_was_good_is_forgotten_with_its_deployment() -> None:

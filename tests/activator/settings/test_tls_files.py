@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -64,6 +66,14 @@ def test_a_ca_file_is_read_at_every_level() -> None:
     data["services"][0]["revisions"][0]["process"] = {"upstream-ca": "none.pem"}
     assert len(problems(written(data))) == 2
     assert all("cannot be read" in problem for problem in problems(written(data)))
+
+
+def test_what_is_no_regular_file_is_not_read(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for file in (pipe, Path("/dev/zero")):
+        (problem,) = told(process={"upstream-ca": str(file)})
+        assert problem.startswith("process.upstream-ca: is no regular file")
 
 
 def test_plain_http_beside_is_for_an_edge_with_tls_at_another_address() -> None:
