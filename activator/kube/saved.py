@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from activator.kube.resources import Object
 
 SUFFIX = ".gz"
+DECIMALS = 6  # as averages have
 WRITER = "gpu-activator/writer"
 KEPT = ("name", "namespace", "labels", "annotations")
 LABELS = {"app.kubernetes.io/name": "gpu-activator"}
@@ -101,4 +102,15 @@ def _all_packed(documents: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _packed(document: Any) -> str:
-    return base64.b64encode(gzip.compress(json.dumps(document, separators=(",", ":")).encode(), 6, mtime=0)).decode()
+    text = json.dumps(_rounded(document), separators=(",", ":"))
+    return base64.b64encode(gzip.compress(text.encode(), 6, mtime=0)).decode()
+
+
+def _rounded(value: Any) -> Any:
+    """Return a document with its numbers to the millionth: all of their digits would be most of it, and it ends at
+    1 MiB."""
+    if isinstance(value, float):
+        return round(value, DECIMALS)
+    if isinstance(value, dict):
+        return {key: _rounded(each) for key, each in value.items()}
+    return [_rounded(each) for each in value] if isinstance(value, list) else value

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+from random import Random
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -96,7 +97,11 @@ async def test_what_cannot_be_read_says_where_it_is(cluster: Cluster, client: Cl
 
 
 async def test_hundreds_of_revisions_fit(cluster: Cluster, client: Client) -> None:
-    row: dict[str, Any] = {"collector": {"buckets": [[n, n * 0.137] for n in range(120)]}, "idle_age": 12.25}
-    await ConfigMap(client, NAME).write({"revisions.json": {f"model-{n}": row for n in range(300)}})
+    chance = Random(1)
+    rows = {f"model-{n}": {"values": [chance.random() * 5 for _ in range(150)]} for n in range(400)}
+    saved = ConfigMap(client, NAME)
+    await saved.write({"revisions.json": rows})
     size = sum(map(len, cluster.get("configmaps", NAME)["binaryData"].values()))
-    assert size < 1 << 20
+    assert size < 1 << 19
+    restored = (await saved.read())["revisions.json"]["model-7"]["values"]
+    assert restored == pytest.approx(rows["model-7"]["values"], abs=1e-6)
