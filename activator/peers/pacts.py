@@ -51,19 +51,19 @@ class Pulse(m.Message, tag=43):
 
 class View(m.Message, tag=44):
     """Which edges it has connections with, itself included, and which it has `lost` without knowing that they are
-    gone. It begins nothing of limited revisions before all it is connected with see the same. `epoch` counts its views,
-    `seen` is the epoch of the other's view that it has heard. `running` is what it has running in slots that the other
-    one owns if this view holds; it replaces all that was granted before."""
+    gone. It begins nothing of limited revisions before all it is connected with see the same. `epoch` counts its views.
+    `running` is what it has running in slots that the other one owns if this view holds; it replaces all that was
+    granted before."""
 
     epoch: int
     members: frozenset[str]
     lost: frozenset[str]
-    seen: int
     running: list[tuple[str, Endpoint, int]]
 
 
 class Seen(m.Message, tag=45):
-    """It has heard the other's view of this epoch."""
+    """It has heard the other's view of this epoch, and claimed what waits if it sees the same. Said again after each
+    View of its own."""
 
     epoch: int
 

@@ -7,6 +7,7 @@ they announce. Until then it holds what is limited; what is not limited never co
 
 from __future__ import annotations
 
+import asyncio
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -153,13 +154,19 @@ class Tenure:
 
     def _hear_view(self, peer: str, ledger: Ledger, view: View) -> None:
         ledger.replace(view.epoch, view.running)
-        gone = self.views.heard(peer, Announced(view.members, view.lost, view.epoch, view.seen))
-        ledger.line.send(Seen(view.epoch))
-        for name in gone:
+        for name in self.views.heard(peer, Announced(view.members, view.lost, view.epoch)):
             self.on_gone(name)
         self._check()
-        if self._agreed:
+        self._acknowledge(peer)
+
+    def _acknowledge(self, peer: str) -> None:
+        """Claim again what waits, of a peer that sees the same, and then say that its view was heard, before which it
+        grants nothing. Those who were woken just now, to wait in another queue, claim before that, too."""
+        if self._takes_claims(peer):
             self._claimers[peer].repeat()
+        epoch = self.views.epoch_of(peer)
+        if epoch:
+            asyncio.get_running_loop().call_soon(self.ledgers[peer].line.send, Seen(epoch))
 
     def _send(self, peer: str, message: m.ToOwner) -> None:
         """Send what a claimer says, if it can be heard."""
@@ -167,8 +174,8 @@ class Tenure:
             self.ledgers[peer].line.send(message)
 
     def _takes_claims(self, peer: str) -> bool:
-        """Tell whether a peer can be asked; claims wait until there is one view."""
-        return peer in self.views.members and self._agreed
+        """Tell whether a peer can be asked: it sees the same, and takes claims though others may not do so yet."""
+        return self.views.agrees(peer)
 
     def _see(self, members: frozenset[str], lost: frozenset[str]) -> None:
         self._begin(members, lost)
@@ -187,9 +194,8 @@ class Tenure:
                 queue for queue in self.queues.values() if isinstance(queue, PeerQueue) and self._is_at(queue, peer)
             ]
             running = [(each.revision.name, *pair) for each in mine for pair in each.running().items()]
-            seen = self.views.epoch_of(peer)
-            view = View(self.views.epoch, self.views.members, self.views.lost, seen, running)
-            self.ledgers[peer].line.send(view)
+            self.ledgers[peer].line.send(View(self.views.epoch, self.views.members, self.views.lost, running))
+            self._acknowledge(peer)
         self._check()
 
     def _check(self) -> None:
@@ -199,9 +205,6 @@ class Tenure:
             return
         self._agreed = agreed
         self._gate()
-        if agreed:
-            for claimer in self._claimers.values():
-                claimer.repeat()
 
     def _gate(self) -> None:
         for queue in list(self.queues.values()):

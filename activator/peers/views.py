@@ -19,12 +19,12 @@ Names = frozenset[str]
 
 
 class Announced(NamedTuple):
-    """The last view that a peer told, and the epoch of ours that it had heard."""
+    """The last view that a peer told, and the epoch of ours that it has heard since."""
 
     members: Names
     lost: Names
     epoch: int
-    seen: int
+    seen: int = 0
 
     @property
     def known(self) -> Names:

@@ -99,6 +99,24 @@ async def test_what_an_edge_had_that_fell_silent_stays_taken_until_it_is_known_t
         assert waiting.state == "running"
 
 
+@pytest.mark.parametrize("noticed", ["together", "by the heir first", "by the other one first"])
+async def test_who_came_first_goes_first_at_the_next_owner_wherever_it_waits(noticed: str) -> None:
+    async with edges(3) as stage:
+        dead = stage.owner
+        after = owner_of(NAME, frozenset(node.name for node in stage.others))
+        heir, other = sorted(stage.others, key=lambda node: node.name != after)
+        running, older, newer = await stage.arrived(dead, other, heir)
+        assert states(running, older, newer) == ["running", "waiting", "waiting"]
+        first, second = (other, heir) if noticed == "by the other one first" else (heir, other)
+        stage.kill(dead, noticed_by=first)
+        if noticed != "together":
+            await stage.turn()
+        stage.notice(second, dead)
+        first.ways[second.name].deliver()  # before those who wait have been woken
+        await stage.turn()
+        assert states(older, newer) == ["running", "waiting"]
+
+
 async def test_nothing_begins_before_all_edges_have_told_what_they_run() -> None:
     async with edges(3) as stage:
         dead, (one, two) = stage.owner, stage.others
@@ -278,7 +296,7 @@ async def test_while_the_owner_cannot_be_asked_a_queue_has_its_bounds_at_each_ed
         for other in (one, two):
             stage.connect(owner, other)
         await stage.turn()
-        assert stage.owner.queues[NAME].held == 5
+        assert (stage.owner.queues[NAME].held, stage.running().total()) == (4, 1)
 
 
 async def test_claims_that_are_granted_at_once_need_no_room_in_a_queue() -> None:
