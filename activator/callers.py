@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from aiohttp import web
 
-MOST = 32
+MOST = 128  # a crowd of scrapers may come at once
 HEAD_SECONDS = 10.0
 IDLE_SECONDS = 90.0  # longer than the minute after which Prometheus comes again, if it is not told otherwise
 

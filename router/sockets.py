@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
-OWN_DESCRIPTORS = 64
+OWN_DESCRIPTORS = 160  # most of them for the admin listener
 LAST_BYTES = 256 << 10
 RESET = struct.pack("ii", 1, 0)  # linger for 0 s
 _TCP_INFO: int | None = getattr(socket, "TCP_INFO", None)
