@@ -11,7 +11,8 @@ from typing import Any, cast
 
 from aiohttp import web
 
-MOST = 128  # a crowd of scrapers may come at once
+from router.sockets import most_callers
+
 HEAD_SECONDS = 10.0
 IDLE_SECONDS = 90.0  # longer than the minute after which Prometheus comes again, if it is not told otherwise
 
@@ -20,11 +21,11 @@ class Callers:
     """Makes connections of `server`. They are closed if nothing was asked within `head` seconds, or if nothing more
     comes for `IDLE_SECONDS`; the oldest sign of life comes first."""
 
-    def __init__(self, server: web.Server, most: int = MOST, head: float = HEAD_SECONDS) -> None:
+    def __init__(self, server: web.Server, most: int = 0, head: float = HEAD_SECONDS) -> None:
         self.connected: dict[Caller, None] = {}
         self.head = head
         self._server = server
-        self._most = most
+        self._most = most or most_callers()
 
     def __call__(self) -> Caller:
         """Return what one connection speaks to."""

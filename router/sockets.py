@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
-OWN_DESCRIPTORS = 160  # most of them for the admin listener
+OWN_DESCRIPTORS = 32
+MOST_CALLERS = 128  # a crowd of scrapers may come at once
 LAST_BYTES = 256 << 10
 RESET = struct.pack("ii", 1, 0)  # linger for 0 s
 _TCP_INFO: int | None = getattr(socket, "TCP_INFO", None)
@@ -93,7 +94,14 @@ def was_cut(transport: asyncio.BaseTransport) -> bool:
 def most_connections(limit: Callable[[int], tuple[int, int]] = resource.getrlimit) -> int:
     """Return how many clients the descriptors suffice for, when each may need another one for its replica."""
     soft, _ = limit(resource.RLIMIT_NOFILE)
-    return max(1, (soft - OWN_DESCRIPTORS) // 2) if soft != resource.RLIM_INFINITY else 1 << 20
+    own = OWN_DESCRIPTORS + most_callers(limit)
+    return max(1, (soft - own) // 2) if soft != resource.RLIM_INFINITY else 1 << 20
+
+
+def most_callers(limit: Callable[[int], tuple[int, int]] = resource.getrlimit) -> int:
+    """Return how many connections the admin listener may have: few descriptors must suffice for clients, too."""
+    soft, _ = limit(resource.RLIMIT_NOFILE)
+    return max(1, min(soft // 8, MOST_CALLERS)) if soft != resource.RLIM_INFINITY else MOST_CALLERS
 
 
 def _tcp_info(transport: asyncio.BaseTransport, size: int) -> bytes:

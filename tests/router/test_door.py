@@ -9,7 +9,7 @@ import pytest
 
 from router.door import EVICT_SECONDS, TURNED_AWAY, TURNED_AWAY_SECONDS, Door, source_of
 from router.errors import EdgeError, Reason
-from router.sockets import OWN_DESCRIPTORS, most_connections
+from router.sockets import OWN_DESCRIPTORS, most_callers, most_connections
 from router.table import EdgeLimits
 from tests.router.fakes import Clock, Transport
 
@@ -135,7 +135,9 @@ def limit(soft: int) -> Callable[[int], tuple[int, int]]:
 
 
 def test_places_are_fewer_than_half_of_the_descriptors() -> None:
-    assert most_connections(limit(1024)) == (1024 - OWN_DESCRIPTORS) // 2 < 512
+    assert [most_callers(limit(each)) for each in (256, 1024, 1 << 20, -1)] == [32, 128, 128, 128]
+    assert most_connections(limit(1024)) == (1024 - OWN_DESCRIPTORS - 128) // 2 < 512
+    assert most_connections(limit(256)) == 96
     assert most_connections(limit(16)) == 1
     assert most_connections(limit(-1)) == 1 << 20
     stage = Stage(connections=1 << 30)
