@@ -391,6 +391,7 @@ class Connection(asyncio.Protocol):
     def _leave(self) -> None:
         """Give up what was asked for on this connection."""
         self._waiting.clear()
+        self._ahead = 0
         if self._current is not None:
             self._current.keep_alive = False
             self._current.client_left()

@@ -27,12 +27,14 @@ if TYPE_CHECKING:
 LOCAL = "127.0.0.1"
 
 
-def answer(response: bytes = HELLO) -> Script:
-    """Return the script of a replica that answers every request alike."""
+def answer(response: bytes = HELLO, *, go: asyncio.Event | None = None) -> Script:
+    """Return the script of a replica that answers every request alike, once it may `go`."""
 
     async def script(edge: Talk) -> None:
         while True:
             await edge.request()
+            if go is not None:
+                await go.wait()
             await edge.send(response)
 
     return script

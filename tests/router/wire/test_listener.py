@@ -12,7 +12,7 @@ from router.errors import Reason
 from router.http1 import SLICE
 from router.table import OnDisconnect
 from tests.router.fakes import HELLO
-from tests.router.wire.edge import LOCAL
+from tests.router.wire.edge import LOCAL, answer
 from tests.router.wire.talk import PATIENCE, Talk
 
 if TYPE_CHECKING:
@@ -119,14 +119,7 @@ async def test_a_request_that_waits_for_its_turn_is_not_idle(edge: Edge) -> None
 
 async def test_on_shutdown_requests_in_a_row_are_all_answered(edge: Edge) -> None:
     go = asyncio.Event()
-
-    async def script(talk: Talk) -> None:
-        while True:
-            await talk.request()
-            await go.wait()
-            await talk.send(HELLO)
-
-    await edge.serving(script)
+    await edge.serving(answer(go=go))
     client = await edge.client(GET.format(1) + GET.format(2) + GET.format(3) + "rubbish\r\n\r\n")
     await edge.until(lambda: edge.running == 1)
     draining = asyncio.get_running_loop().create_task(edge.listener.drain(PATIENCE))

@@ -14,6 +14,7 @@ from router.arrival import HASTE_SECONDS, SHUTDOWN_SECONDS
 from router.connection import LINGER_SECONDS, NEWCOMER_SECONDS
 from router.door import TURNED_AWAY
 from router.errors import Reason
+from router.http1 import SLICE
 from router.ports import Replicas, StartStatus, UpstreamTls
 from router.tls import load_certificate
 from tests.certificates import CA, client_context, pair, serial, shown
@@ -388,14 +389,7 @@ async def test_a_limit_holds_while_it_changes_how_a_replica_is_connected_and_the
 ) -> None:
     edge.limit(container_concurrency=1)
     go = asyncio.Event()
-
-    async def script(talk: Talk) -> None:
-        while True:
-            await talk.request()
-            await go.wait()
-            await talk.send(HELLO)
-
-    replica = edge.replica(script)
+    replica = edge.replica(answer(go=go))
     await replica.open(tls="local")
     ready_by_tls(edge, replica, UpstreamTls(verify=False))
     first = await edge.client(GET)
@@ -406,6 +400,21 @@ async def test_a_limit_holds_while_it_changes_how_a_replica_is_connected_and_the
     go.set()
     assert [(await client.response()).body for client in (first, second)] == [b"hello"] * 2
     assert len(replica.talks) == 2
+
+
+async def test_of_an_upload_that_is_held_no_more_is_read_than_a_little_beyond_what_is_kept(edge: Edge) -> None:
+    await edge.speak_tls("a")
+    client = await edge.client(
+        f"POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: {8 << 20}\r\n\r\n", tls="a.example"
+    )
+    client.writer.write(b"x" * (8 << 20))
+    await edge.until(lambda: edge.held == 1)
+    (connection,) = edge.listener.connections
+    await asyncio.sleep(0.1)
+    read = connection._transport.get_read_buffer_size()  # type: ignore[attr-defined]
+    assert read < 4 * SLICE
+    await edge.serving()
+    assert (await client.response()).status == 200
 
 
 async def test_trust_and_names_are_settled_when_a_connection_is_made(edge: Edge) -> None:

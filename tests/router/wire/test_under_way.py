@@ -14,7 +14,7 @@ from router.connection import MAX_PIPELINED
 from router.ports import Endpoint, Replicas, StartStatus
 from router.table import OnDisconnect
 from tests.router.fakes import HELLO
-from tests.router.wire.edge import LOCAL
+from tests.router.wire.edge import LOCAL, answer
 from tests.router.wire.talk import PATIENCE
 from tests.router.wire.test_tunnel import OFFER
 
@@ -228,14 +228,7 @@ async def test_what_comes_behind_an_offer_that_is_held_counts_as_memory_and_is_n
 async def test_an_upload_has_its_time_to_wait_from_its_turn_on(edge: Edge) -> None:
     edge.limit(hold=3.0)
     go = asyncio.Event()
-
-    async def slow(talk: Talk) -> None:
-        while True:
-            await talk.request()
-            await go.wait()
-            await talk.send(HELLO)
-
-    await edge.serving(slow)
+    await edge.serving(answer(go=go))
     client = await edge.client(GET.format(1) + POST.format(40_000), b"x" * 20_000)
     await edge.until(lambda: edge.running == 1)
     edge.later(5)
