@@ -61,7 +61,7 @@ def damaged(draw: st.DrawFn, whole: Any) -> Any:
         action = draw(st.sampled_from(["replace", "delete", "add"]))
         if action == "replace":
             inner[last] = draw(VALUES)
-        elif action == "delete" and len(places(data)) > 1:
+        elif action == "delete" and (inner is not data or len(data) > 1):
             del inner[last]
         elif isinstance(inner, dict):
             inner[draw(KEYS)] = draw(VALUES)
