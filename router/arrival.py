@@ -8,11 +8,11 @@ there.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from router.connection import Connection
 from router.drive import Driven
-from router.http1 import SLICE
+from router.sockets import read_nothing_ahead
 
 if TYPE_CHECKING:
     from router.edge import Edge
@@ -75,7 +75,7 @@ class Arrival(Driven, asyncio.Protocol):
         self._edge.door.leave(self)
         if transport is None or transport.is_closing():
             return
-        cast("Any", transport).set_read_buffer_limits(high=SLICE)  # else it reads on long after it was paused
+        read_nothing_ahead(transport)
         connection = Connection(self._edge, self._transport)
         transport.set_protocol(connection)
         connection.connection_made(transport)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from router.sockets import read_nothing_ahead
 from router.tls import upstream_contexts
 from router.upstream import SAFE, Upstream
 
@@ -77,11 +78,13 @@ class Pool:
         name = (tls.name or endpoint.host) if tls is not None else None
         async with asyncio.timeout(CONNECT_TIMEOUT):
             context = await upstream_contexts.find(tls) if tls is not None else None
-            _, upstream = await asyncio.get_running_loop().create_connection(
+            transport, upstream = await asyncio.get_running_loop().create_connection(
                 lambda: Upstream(slots, self._clock, tls),
                 endpoint.host,
                 endpoint.port,
                 ssl=context,
                 server_hostname=name,
             )
+        if tls is not None:
+            read_nothing_ahead(transport)
         return upstream

@@ -15,7 +15,7 @@ import socket
 import ssl
 import struct
 from enum import IntEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     import asyncio
@@ -58,6 +58,12 @@ def reset(transport: asyncio.Transport) -> None:
     with contextlib.suppress(OSError):
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
     transport.abort()
+
+
+def read_nothing_ahead(transport: asyncio.Transport) -> None:
+    """Let a connection by TLS be read no further while it is paused than what came with the last read. uvloop would go
+    on up to 256 KiB, and drop them when it came to the other side's end."""
+    cast("Any", transport).set_read_buffer_limits(high=1)
 
 
 def unread(transport: asyncio.BaseTransport) -> bytes:

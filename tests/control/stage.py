@@ -14,6 +14,7 @@ import signal
 import time
 from collections import Counter
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from random import Random
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -110,11 +111,17 @@ class Stage:
         self.edges.append(Edge(daemon, self._session))
 
     async def model(self, name: str, scale: tuple[int, int] = (0, 0), *, limit: int = 0, idle: str = "30m") -> None:
-        """Deploy a model, and wait until all edges know the replicas that it always has."""
+        """Deploy a model, and wait until all edges know it and the replicas that it always has."""
         grace = {f"{OWN}scale-to-zero-grace-period": idle}
         self.put(name, scale, limit=limit, annotations=grace)
         for edge in self.edges:
+            await self.soon(partial(self._knows, edge, name))
             await self.holds(edge, lambda found: found >= scale[0], f"{name}-1")
+
+    @staticmethod
+    async def _knows(edge: Edge, name: str) -> bool | None:
+        services = (await edge.admin("/v1/services"))["services"]
+        return any(service["name"] == name for service in services) or None
 
     def put(
         self, name: str, scale: tuple[int, int] = (0, 0), *, limit: int = 0, annotations: Mapping[str, str] = NOTHING

@@ -135,10 +135,12 @@ async def split(edge: Edge, name: str, count: int = 40) -> set[str]:
 
 
 async def rolled_back(edge: Edge, name: str) -> dict[str, Any]:
-    """Send requests until the canary is taken out, and return the line of the log that tells it."""
+    """Send requests until the canary is taken out and all workers know, and return the log's line that tells it."""
 
     async def line() -> dict[str, Any] | None:
-        await edge.requests(name, *["/"] * 10)
+        answers = await edge.requests(name, *["/"] * 10)
+        if f"{name}-2" in answered_by(answers):
+            return None
         return next((each for each in edge.logs("canary") if each["kind"] == "rolled-back"), None)
 
     found: dict[str, Any] = await edge.eventually(line)

@@ -16,6 +16,7 @@ from router.door import TURNED_AWAY
 from router.errors import Reason
 from router.http1 import SLICE
 from router.ports import Replicas, StartStatus, UpstreamTls
+from router.sockets import read_nothing_ahead
 from router.tls import load_certificate
 from tests.certificates import CA, client_context, pair, serial, shown
 from tests.router.fakes import HELLO
@@ -159,6 +160,7 @@ async def last_bytes(edge: Edge, *, keep_alive: bool = False) -> tuple[Talk, int
     size = 8 << 20
     await edge.serving(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + b"x" * size)
     client = await edge.client(GET if keep_alive else LAST, tls="a.example")
+    read_nothing_ahead(client.writer.transport)  # type: ignore[arg-type]
     await client.reader.readuntil(b"\r\n\r\n")
     while not edge.ended:
         size -= len(await client.reader.read(1 << 16))
@@ -452,3 +454,33 @@ async def test_an_answer_that_ends_with_its_connection_ends_by_the_replicas_word
         response = await client.response()
         assert (response.body, response.whole) == (b"half of it", properly)
     assert {exchange.reason for exchange in edge.ended} == {"" if properly else "upstream_broke"}
+
+
+async def test_a_client_that_takes_nothing_yet_gets_all_that_a_replica_sent_before_it_left(edge: Edge) -> None:
+    piece = b"x" * SLICE
+    sent = 0
+
+    async def leaves(talk: Talk) -> None:
+        nonlocal sent
+        await talk.request()
+        await talk.send(b"HTTP/1.1 200 OK\r\n\r\n")
+        (connection,) = edge.listener.connections
+        while not connection._clogged:
+            await talk.send(piece)
+            sent += SLICE
+            await asyncio.sleep(0.001)
+        await talk.send(piece)
+        sent += SLICE
+        await asyncio.sleep(0.1)
+        talk.leave()
+        await asyncio.sleep(0.1)
+        client.writer.transport.resume_reading()  # type: ignore[attr-defined]
+
+    replica = edge.replica(leaves)
+    await replica.open(tls="local")
+    ready_by_tls(edge, replica, UpstreamTls(ca=str(CA)))
+    client = await edge.client()
+    client.writer.transport.pause_reading()  # type: ignore[attr-defined]
+    await client.send(GET)
+    response = await client.response()
+    assert (len(response.body), response.whole) == (sent, True)
