@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from tests.journeys.edge import Answer, Edge
 
 CROWD = 500
-OVERTAKEN = 25
+OVERTAKEN = CROWD / 5
 ONE_AT_A_TIME = {"container-concurrency": 1}
 
 
