@@ -1,6 +1,7 @@
 """Keeps what must survive a restart on disk: the state of all revisions, the rollouts, and the usage ledger.
 
-A file that cannot be used is set aside, so that the edge starts all the same and somebody can look at it later.
+A file that cannot be used is set aside, so that the edge starts all the same and somebody can look at it later. One
+that cannot be read stays as it is until it can.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ class Savings:
         self._wall = wall
         self._log = log
         self._restored = False
-        self._usage_known = False
+        self._unread = {state.FILE, USAGE}  # stay as they are on disk
         self._saving = threading.Lock()
         self._turn = asyncio.Lock()
 
@@ -59,27 +60,42 @@ class Savings:
         except (state.StateError, ValueError) as error:
             kept = str(state.set_aside(path))
             self._log.error("usage of earlier runs cannot be read, counting starts afresh", error=str(error), kept=kept)
-        self._usage_known = True
+        self._unread.discard(USAGE)
 
     def restore_rollouts(self) -> None:
         """Go on with the rollouts of an earlier run; to be called before the first configuration, so that a revision
-        that was rolled back gets no request meanwhile."""
-        path = self._directory / ROLLOUTS
+        that was rolled back gets no request meanwhile. Those that cannot be read before go on as soon as they can."""
+        path, late = self._directory / ROLLOUTS, ROLLOUTS in self._unread
         try:
-            self._rollouts.restore(checks.mapping(state.read_json(path) or {}, "rollouts"))
+            saved = checks.mapping(state.read_json(path) or {}, "rollouts")
+        except state.UnreadableError as error:
+            self._unread.add(ROLLOUTS)
+            self._log.error("saved rollouts cannot be read yet, and are not saved", error=str(error))
+            return
         except (state.StateError, ValueError) as error:
             kept = str(state.set_aside(path))
             self._log.error("saved rollouts cannot be used, they begin anew", error=str(error), kept=kept)
+            saved = {}
+        self._unread.discard(ROLLOUTS)
+        if not late:
+            self._rollouts.restore(saved)
+            return
+        for problem in self._rollouts.adopt(saved):
+            self._log.warning("saved state not used", problem=problem)
 
     def restore(self) -> None:
-        """Go on with the revisions as an earlier run left them."""
+        """Go on with the revisions as an earlier run left them, or, while that cannot be read, without it."""
         self._restored = True
         try:
             saved = state.load(self._directory, self._wall())
+        except state.UnreadableError as error:
+            self._log.error("saved state cannot be read yet, and is not saved", error=str(error))
+            return
         except state.StateError as error:
             kept = str(state.set_aside(self._directory / state.FILE))
             self._log.error("saved state cannot be used, all starts afresh", error=str(error), kept=kept)
-            return
+            saved = state.Saved({}, 0.0)
+        self._unread.discard(state.FILE)
         for problem in self._loop.restore(saved.revisions, saved.age):
             self._log.warning("saved state not used", problem=problem)
         if saved.revisions:
@@ -89,6 +105,8 @@ class Savings:
         """Save every few seconds, until cancelled."""
         while True:
             await asyncio.sleep(SAVE_SECONDS)
+            if state.FILE in self._unread:
+                self.restore()
             await self.save_aside()
 
     async def save_aside(self) -> bool:
@@ -104,17 +122,16 @@ class Savings:
     def _documents(self) -> dict[str, dict[str, Any]]:
         """Return what is to be written, by name of its file, in order: a rollout that went on without its replicas
         would make requests wait for them."""
-        rollouts = {ROLLOUTS: self._rollouts.dump()}
-        if not self._restored:
-            return rollouts
-        now = self._wall()
-        documents = {state.FILE: state.written(self._loop.dump(), now), **rollouts}
-        if not self._usage_known:
-            self.restore_usage()
-        if self._usage_known:
+        if ROLLOUTS in self._unread:
+            self.restore_rollouts()
+        documents = {ROLLOUTS: self._rollouts.dump()}
+        if self._restored:
+            now = self._wall()
+            if USAGE in self._unread:
+                self.restore_usage()
             self._ledger.forget(now - KEPT_DAYS * DAY)
-            documents[USAGE] = self._ledger.dump()
-        return documents
+            documents = {state.FILE: state.written(self._loop.dump(), now), **documents, USAGE: self._ledger.dump()}
+        return {name: document for name, document in documents.items() if name not in self._unread}
 
     def _write(self, documents: dict[str, dict[str, Any]]) -> bool:
         """Write each document, whatever becomes of the others; tell whether the rollouts are on disk."""
@@ -127,4 +144,4 @@ class Savings:
                     errors[name] = error
         if errors:
             self._log.error("state cannot be saved", files=[*errors], error=str(next(iter(errors.values()))))
-        return ROLLOUTS not in errors
+        return ROLLOUTS in documents and ROLLOUTS not in errors

@@ -53,7 +53,7 @@ def read_json(path: Path) -> Any:
     """Return what `path` holds, None when it does not exist. UnreadableError; StateError when it is no JSON."""
     try:
         return json.loads(path.read_text())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         raise UnreadableError(f"{path}: the saved state cannot be read ({error})") from error

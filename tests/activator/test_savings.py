@@ -12,7 +12,7 @@ from activator import logs
 from activator.catalog.model import Catalog
 from activator.loop import Loop
 from activator.rollouts import Rollouts
-from activator.savings import Savings
+from activator.savings import SAVE_SECONDS, Savings
 from activator.scalers.memory import MemoryScaler
 from activator.usage import DAY, KEPT_DAYS, Ledger
 from router.table import Revision, Service, Share, Table
@@ -78,6 +78,26 @@ def test_usage_that_cannot_be_read_for_a_while_is_kept_and_what_was_counted_mean
     assert json.loads(file.read_text())["rows"] == [["2023-11-14", "m", "m-1", 90.0, 0.0]]
 
 
+async def test_revisions_that_cannot_be_read_for_a_while_are_kept_and_gone_on_with_later(tmp_path: Path) -> None:
+    first = Run.begun(tmp_path)
+    first.loop.wake("m-1")
+    first.savings.save()
+    kept, file = tmp_path / "kept.json", tmp_path / "revisions.json"
+    file.rename(kept)
+    file.mkdir()  # no file can be read here
+    second = Run(tmp_path)
+    assert [line["event"] for line in second.restore()] == ["saved state cannot be read yet, and is not saved"]
+    second.savings.save()
+    assert file.is_dir()
+    assert second.loop.dump()["m-1"]["desired"] == 0
+    file.rmdir()
+    kept.rename(file)
+    keeping = asyncio.create_task(second.savings.keep())
+    await asyncio.sleep(SAVE_SECONDS + 0.1)
+    keeping.cancel()
+    assert second.loop.dump()["m-1"]["desired"] == 1
+
+
 def test_usage_of_long_ago_is_not_kept_for_ever(tmp_path: Path) -> None:
     run = Run.begun(tmp_path)
     for days in (0, KEPT_DAYS - 1, KEPT_DAYS + 1):
@@ -128,6 +148,24 @@ class TestRollouts:
         second = Run(tmp_path)
         second.savings.restore_rollouts()
         self.put(second)
+        assert second.rollouts.shares("m") == (0, 100)
+
+    def test_one_that_cannot_be_read_for_a_while_is_kept_and_gone_on_with_later(self, tmp_path: Path) -> None:
+        first = Run.begun(tmp_path)
+        self.put(first)
+        first.rollouts.roll_back("m")
+        first.savings.save()
+        kept, file = tmp_path / "kept.json", tmp_path / "rollouts.json"
+        file.rename(kept)
+        file.mkdir()
+        second = Run(tmp_path)
+        second.savings.restore_rollouts()
+        self.put(second)
+        assert not second.savings.save()
+        assert file.is_dir()
+        file.rmdir()
+        kept.rename(file)
+        assert second.savings.save()
         assert second.rollouts.shares("m") == (0, 100)
 
     async def test_it_is_saved_aside_while_the_loop_goes_on(self, tmp_path: Path) -> None:
