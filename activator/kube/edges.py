@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 PER_REPLICA_SET = frozenset(("pod-template-hash", "controller-revision-hash"))
 ENDED = frozenset(("Succeeded", "Failed"))
+GATED = "ReadinessGatesNotReady"  # why kubelet says that a pod is not ready whose containers are
 
 
 class EdgePods:
@@ -60,8 +61,10 @@ def _carries(pod: Object, labels: Mapping[str, str]) -> bool:
 
 def _lives(pod: Object) -> bool:
     """Tell whether a pod can be reached, as far as the API knows. One whose containers are ready while it is not was
-    given up by the control plane, because its node is gone."""
+    given up by the control plane, because its node is gone, unless it waits for a readiness gate, as of a load
+    balancer."""
     status: Mapping[str, Any] = pod.get("status", {})
-    conditions = {each["type"]: each["status"] for each in status.get("conditions", ())}
-    given_up = conditions.get("Ready") != "True" and conditions.get("ContainersReady") == "True"
+    conditions = {each["type"]: each for each in status.get("conditions", ())}
+    ready, containers = (conditions.get(kind, {}) for kind in ("Ready", "ContainersReady"))
+    given_up = ready.get("status") != "True" and containers.get("status") == "True" and ready.get("reason") != GATED
     return bool(status.get("podIP")) and status.get("phase") not in ENDED and not given_up

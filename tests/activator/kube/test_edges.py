@@ -75,6 +75,13 @@ def test_pods_that_have_ended_are_not_told(told: list[list[str]], status: dict[s
     assert told[-1] == ["10.0.0.1:7000"]
 
 
+def test_a_pod_that_waits_for_a_readiness_gate_is_one_of_them(told: list[list[str]]) -> None:
+    waiting = conditions(Ready="False", ContainersReady="True")
+    waiting[0]["reason"] = "ReadinessGatesNotReady"
+    follow(told, pod("edge-1", "10.0.0.1"), pod("edge-2", "10.0.0.2", conditions=waiting))
+    assert told[-1] == ["10.0.0.1:7000", "10.0.0.2:7000"]
+
+
 def test_a_pod_that_drains_is_still_one_of_them(told: list[list[str]]) -> None:
     draining = conditions(Ready="False", ContainersReady="False")
     follow(told, pod("edge-1", "10.0.0.1"), pod("edge-2", "10.0.0.2", conditions=draining))
