@@ -271,6 +271,7 @@ class Edge:
         """Serve Deployments as they come, change and go. Until they are known, this edge is not ready, and does not
         stand for election: it would take over the clocks of models that it does not know."""
         await cluster.changes.known()
+        await cluster.savings.follow()
         async with self._reloading:
             self._serve(self._current, await self._catalog_of(self._current))
         cluster.start(self._tasks)

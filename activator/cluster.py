@@ -63,7 +63,9 @@ class Cluster:
         instance = os.environ.get("POD_NAME") or socket.gethostname()
         self.recorder = Recorder(client, instance, time.monotonic, client.wall)
         self.election = Election(client, NAME, f"{instance}_{uuid.uuid4()}", wall=client.wall)
-        self.savings = SharedSavings(ConfigMap(client, STATE), parts, self.election.leads, client.wall, log)
+        self._catalog = Deployments()
+        known = (*parts, self._catalog)
+        self.savings = SharedSavings(ConfigMap(client, STATE), known, self.election.leads, client.wall, log)
         self.election.on_change = self._lead_changed
         self.changes = Changes(deployments, services=services)
         self.problems: Mapping[str, tuple[Problem, ...]] = {}
@@ -71,7 +73,6 @@ class Cluster:
         self._client = client
         self._deployments = deployments
         self._services = services
-        self._catalog = Deployments()
         self._adopting = InferenceServices()
         self._left: Mapping[str, tuple[Problem, ...]] = {}
         self._log = log

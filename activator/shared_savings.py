@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from structlog.typing import FilteringBoundLogger
 
+    from activator.catalog.merge import Deployments
     from activator.kube.saved import ConfigMap
     from activator.loop import Loop
     from activator.rollouts import Rollouts
@@ -31,12 +32,13 @@ RETRY_SECONDS = 2.0
 REVISIONS = "revisions.json"
 USAGE = "usage.json"
 ROLLOUTS = "rollouts.json"
+DEPLOYMENTS = "deployments.json"
 FOLLOW_SECONDS = 2.0
 
 
 class SharedSavings:
-    """The state of `loop`, `ledger` and `rollouts` in `config_map`, for as long as `leads` says so. `wall` gives Unix
-    seconds.
+    """The state of `loop`, `ledger`, `rollouts` and `deployments` in `config_map`, for as long as `leads` says so.
+    `wall` gives Unix seconds.
 
     `taken_over` = what the leader before us knew is known here.
     """
@@ -44,14 +46,14 @@ class SharedSavings:
     def __init__(
         self,
         config_map: ConfigMap,
-        parts: tuple[Loop, Ledger, Rollouts],
+        parts: tuple[Loop, Ledger, Rollouts, Deployments],
         leads: Callable[[], bool],
         wall: Callable[[], float],
         log: FilteringBoundLogger,
     ) -> None:
         self.taken_over = False
         self._map = config_map
-        self._loop, self._ledger, self._rollouts = parts
+        self._loop, self._ledger, self._rollouts, self._deployments = parts
         self._leads = leads
         self._wall = wall
         self._log = log
@@ -74,7 +76,7 @@ class SharedSavings:
                 await self.save()
 
     async def follow(self) -> None:
-        """Take over the rollouts as the leader last saved them."""
+        """Take over the rollouts as the leader last saved them, and the Deployments as it last knew them to be good."""
         try:
             documents = await self._map.read()
         except (ApiError, UnreachableError, DamagedError) as error:
@@ -94,7 +96,7 @@ class SharedSavings:
         saved = state.written(self._loop.dump(), now)
         try:
             documents = {REVISIONS: saved, USAGE: self._ledger.dump(), ROLLOUTS: self._rollouts.dump()}
-            await self._map.write(documents)
+            await self._map.write({**documents, DEPLOYMENTS: self._deployments.dump()})
             return True
         except ApiError as error:
             self._log.error("state cannot be saved", error=str(error))
@@ -128,6 +130,8 @@ class SharedSavings:
             await asyncio.sleep(RETRY_SECONDS / 4)
 
     def _adopt(self, documents: dict[str, Any]) -> None:
+        good = documents.get(DEPLOYMENTS)
+        self._deployments.restore(good if isinstance(good, dict) else {})
         saved = documents.get(ROLLOUTS)
         for problem in self._rollouts.adopt(saved) if isinstance(saved, dict) else ():
             self._log.warning("saved state not used", problem=problem)

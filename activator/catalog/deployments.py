@@ -6,7 +6,7 @@ here and stays with it. What several of them amount to is in `merge`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,11 +29,12 @@ INHERITED = {"autoscaling", "requests", "process"}
 @dataclass(frozen=True, slots=True)
 class Member:
     """A Deployment as a revision. `service` is what it says of its service, with itself as the only revision; `born`
-    orders Deployments, the oldest first."""
+    orders Deployments, the oldest first. `written` is all that was read of it, as a Deployment."""
 
     name: str
     born: tuple[str, str]
     service: Service
+    written: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     @property
     def percent(self) -> int | None:
@@ -51,6 +52,12 @@ def is_ours(deployment: Mapping[str, Any]) -> bool:
 def name_of(deployment: Mapping[str, Any]) -> str:
     """Return a Deployment's name."""
     return str(_mapping(deployment.get("metadata")).get("name", ""))
+
+
+def born_of(deployment: object) -> tuple[str, str]:
+    """Return what orders a Deployment among others, and tells it from others of its name."""
+    metadata = _mapping(_mapping(deployment).get("metadata"))
+    return str(metadata.get("creationTimestamp", "")), str(metadata.get("name", ""))
 
 
 def fingerprint(deployment: Mapping[str, Any]) -> object:
@@ -88,7 +95,14 @@ def read(deployment: Mapping[str, Any], defaults: Mapping[str, Any]) -> Member:
         files = error.files
     if problems or service is None:
         raise SettingsError(problems, files)
-    return Member(name, (str(metadata.get("creationTimestamp", "")), name), service)
+    return Member(name, born_of(deployment), service, _written_of(metadata, annotations))
+
+
+def _written_of(metadata: Mapping[str, Any], annotations: Mapping[str, Any]) -> dict[str, Any]:
+    kept = {key: metadata[key] for key in ("name", "creationTimestamp") if key in metadata}
+    labels = {LABEL: _mapping(metadata.get("labels")).get(LABEL)}
+    ours = {each: annotations[each] for _, each in known(annotations)}
+    return {"metadata": {**kept, "labels": labels, "annotations": ours}}
 
 
 def _check_alone(settings: Settings) -> Iterator[Finding]:

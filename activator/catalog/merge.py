@@ -4,8 +4,8 @@ A mistake stays with the Deployment that has it. It goes on as it was when it la
 was. Where two claim the same (a host and path, a name), the file wins over Deployments, and the older Deployment over
 the younger. What has an obvious meaning is done and told: percentages that do not sum to 100 keep their proportions.
 
-Every edge comes to the same result from the same Deployments, but for what was good earlier, which one that has just
-started cannot know.
+Every edge comes to the same result from the same Deployments. What was good earlier, one that has just started knows
+from the leader, which saves it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from activator.catalog.annotations import CANARY, OWN, SHARED, name_at
-from activator.catalog.deployments import fingerprint, inherited, is_ours, name_of, read
+from activator.catalog.deployments import born_of, fingerprint, inherited, is_ours, name_of, read
 from activator.settings.canary import Canary
 from activator.settings.checks import check_services
 from activator.settings.problems import Problem, SettingsError
@@ -58,18 +58,45 @@ class Deployments:
     def __init__(self) -> None:
         self._good: dict[str, Member] = {}
         self._read: dict[str, tuple[object, Member | SettingsError]] = {}
+        self._refused: frozenset[str] = frozenset()
+        self._saved: Mapping[str, Any] = {}
+
+    def dump(self) -> dict[str, Any]:
+        """Return those that are not in force as they are written, as they last were good, by name and in JSON's
+        types."""
+        good = self._good
+        return {name: dict(good[name].written) for name in sorted(self._refused & good.keys())}
+
+    def restore(self, saved: Mapping[str, Any]) -> None:
+        """Go on with what `dump` gave at another edge, or in an earlier run, where nothing is known here."""
+        self._saved = saved
 
     def merge(self, settings: Settings, deployments: Iterable[Mapping[str, Any]]) -> Merged:
         """Return what `settings` and all `deployments` (those without our label are left out) amount to."""
         told = _Told()
         ours = {name_of(each): each for each in deployments if is_ours(each)}
-        members = self._candidates(ours, inherited(settings), told)
-        self._good, services = _admitted(settings, members, self._good, told)
+        defaults = inherited(settings)
+        good = {**self._restored(ours, defaults), **self._good}
+        members = self._candidates(ours, defaults, good, told)
+        self._good, services = _admitted(settings, members, good, told)
+        self._refused = frozenset(told.refused)
         merged = settings.model_copy(update={"services": (*settings.services, *services)})
         problems = {name: tuple(dict.fromkeys(each)) for name, each in told.problems.items()}
-        return Merged(merged, problems, frozenset(told.refused))
+        return Merged(merged, problems, self._refused)
 
-    def _candidates(self, ours: Mapping[str, Any], defaults: Mapping[str, Any], told: _Told) -> dict[str, Member]:
+    def _restored(self, ours: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Member]:
+        """Return those that nothing is known of here as they are saved, but none that was made anew since."""
+        found = {}
+        for name, saved in self._saved.items():
+            if name in ours and name not in self._good and born_of(saved) == born_of(ours[name]):
+                member = _read_or_error(saved, defaults)
+                if not isinstance(member, SettingsError):
+                    found[name] = member
+        return found
+
+    def _candidates(
+        self, ours: Mapping[str, Any], defaults: Mapping[str, Any], good: Mapping[str, Member], told: _Told
+    ) -> dict[str, Member]:
         members = {}
         earlier, self._read = self._read, {}
         for name, deployment in ours.items():
@@ -80,7 +107,7 @@ class Deployments:
                 self._read[name] = (key, result)
             if isinstance(result, SettingsError):
                 told.refuse(name, result.problems)
-            member = self._good.get(name) if isinstance(result, SettingsError) else result
+            member = good.get(name) if isinstance(result, SettingsError) else result
             if member is not None:
                 members[name] = member
         return members

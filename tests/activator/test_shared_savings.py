@@ -10,12 +10,14 @@ import pytest
 from structlog.testing import capture_logs
 
 from activator import logs
+from activator.catalog.merge import Deployments
 from activator.catalog.model import Catalog
 from activator.kube.errors import ApiError, UnreachableError
 from activator.kube.saved import DamagedError
 from activator.shared_savings import SAVE_SECONDS, SharedSavings
 from activator.usage import DAY, KEPT_DAYS, Ledger
 from router.table import Revision, Service, Share, Table
+from tests.activator.catalog.deployed import SETTINGS, deployment
 from tests.activator.stage import NAME, bounds, no_rollouts, on_stage, plan
 from tests.activator.traffic.canaries import canary
 
@@ -61,11 +63,12 @@ class Leader:
     def __init__(self, stage: Stage, shared: Map) -> None:
         self.holds = False
         self.ledger = Ledger()
+        self.deployments = Deployments()
         self.rollouts = no_rollouts(stage.loop, stage.traffic, stage.scaler)
         self.rollouts.leads = lambda: self.holds and self.savings.taken_over
         self.savings = SharedSavings(
             shared,  # type: ignore[arg-type]
-            (stage.loop, self.ledger, self.rollouts),
+            (stage.loop, self.ledger, self.rollouts, self.deployments),
             lambda: self.holds,
             lambda: WALL + asyncio.get_running_loop().time(),
             logs.logger("edge"),
@@ -123,6 +126,22 @@ async def test_the_idle_clock_goes_on_with_a_new_leader_and_the_model_sleeps_whe
             assert stage.desired() == 0
             assert stage.changes[-1][0] == pytest.approx(300, abs=2)
             assert [row["replica_minutes"] for row in second.ledger.table()] == [1.0]
+
+
+async def test_an_edge_that_starts_goes_on_with_a_deployment_that_has_a_mistake_as_it_last_was_good() -> None:
+    shared, good, bad = Map(), deployment("m-1", "m", hosts="m.example"), deployment("m-1", "m", hosts="!")
+    async with on_stage() as stage, leader(stage, shared) as first:
+        first.holds = True
+        before = first.deployments.merge(SETTINGS, [good])
+        first.deployments.merge(SETTINGS, [bad])
+        await asyncio.sleep(SAVE_SECONDS + 1)
+        second = Leader(stage, shared)
+        await second.savings.follow()
+        assert second.deployments.merge(SETTINGS, [bad]).settings == before.settings
+        shared.documents["deployments.json"] = "damaged"
+        third = Leader(stage, shared)
+        await third.savings.follow()
+        assert third.deployments.merge(SETTINGS, [bad]).settings == SETTINGS
 
 
 async def test_nothing_is_decided_until_the_old_leaders_state_is_known() -> None:

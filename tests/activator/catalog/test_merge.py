@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -91,6 +92,13 @@ def test_percentages_are_made_to_sum_to_100(
     assert tuple(shares(found, "m").values()) == given
     assert set(found.problems) == {f"m-{number + 1}" for number in warned}
     assert not found.refused
+
+
+@pytest.mark.parametrize("saved", [{"m-1": deployment("m-1", "m", NEW, hosts="m.example")}, {"m-1": 1}, {"m-1": {}}])
+def test_what_is_saved_of_another_one_of_the_same_name_or_makes_no_sense_is_not_used(saved: dict[str, Any]) -> None:
+    several = Deployments()
+    several.restore(saved)
+    assert several.merge(SETTINGS, [deployment("m-1", "m", hosts="!")]).settings == SETTINGS
 
 
 def test_a_canary_that_is_deleted_leaves_its_part_to_the_others() -> None:
@@ -305,6 +313,19 @@ class TestCanaries:
         assert f"gpu-activator/canary-revision: has no effect: {missing} is no Deployment of this service" in line
         assert build(found.settings).canaries == {}
         assert shares(found, "m") == {"m-1": 0, "m-2": 100}
+
+    def test_one_whose_former_revision_has_a_mistake_is_none_the_less_a_canary_after_a_restart(self) -> None:
+        stable = deployment("m-1", "m", hosts="m.example", percent="0")
+        wrong = deployment("m-1", "m", hosts="m.example", percent="none")
+        canary = deployment("m-2", "m", NEW, percent="100", canary_revision="m-2")
+        first, second = Deployments(), Deployments()
+        before = first.merge(SETTINGS, [stable, canary])
+        assert first.dump() == {}
+        assert first.merge(SETTINGS, [wrong, canary]).settings == before.settings
+        second.restore(json.loads(json.dumps(first.dump())))
+        found = second.merge(SETTINGS, [wrong, canary])
+        assert (found.settings, sorted(found.refused)) == (before.settings, ["m-1"])
+        assert second.dump() == first.dump()
 
     def test_a_canary_goes_on_serving_when_the_former_revision_is_deleted(self) -> None:
         both = Deployments()
