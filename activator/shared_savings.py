@@ -12,7 +12,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from activator import state
-from activator.kube.errors import CONFLICT, ApiError, UnreachableError
+from activator.kube.errors import CONFLICT, TOO_LARGE, ApiError, UnreachableError
 from activator.kube.saved import DamagedError
 from activator.usage import DAY, KEPT_DAYS
 
@@ -58,6 +58,7 @@ class SharedSavings:
         self._wall = wall
         self._log = log
         self._writing = asyncio.Lock()
+        self._days = KEPT_DAYS  # of usage, that there is room for
 
     def let_go(self) -> None:
         """Lead no more: what was taken over is another's."""
@@ -91,12 +92,9 @@ class SharedSavings:
             return self.taken_over and self._leads() and await self._write()
 
     async def _write(self) -> bool:
-        now = self._wall()
-        self._ledger.forget(now - KEPT_DAYS * DAY)
-        saved = state.written(self._loop.dump(), now)
+        self._ledger.forget(self._wall() - KEPT_DAYS * DAY)
         try:
-            documents = {REVISIONS: saved, USAGE: self._ledger.dump(), ROLLOUTS: self._rollouts.dump()}
-            await self._map.write({**documents, DEPLOYMENTS: self._deployments.dump()})
+            await self._put()
             return True
         except ApiError as error:
             self._log.error("state cannot be saved", error=str(error))
@@ -105,6 +103,25 @@ class SharedSavings:
         except UnreachableError as error:
             self._log.error("state cannot be saved", error=str(error))
         return False
+
+    async def _put(self) -> None:
+        """Write all; if it is more than a ConfigMap holds, without the usage of the older days. Who leads next must
+        know the rest: a canary that was rolled back, and idle clocks."""
+        while True:
+            now = self._wall()
+            documents = {
+                REVISIONS: state.written(self._loop.dump(), now),
+                USAGE: self._ledger.dump(now - self._days * DAY),
+                ROLLOUTS: self._rollouts.dump(),
+                DEPLOYMENTS: self._deployments.dump(),
+            }
+            try:
+                return await self._map.write(documents)
+            except ApiError as error:
+                if error.status not in TOO_LARGE or not self._days:
+                    raise
+                self._days //= 2
+                self._log.error("usage of earlier days is not saved any more", days=self._days, error=str(error))
 
     async def _take_over(self) -> None:
         try:

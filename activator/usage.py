@@ -68,9 +68,10 @@ class Ledger:
             for (day, service, revision), row in sorted(self._rows.items())
         ]
 
-    def dump(self) -> dict[str, Any]:
-        """Return the rows in JSON's types."""
-        rows = [[*key, row.running, row.idle] for key, row in sorted(self._rows.items())]
+    def dump(self, since: float = 0.0) -> dict[str, Any]:
+        """Return the rows of days that ended after `since` (Unix seconds), in JSON's types."""
+        first = _day(since)
+        rows = [[*key, row.running, row.idle] for key, row in sorted(self._rows.items()) if key[0] >= first]
         return {"version": VERSION, "rows": rows}
 
     def forget(self, before: float) -> None:

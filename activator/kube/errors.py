@@ -12,6 +12,7 @@ FORBIDDEN = 403
 NOT_FOUND = 404
 CONFLICT = 409
 GONE = 410
+TOO_LARGE = (413, 422)
 TOO_MANY = 429
 LONGEST = 3600.0  # that is waited for because an API server says so
 

@@ -211,6 +211,36 @@ async def test_a_write_that_fails_is_tried_at_the_next_time() -> None:
         assert shared.reads == 1
 
 
+async def test_what_is_too_much_for_a_config_map_is_saved_without_the_usage_of_older_days() -> None:
+    shared = Map()
+    async with on_stage() as stage:
+        edge = Leader(stage, shared)
+        edge.holds = edge.savings.taken_over = True
+        for days in (0, 30, 60):
+            edge.ledger.add(("m", NAME), (1, 0), 60.0, WALL - days * DAY)
+        shared.failures = [ApiError(422, "Invalid", "Too long")]
+        with capture_logs() as lines:
+            assert await edge.savings.save()
+            assert await edge.savings.save()
+        assert [row[:1] for row in shared.documents["usage.json"]["rows"]] == [["2023-10-15"], ["2023-11-14"]]
+        assert [(line["event"], line["days"]) for line in lines] == [
+            ("usage of earlier days is not saved any more", 46)
+        ]
+        assert len(edge.ledger.table()) == 3
+
+
+async def test_what_is_too_much_without_usage_is_told() -> None:
+    shared = Map()
+    async with on_stage() as stage:
+        edge = Leader(stage, shared)
+        edge.holds = edge.savings.taken_over = True
+        shared.failures = [ApiError(422, "Invalid", "Too long")] * 8
+        with capture_logs() as lines:
+            assert not await edge.savings.save()
+        assert [line.get("days") for line in lines] == [46, 23, 11, 5, 2, 1, 0, None]
+        assert lines[-1]["event"] == "state cannot be saved"
+
+
 async def test_one_that_led_before_does_not_count_usage_twice() -> None:
     shared = Map()
     async with on_stage() as stage, leader(stage, shared) as edge:
