@@ -151,8 +151,8 @@ class Cluster:
         old = known.get(meta["name"])
         self.version += 1
         meta["resourceVersion"] = str(self.version)
-        if old is not None:
-            meta["uid"] = meta.get("uid") or old["metadata"]["uid"]
+        if old is not None and meta.setdefault("uid", old["metadata"]["uid"]) == old["metadata"]["uid"]:
+            meta.setdefault("creationTimestamp", old["metadata"]["creationTimestamp"])
         meta.setdefault("namespace", NAMESPACE)
         meta.setdefault("uid", f"uid-{next(self._names)}")
         meta.setdefault("creationTimestamp", datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
