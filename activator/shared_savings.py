@@ -12,7 +12,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from activator import state
-from activator.kube.errors import CONFLICT, TOO_LARGE, ApiError, UnreachableError
+from activator.kube.errors import CONFLICT, ApiError, UnreachableError
 from activator.kube.saved import DamagedError
 from activator.usage import DAY, KEPT_DAYS
 
@@ -118,7 +118,7 @@ class SharedSavings:
             try:
                 return await self._map.write(documents)
             except ApiError as error:
-                if error.status not in TOO_LARGE or not self._days:
+                if not error.too_large or not self._days:
                     raise
                 self._days //= 2
                 self._log.error("usage of earlier days is not saved any more", days=self._days, error=str(error))

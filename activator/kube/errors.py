@@ -12,7 +12,8 @@ FORBIDDEN = 403
 NOT_FOUND = 404
 CONFLICT = 409
 GONE = 410
-TOO_LARGE = (413, 422)
+TOO_LARGE = 413
+INVALID = 422
 TOO_MANY = 429
 LONGEST = 3600.0  # that is waited for because an API server says so
 
@@ -27,6 +28,12 @@ class ApiError(Exception):
         self.reason = reason
         self.message = message
         self.retry_after = retry_after
+
+    @property
+    def too_large(self) -> bool:
+        """Whether what was sent is more than such an object holds (apimachinery: field.TooLong, or the whole
+        request)."""
+        return self.status == TOO_LARGE or (self.status == INVALID and "Too long" in self.message)
 
     @classmethod
     def of_response(cls, status: int, headers: Mapping[str, str], body: bytes) -> ApiError:

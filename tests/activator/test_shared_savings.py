@@ -241,6 +241,20 @@ async def test_what_is_too_much_without_usage_is_told() -> None:
         assert lines[-1]["event"] == "state cannot be saved"
 
 
+async def test_what_is_refused_for_another_reason_costs_no_usage() -> None:
+    shared = Map()
+    async with on_stage() as stage:
+        edge = Leader(stage, shared)
+        edge.holds = edge.savings.taken_over = True
+        edge.ledger.add(("m", NAME), (1, 0), 60.0, WALL - 91 * DAY)
+        shared.failures = [ApiError(422, "Invalid", "field is immutable when `immutable` is set")]
+        with capture_logs() as lines:
+            assert not await edge.savings.save()
+            assert await edge.savings.save()
+        assert [line["event"] for line in lines] == ["state cannot be saved"]
+        assert len(shared.documents["usage.json"]["rows"]) == 1
+
+
 async def test_one_that_led_before_does_not_count_usage_twice() -> None:
     shared = Map()
     async with on_stage() as stage, leader(stage, shared) as edge:
