@@ -10,11 +10,12 @@ import json
 import os
 import ssl
 from collections import Counter
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import aiohttp
+from yaml import YAMLError
 
 from activator.kube import permissions
 from activator.kube.clock import ServerClock
@@ -22,7 +23,7 @@ from activator.kube.errors import ApiError, UnreachableError
 from activator.kube.resources import PODS
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 
     from kubernetes_asyncio.client import Configuration
 
@@ -199,8 +200,9 @@ async def connect(namespace: str = "", kubeconfig: str = "") -> Client:
     kubeconfig = kubeconfig or os.environ.get("KUBECONFIG", "")
     try:
         if kubeconfig:
-            await config.load_kube_config(config_file=kubeconfig, client_configuration=configuration)
-            own = _namespace_of_context(config.list_kube_config_contexts(kubeconfig)[1])
+            with _told(kubeconfig):
+                await config.load_kube_config(config_file=kubeconfig, client_configuration=configuration)
+                own = _namespace_of_context(config.list_kube_config_contexts(kubeconfig)[1])
         else:
             config.load_incluster_config(configuration, try_refresh_token=False)  # type: ignore[no-untyped-call]
             follow_token(configuration, ACCOUNT / "token")
@@ -222,6 +224,16 @@ def follow_token(configuration: Configuration, file: Path) -> None:
                 configuration.api_key["BearerToken"] = f"Bearer {token}"
 
     configuration.refresh_api_key_hook = read
+
+
+@contextmanager
+def _told(kubeconfig: str) -> Iterator[None]:
+    """Raise OSError for whatever the library stumbles over in a kubeconfig that it does not check."""
+    try:
+        yield
+    except (YAMLError, AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise OSError(f"{kubeconfig} is no kubeconfig: {reason}. Try kubectl --kubeconfig with it.") from error
 
 
 def _within(seconds: float) -> aiohttp.ClientTimeout:

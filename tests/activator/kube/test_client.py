@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -168,6 +169,23 @@ async def test_credentials_that_cannot_be_had_are_an_api_server_that_cannot_be_r
     with pytest.raises(UnreachableError, match="token"):
         await client.list(PODS)
     await client.close()
+
+
+NAMES = {"current-context": "x", "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}]}
+NO_CLUSTER = {**NAMES, "clusters": [{"name": "c", "cluster": {}}], "users": [{"name": "u", "user": {}}]}
+NO_USER = {
+    **NAMES,
+    "clusters": [{"name": "c", "cluster": {"server": "https://a"}}],
+    "users": [{"name": "u", "user": {"auth-provider": 1}}],
+}
+
+
+@pytest.mark.parametrize("text", [": [", "[1]", "x", "\0", json.dumps(NO_CLUSTER), json.dumps(NO_USER)])
+async def test_what_is_no_kubeconfig_is_told(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "kubeconfig"
+    file.write_text(text)
+    with pytest.raises(OSError, match=r"kubeconfig is no kubeconfig: .+\. Try kubectl --kubeconfig with it\."):
+        await connect(kubeconfig=str(file))
 
 
 async def test_a_kubeconfig_says_where_and_as_whom(cluster: Cluster, tmp_path: Path) -> None:
