@@ -244,5 +244,10 @@ def _move(service: str, move: str, admin: str, *, as_json: bool) -> None:
 def _show(data: Any, render: Any, *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(data, indent=2))
-    else:
+        return
+    try:
         render(data)
+    except (LookupError, TypeError, AttributeError, ValueError) as error:
+        told = f"activator: the answer is not understood ({error!r}): is that an edge of another version? Try --json."
+        typer.echo(told, err=True)
+        raise typer.Exit(1) from None

@@ -43,7 +43,7 @@ def _ask(admin: str, path: str, key: str, body: bytes | None) -> dict[str, Any]:
             data = json.load(response)
     except HTTPError as error:
         raise AdminError(_told(admin, error)) from error
-    except (OSError, HTTPException, ValueError) as error:
+    except (OSError, HTTPException, ValueError, RecursionError) as error:
         reason = getattr(error, "reason", error)
         raise AdminError(f"no edge answers on {admin} ({reason}); {HINT}") from error
     if not isinstance(data, dict) or key not in data:
@@ -101,7 +101,7 @@ def usage_table(data: dict[str, Any]) -> None:
 def usage_csv(data: dict[str, Any]) -> None:
     """Print the usage ledger as CSV."""
     columns = ("day", "service", "revision", "replica_minutes", "idle_replica_minutes")
-    writer = csv.DictWriter(sys.stdout, columns, lineterminator="\n")
+    writer = csv.DictWriter(sys.stdout, columns, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     writer.writerows(data["usage"])
 

@@ -7,8 +7,10 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from typer.testing import CliRunner
 
 from activator import client
+from activator.cli import app
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -80,6 +82,7 @@ class TestGet:
             (500, b"oops", "answered 500 Internal Server Error"),
             (404, b"[]", "answered 404 Not Found"),
             (200, b"<html>", "no edge answers"),
+            (200, b"[" * 100_000, "no edge answers"),
             (200, b"[]", "is not an edge's admin listener"),
             (200, b'{"predictions": []}', "is not an edge's admin listener"),
         ],
@@ -89,6 +92,14 @@ class TestGet:
             client.get(address, "/v1/usage", "usage")
         assert address in str(error.value)
         assert "--admin" in str(error.value)
+
+    @pytest.mark.parametrize("command", ["status", "usage", "explain m"])
+    @pytest.mark.parametrize("value", [None, [1], [{}], {"a": 1}])
+    def test_an_answer_that_is_not_understood_is_told(self, command: str, value: Any) -> None:
+        with answering(200, json.dumps(dict.fromkeys(("services", "usage", "decisions"), value)).encode()) as address:
+            result = CliRunner().invoke(app, [*command.split(), "--admin", address])
+        assert result.exit_code == 1
+        assert "is that an edge of another version? Try --json." in result.output
 
     @pytest.mark.parametrize("admin", ["127.0.0.1:1", "a b", "127.0.0.1:port", "http://", "nowhere.invalid:80"])
     def test_nobody_on_the_address_is_told(self, admin: str) -> None:
@@ -187,7 +198,7 @@ class TestShow:
         }
         client.usage_table({"usage": [row]})
         assert capsys.readouterr().out.splitlines()[1].split() == ["2026-01-02", "m", "m-1", "61.50", "2.25"]
-        client.usage_csv({"usage": [row]})
+        client.usage_csv({"usage": [{**row, "of a later version": 1}]})
         assert capsys.readouterr().out == (
             "day,service,revision,replica_minutes,idle_replica_minutes\n2026-01-02,m,m-1,61.5,2.25\n"
         )
