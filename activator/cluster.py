@@ -26,7 +26,7 @@ from activator.kube.lease import Election
 from activator.kube.permissions import NAME, STATE
 from activator.kube.resources import INFERENCE_SERVICES
 from activator.kube.saved import ConfigMap
-from activator.shared_savings import SharedSavings
+from activator.shared_savings import GOOD_DEPLOYMENTS, GOOD_SERVICES, Good, SharedSavings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -64,7 +64,9 @@ class Cluster:
         self.recorder = Recorder(client, instance, time.monotonic, client.wall)
         self.election = Election(client, NAME, f"{instance}_{uuid.uuid4()}", wall=client.wall)
         self._catalog = Deployments()
-        known = (*parts, self._catalog)
+        self._adopting = InferenceServices()
+        good: dict[str, Good] = {GOOD_DEPLOYMENTS: self._catalog, GOOD_SERVICES: self._adopting}
+        known = (*parts, good)
         self.savings = SharedSavings(ConfigMap(client, STATE), known, self.election.leads, client.wall, log)
         self.election.on_change = self._lead_changed
         self.changes = Changes(deployments, services=services)
@@ -73,7 +75,6 @@ class Cluster:
         self._client = client
         self._deployments = deployments
         self._services = services
-        self._adopting = InferenceServices()
         self._left: Mapping[str, tuple[Problem, ...]] = {}
         self._log = log
         if services is not None:

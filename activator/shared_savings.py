@@ -9,7 +9,7 @@ lead read the rollouts every few seconds, as far as there are any: their clients
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from activator import state
 from activator.kube.errors import CONFLICT, ApiError, UnreachableError
@@ -17,11 +17,10 @@ from activator.kube.saved import DamagedError
 from activator.usage import DAY, KEPT_DAYS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from structlog.typing import FilteringBoundLogger
 
-    from activator.catalog.merge import Deployments
     from activator.kube.saved import ConfigMap
     from activator.loop import Loop
     from activator.rollouts import Rollouts
@@ -32,13 +31,24 @@ RETRY_SECONDS = 2.0
 REVISIONS = "revisions.json"
 USAGE = "usage.json"
 ROLLOUTS = "rollouts.json"
-DEPLOYMENTS = "deployments.json"
+GOOD_DEPLOYMENTS = "deployments.json"
+GOOD_SERVICES = "inferenceservices.json"
 FOLLOW_SECONDS = 2.0
 
 
+class Good(Protocol):
+    """What remembers how things with a mistake were when they last were good."""
+
+    def dump(self) -> dict[str, Any]:
+        """Return it in JSON's types."""
+
+    def restore(self, saved: Mapping[str, Any]) -> None:
+        """Go on with what `dump` gave elsewhere, where nothing is known here."""
+
+
 class SharedSavings:
-    """The state of `loop`, `ledger`, `rollouts` and `deployments` in `config_map`, for as long as `leads` says so.
-    `wall` gives Unix seconds.
+    """The state of `loop`, `ledger`, `rollouts` and, by document, of what was `good` in `config_map`, for as long as
+    `leads` says so. `wall` gives Unix seconds.
 
     `taken_over` = what the leader before us knew is known here.
     """
@@ -46,14 +56,14 @@ class SharedSavings:
     def __init__(
         self,
         config_map: ConfigMap,
-        parts: tuple[Loop, Ledger, Rollouts, Deployments],
+        parts: tuple[Loop, Ledger, Rollouts, Mapping[str, Good]],
         leads: Callable[[], bool],
         wall: Callable[[], float],
         log: FilteringBoundLogger,
     ) -> None:
         self.taken_over = False
         self._map = config_map
-        self._loop, self._ledger, self._rollouts, self._deployments = parts
+        self._loop, self._ledger, self._rollouts, self._good = parts
         self._leads = leads
         self._wall = wall
         self._log = log
@@ -77,7 +87,7 @@ class SharedSavings:
                 await self.save()
 
     async def follow(self) -> None:
-        """Take over the rollouts as the leader last saved them, and the Deployments as it last knew them to be good."""
+        """Take over the rollouts as the leader last saved them, and what was good of what has a mistake."""
         try:
             documents = await self._map.read()
         except (ApiError, UnreachableError, DamagedError) as error:
@@ -113,7 +123,7 @@ class SharedSavings:
                 REVISIONS: state.written(self._loop.dump(), now),
                 USAGE: self._ledger.dump(now - self._days * DAY),
                 ROLLOUTS: self._rollouts.dump(),
-                DEPLOYMENTS: self._deployments.dump(),
+                **{name: each.dump() for name, each in self._good.items()},
             }
             try:
                 return await self._map.write(documents)
@@ -147,8 +157,9 @@ class SharedSavings:
             await asyncio.sleep(RETRY_SECONDS / 4)
 
     def _adopt(self, documents: dict[str, Any]) -> None:
-        good = documents.get(DEPLOYMENTS)
-        self._deployments.restore(good if isinstance(good, dict) else {})
+        for name, each in self._good.items():
+            good = documents.get(name)
+            each.restore(good if isinstance(good, dict) else {})
         saved = documents.get(ROLLOUTS)
         for problem in self._rollouts.adopt(saved) if isinstance(saved, dict) else ():
             self._log.warning("saved state not used", problem=problem)

@@ -14,7 +14,7 @@ from activator.catalog.merge import Deployments
 from activator.catalog.model import Catalog
 from activator.kube.errors import ApiError, UnreachableError
 from activator.kube.saved import DamagedError
-from activator.shared_savings import SAVE_SECONDS, SharedSavings
+from activator.shared_savings import GOOD_DEPLOYMENTS, SAVE_SECONDS, SharedSavings
 from activator.usage import DAY, KEPT_DAYS, Ledger
 from router.table import Revision, Service, Share, Table
 from tests.activator.catalog.deployed import SETTINGS, deployment
@@ -68,7 +68,7 @@ class Leader:
         self.rollouts.leads = lambda: self.holds and self.savings.taken_over
         self.savings = SharedSavings(
             shared,  # type: ignore[arg-type]
-            (stage.loop, self.ledger, self.rollouts, self.deployments),
+            (stage.loop, self.ledger, self.rollouts, {GOOD_DEPLOYMENTS: self.deployments}),
             lambda: self.holds,
             lambda: WALL + asyncio.get_running_loop().time(),
             logs.logger("edge"),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from activator.catalog.annotations import LABEL
 from activator.catalog.kserve.component import HOSTS, found
-from activator.catalog.kserve.objects import hosts_in, made_of, mapping
+from activator.catalog.kserve.objects import hosts_in, items, made_of, mapping
 from activator.catalog.kserve.rights import is_absent, reasons
 from activator.catalog.manifests.fields import EXPLAINER, PREDICTOR
 from activator.catalog.manifests.notes import Notes
@@ -21,7 +21,7 @@ from activator.catalog.manifests.render import annotations_of, hosts_of
 from activator.settings.problems import Problem, path_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from activator.catalog.kserve.component import Found
     from activator.catalog.kserve.objects import Made
@@ -84,6 +84,18 @@ class InferenceServices:
 
     def __init__(self) -> None:
         self._good: dict[str, Objects] = {}
+        self._refused: frozenset[str] = frozenset()
+        self._saved: Mapping[str, Any] = {}
+
+    def dump(self) -> dict[str, Any]:
+        """Return what the Deployments of those that are not in force as they are written last were, by uid and in
+        JSON's types."""
+        good = self._good
+        return {uid: [_written(each) for each in good[uid]] for uid in sorted(self._refused & good.keys())}
+
+    def restore(self, saved: Mapping[str, Any]) -> None:
+        """Go on with what `dump` gave at another edge, or in an earlier run, where nothing is known here."""
+        self._saved = saved
 
     def adopt(
         self, services: Iterable[Mapping[str, Any]], deployments: Iterable[dict[str, Any]], settings: Manifests
@@ -91,6 +103,7 @@ class InferenceServices:
         """Return what `services` and the `deployments` that KServe made of them amount to."""
         made = _by_owner(deployments)
         good, self._good = self._good, {}
+        refused = set()
         told = _Told()
         for service in services:
             name, uid = _identity(service)
@@ -102,9 +115,12 @@ class InferenceServices:
             notes = Notes(())
             dressed = _dressed(service, made[uid], settings, notes)
             if notes.errors:
-                dressed = tuple(each for each in good.get(uid, ()) if each["metadata"]["name"] in made[uid])
+                refused.add(uid)
+                known = good.get(uid) or tuple(_restored(items(self._saved.get(uid)), made[uid]))
+                dressed = tuple(each for each in known if each["metadata"]["name"] in made[uid])
             self._good[uid] = dressed
             told.take(name, dressed, notes)
+        self._refused = frozenset(refused)
         return Adopted(tuple(told.deployments), told.owners, told.problems, frozenset(told.refused), told.left)
 
 
@@ -159,6 +175,20 @@ def _dressed(
         metadata = {**deployment["metadata"], "labels": {LABEL: component.name}, "annotations": annotations}
         dressed.append({**deployment, "metadata": metadata})
     return tuple(dressed)
+
+
+def _written(dressed: Mapping[str, Any]) -> dict[str, Any]:
+    return {"metadata": {key: dressed["metadata"][key] for key in ("name", "labels", "annotations")}}
+
+
+def _restored(saved: Iterable[Mapping[str, Any]], made: _Made) -> Iterator[dict[str, Any]]:
+    """Yield Deployments with what `_written` gave."""
+    for each in saved:
+        metadata = mapping(each.get("metadata"))
+        deployment = made.get(str(metadata.get("name")), (None, None))[1]
+        if deployment is not None:
+            over = {key: mapping(metadata.get(key)) for key in ("labels", "annotations")}
+            yield {**deployment, "metadata": {**deployment["metadata"], **over}}
 
 
 def _hosts(service: Mapping[str, Any], component: Component, result: Found, settings: Manifests) -> list[str]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import json
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -251,6 +253,24 @@ def test_one_with_a_mistake_goes_on_as_it_was_and_touches_no_other() -> None:
     assert services(adopted)["m"].revisions[0].autoscaling.max_scale == 2
     assert list(adopted.problems) == ["m"]
     assert names(adopt(bad, service("n"), *parts)) == ["n-predictor"]
+    later = InferenceServices()
+    later.restore(json.loads(json.dumps(known.dump())))
+    assert adopt(bad, service("n"), *parts, known=later) == adopted
+    assert later.dump() == known.dump()
+    adopt(good, service("n"), *parts, known=later)
+    assert later.dump() == {}
+
+
+@pytest.mark.parametrize(
+    "saved", [1, [1], [{}], [{"metadata": {"name": "m-predictor"}}], [{"metadata": {"name": "x"}}]]
+)
+def test_what_is_saved_and_makes_no_sense_does_no_harm(saved: Any) -> None:
+    known = InferenceServices()
+    known.restore({"uid-of-m": saved})
+    bad = service(annotations={f"{KNATIVE}window": "soon"})
+    adopted = adopt(bad, service("n"), made("m-predictor"), made("n-predictor", "n"), known=known)
+    merged = Deployments().merge(SETTINGS, adopted.deployments)
+    assert [each.name for each in merged.settings.services] == ["filed", "n"]
 
 
 def test_problems_are_told_where_they_can_be_mended() -> None:
