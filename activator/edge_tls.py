@@ -32,7 +32,8 @@ class EdgeTls:
 
     async def renew(self) -> None:
         """Read the files again that are in use, one by one: a configuration that is refused must not keep a certificate
-        from being renewed."""
+        or the CAs of replicas from being renewed."""
+        upstream_contexts.renew()
         await ready(self._loaded)
         for pair in list(self._loaded):
             with suppress(CertificateError):

@@ -157,16 +157,24 @@ class UpstreamContexts:
 
     def __init__(self) -> None:
         self._made: dict[tuple[bool, str], ssl.SSLContext] = {}
+        self._former: dict[tuple[bool, str], ssl.SSLContext] = {}
 
     async def find(self, tls: UpstreamTls) -> ssl.SSLContext:
-        """Return the context for `tls`. OSError when the file of CAs cannot be used."""
-        made, key = self._made, (tls.verify, tls.ca)
+        """Return the context for `tls`: the former one when the file of CAs cannot be used any more, OSError when it
+        never could."""
+        made, former, key = self._made, self._former, (tls.verify, tls.ca)
         if key not in made:
-            made[key] = await asyncio.to_thread(_upstream, *key)
+            try:
+                made[key] = await asyncio.to_thread(_upstream, *key)
+            except OSError:
+                if key not in former:
+                    raise
+                return former[key]
         return made[key]
 
     def renew(self) -> None:
         """Look from now on whether files of CAs have changed."""
+        self._former |= self._made
         self._made = {}  # what is being made is for those who wait for it
 
 

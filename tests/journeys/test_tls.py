@@ -115,6 +115,24 @@ async def test_a_bad_configuration_does_not_keep_a_certificate_from_being_renewe
     assert await edge.metric("activator_config_valid") == 0
 
 
+async def test_nor_the_cas_of_replicas(serve: Serve, tmp_path: Path) -> None:
+    cas = tmp_path / "ca.pem"
+    shutil.copy(CA, cas)
+    described = model(**{"upstream-tls": "on", "upstream-ca": str(cas)})
+    edge = serve(configuration(described | {"requests": {"hold-timeout": "300ms"}, "autoscaling": {"min-scale": 1}}))
+    await edge.ready("a", 1)
+    assert (await edge.request(HOST)).status == 200
+    edge.daemon.write_text("services: [unclosed")
+    await edge.until(lambda: edge.logs("configuration refused"))
+    shutil.copy(pair("a")[0], tmp_path / "new")
+    (tmp_path / "new").replace(cas)
+
+    async def no_longer_trusted() -> bool | None:
+        return (await edge.request(HOST)).reason == "hold_timeout" or None
+
+    await edge.eventually(no_longer_trusted)
+
+
 async def test_a_configuration_that_was_refused_for_want_of_a_certificate_is_taken_when_that_comes(
     serve: Serve, tmp_path: Path
 ) -> None:

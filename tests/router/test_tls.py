@@ -127,10 +127,16 @@ async def test_who_connects_to_replicas_has_their_cas_read_once_and_again_only_i
     file.write_text("half of it")
     assert await contexts.find(names[0]) is first, "until somebody says that files have changed"
     contexts.renew()
-    with pytest.raises(ssl.SSLError):
-        await contexts.find(names[0])
+    assert await contexts.find(names[0]) is first, "what cannot be used changes nothing"
     shutil.copy(CA, file)
     assert await contexts.find(names[0]) is not first
+
+
+async def test_cas_that_could_never_be_used_connect_nobody(tmp_path: Path) -> None:
+    file = tmp_path / "ca.pem"
+    file.write_text("half of it")
+    with pytest.raises(ssl.SSLError):
+        await UpstreamContexts().find(UpstreamTls(ca=str(file)))
 
 
 async def test_the_loop_goes_on_while_cas_are_read(tmp_path: Path) -> None:
