@@ -6,6 +6,7 @@ Heads are always written anew from parsed fields (HTTP.md 4, point 15), in one p
 
 from __future__ import annotations
 
+import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,7 @@ _NO_TRAILERS = frozenset(
 )
 UPGRADE = (b"Connection", b": ", b"Upgrade", b"\r\n", b"Upgrade", b": ", b"websocket", b"\r\n")
 TAKES_TRAILERS = (b"Connection", b": ", b"TE", b"\r\n", b"TE", b": ", b"trailers", b"\r\n")
+_CLOSED = re.compile(rb'(?:[^"]|"(?:[^"\\]|\\.)*+")*+')  # every quoted string ends (RFC 9110 5.6.4)
 MAX_NAME = 64
 MOST_NAMES = 4096
 
@@ -85,15 +87,17 @@ def forwarding(peer: str, scheme: bytes = b"http") -> tuple[bytes, bytes]:
 
 def passed_on(request: Request, peer: str, scheme: bytes) -> bytes:
     """Return all forwarding fields for one request of a trusted hop: what it tells of those before it stays, the hop
-    itself is appended to the chains (RFC 7239 4)."""
+    itself is appended to the chains (RFC 7239 4). A `Forwarded` in which a quote is left open would swallow what is
+    appended, and goes."""
     told = {name: b", ".join(value for key, value in request.special if key == name) for name in FORWARDING}
     address, host = peer.encode(), request.host
+    chain = told[b"forwarded"] if _CLOSED.fullmatch(told[b"forwarded"]) else b""
     own = b'for=%s;proto=%s;host="%s"' % (_node(address), scheme, host)
     return b"X-Forwarded-For: %s\r\nX-Forwarded-Proto: %s\r\nVia: %s\r\nForwarded: %s\r\nX-Forwarded-Host: %s\r\n" % (
         b", ".join(filter(None, (told[b"x-forwarded-for"], address))),
         told[b"x-forwarded-proto"] or scheme,
         VIA,
-        b", ".join(filter(None, (told[b"forwarded"], own))),
+        b", ".join(filter(None, (chain, own))),
         told[b"x-forwarded-host"] or host,
     )
 

@@ -120,6 +120,20 @@ def test_what_a_trusted_hop_tells_is_passed_on_and_added_to() -> None:
     assert values(lines, "Host") == ["a.example"]
 
 
+@pytest.mark.parametrize(
+    ("told", "stays"),
+    [
+        ('for="[2001:db8::7]";host="a\\"b", for=x', True),
+        ('for=203.0.113.5;host="evil', False),
+        ('for="evil\\"', False),
+        ('for=x, for="', False),
+    ],
+)
+def test_a_quote_that_a_client_left_open_does_not_swallow_the_hop_that_is_appended(told: str, stays: bool) -> None:
+    own = 'for=10.0.0.9;proto=http;host="a.example"'
+    assert values(trusted(f"Forwarded: {told}"), "Forwarded") == [f"{told}, {own}" if stays else own]
+
+
 def test_a_trusted_hop_that_tells_nothing_is_a_client_like_any_other() -> None:
     names = ("X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "Forwarded", "Via")
     plain = sent("X-Kept: 1", peer="fd00::9")
