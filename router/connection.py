@@ -198,10 +198,11 @@ class Connection(asyncio.Protocol):
 
     @property
     def expects(self) -> bool:
-        """Whether an answer is still to leave or a request about to come: it waits for its turn, has begun, or is the
-        first one, for which the connection was made, or the one before was answered a moment ago."""
-        if self._current is not None or self._closing:
-            return self.unsent > 0
+        """Whether an answer is still to leave, or to be heard by a client that sends on; or a request about to come: it
+        waits for its turn, has begun, or is the first one, for which the connection was made, or the one before was
+        answered a moment ago."""
+        if self._closing:
+            return self.unsent > 0 or self._refusal is not None or self._reader.mid_request
         recent = self._edge.clock() - self._since < NEWCOMER_SECONDS
         return recent or not self._asked or self._reader.mid_request or self._has_more or self.unsent > 0
 

@@ -347,6 +347,17 @@ async def test_on_shutdown_those_who_wait_are_told(edge: Edge) -> None:
     assert await held.ended()
 
 
+async def test_on_shutdown_who_still_sends_a_body_has_a_moment_to_hear_what_it_is_told(edge: Edge) -> None:
+    client = await edge.client("POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 100\r\n\r\nhalf of it")
+    await edge.until(lambda: bool(edge.listener.busy))
+    draining = asyncio.get_running_loop().create_task(edge.listener.drain(0.01))
+    assert (await client.response()).status == 503
+    await client.send(b"more")
+    assert not draining.done()
+    client.leave()
+    await draining
+
+
 async def test_on_shutdown_a_client_that_does_not_take_what_it_is_told_is_cut(edge: Edge) -> None:
     edge.bound(write=60.0)
     await edge.serving(b"HTTP/1.1 200 OK\r\nContent-Length: 32768\r\n\r\n" + b"x" * 32768)
