@@ -31,7 +31,9 @@ _ABSOLUTE = re.compile(rb"(https?)://([^/?#]*)([^#]*)", re.IGNORECASE)
 _PATH = re.compile(rb"/[!\x22$-~]*")
 _CONTROL = re.compile(rb"[^?]*%(?:[01][0-9a-f]|7f)|.*%00", re.IGNORECASE)  # a text in a query may have several lines
 _WEBSOCKET_KEY = re.compile(rb"[A-Za-z0-9+/]{21}[AQgw]==")  # 16 bytes in base64
-_METHOD_LINE = re.compile(rb"(?:^|\n)([A-Z]{1,32}) [!-~]+ HTTP/1\.[01]\r?$", re.MULTILINE)
+_METHOD_LINE = re.compile(rb"([A-Z]{1,32}) [!-~]+ HTTP/1\.[01]\r?\n")
+_BEGUN_LINE = re.compile(rb"[A-Z]{1,32}(?: [!-~]*(?: [!-~]*\r?)?)?")
+_MAX_LINE = MAX_TARGET + 64
 
 
 def check(request: Request, scheme: bytes = b"http") -> None:
@@ -135,12 +137,16 @@ def check_line(line: bytes) -> None:
         raise EdgeError(Reason.BAD_REQUEST, "This is not an HTTP request.")
 
 
-def bad_method(data: bytes) -> EdgeError:
-    """Return the refusal of a method that the parser does not know: 501 for a proper request line, else 400."""
-    for line in _METHOD_LINE.finditer(data):
-        if line[1] not in METHODS:
-            return _method_refused(line[1])
-    return EdgeError(Reason.BAD_REQUEST, "This is not an HTTP request.")
+def judge_line(line: bytes) -> EdgeError | None:
+    """Return the refusal of a request line whose method the parser does not know: 501 for a proper one, else 400; None
+    while it may still become one."""
+    if len(line) <= _MAX_LINE and (found := _METHOD_LINE.fullmatch(line)):
+        return _method_refused(found[1])
+    if not _BEGUN_LINE.fullmatch(line[:_MAX_LINE]):
+        return EdgeError(Reason.BAD_REQUEST, "This is not an HTTP request.")
+    if len(line) > _MAX_LINE:
+        return EdgeError(Reason.TARGET_TOO_LONG, f"The request line is longer than {_MAX_LINE} bytes.")
+    return None
 
 
 def _start_refused(request: Request) -> EdgeError:

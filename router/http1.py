@@ -7,14 +7,14 @@ response answers. What it lets through is checked here, so that whatever leaves 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import httptools
 
 from router.body import Body, Flow
 from router.chunks import Chunks
 from router.errors import EdgeError, Reason
-from router.guard import MAX_HEAD, MAX_TARGET, bad_method, check, check_line, offers_websocket
+from router.guard import MAX_HEAD, MAX_TARGET, check, check_line, judge_line, offers_websocket
 from router.headers import IN_REQUEST, UPGRADE, request_head
 from router.plain import plain
 from router.repeats import Last
@@ -255,8 +255,12 @@ class RequestReader:
             at += len(piece)
         except httptools.HttpParserUpgrade as upgrade:
             at = len(data) - len(self._stop_behind_offer(data[at + upgrade.args[0] :]))
+        except httptools.HttpParserInvalidMethodError:
+            self._parser = cast("Any", _RestOfLine(self))
+            self._parser.feed_data(piece)
+            at += len(piece)
         except httptools.HttpParserError as error:
-            raise self._why(error, piece) from error
+            raise self._why(error) from error
         if self._body is not None and not self._left:
             self._check_chunks(self._body)
         return at
@@ -322,11 +326,9 @@ class RequestReader:
         self._sink.on_request(request)
         return b""
 
-    def _why(self, error: httptools.HttpParserError, data: bytes) -> Exception:
+    def _why(self, error: httptools.HttpParserError) -> Exception:
         if isinstance(error, httptools.HttpParserCallbackError):
             return self._refusal or error
-        if isinstance(error, httptools.HttpParserInvalidMethodError):
-            return bad_method(data)
         return EdgeError(Reason.BAD_REQUEST, f"The request is not valid HTTP/1.1: {error}.")
 
     def _check_chunks(self, body: Body) -> None:
@@ -344,6 +346,18 @@ class RequestReader:
         """Parse requests again after a body that had a parser of its own."""
         self._parser = httptools.HttpRequestParser(self)
         self.on_message_complete()
+
+
+class _RestOfLine:
+    """Takes the place of a parser that has met a method it does not know, wherever a read ended: only the whole line
+    tells how to refuse it."""
+
+    def __init__(self, reader: RequestReader) -> None:
+        self._reader = reader
+
+    def feed_data(self, _: bytes) -> None:
+        if refusal := judge_line(self._reader._line):  # noqa: SLF001 - of one kind
+            raise refusal
 
 
 class _WithinBody:

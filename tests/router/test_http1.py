@@ -99,6 +99,26 @@ def test_the_same_bytes_mean_the_same_when_they_are_dribbled(stream: bytes) -> N
     assert read(*dribble(stream + GET % 7)).verdict == read(stream + GET % 7).verdict
 
 
+@given(
+    st.data(),
+    st.sampled_from(
+        [
+            (b"BREW / HTTP/1.1", Reason.METHOD_UNKNOWN),
+            (b"GETT /x HTTP/1.0", Reason.METHOD_UNKNOWN),
+            (b"BREW / HTTP/2.0", Reason.BAD_REQUEST),
+            (b"B@EW / HTTP/1.1\r\nBREW / HTTP/1.1", Reason.BAD_REQUEST),
+            (b"GET", Reason.BAD_REQUEST),
+            (b"BREW /" + b"a" * 2 * MAX_TARGET + b" HTTP/1.1", Reason.TARGET_TOO_LONG),
+        ]
+    ),
+)
+def test_a_method_that_is_not_known_is_refused_for_the_same_reason_however_it_is_cut(
+    data: st.DataObject, case: tuple[bytes, Reason]
+) -> None:
+    line, reason = case
+    assert refused(*data.draw(segmented(GET % 1 + line + b"\r\nHost: a.example\r\n\r\n"))) == reason
+
+
 def test_requests_in_a_row_are_handed_over_in_order() -> None:
     targets = [made[1] for made in read(b"".join(GET % number for number in range(50))).seen]
     assert targets == [b"/%d" % number for number in range(50)]
