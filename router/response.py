@@ -227,8 +227,8 @@ class ResponseReader:
         exchange.status = status
         exchange.first_byte = self._now
         body = exchange.request.body
-        if status >= 400 and body is not None and not body.complete:
-            exchange.keep_alive = False  # the rest of it is of no use
+        if body is not None and not body.complete:
+            exchange.keep_alive = False  # there may be more of it than is read once the response has ended
         self.clean = self._parser.should_keep_alive()
         lines = self._lines
         if status == UPGRADE_REQUIRED and self._protocol is not None and self._protocol.lower() == b"websocket":

@@ -138,16 +138,19 @@ async def test_an_answer_before_the_end_of_an_upload_is_not_lost_by_the_reset_be
     listening.close()
 
 
-async def test_a_client_is_told_that_nothing_is_read_behind_an_early_refusal(edge: Edge) -> None:
-    async def refuses(talk: Talk) -> None:
+@pytest.mark.parametrize(("said", "status"), [(TOO_LARGE % b"", 413), (HELLO, 200)])
+async def test_a_client_is_told_that_nothing_is_read_behind_an_early_answer(
+    edge: Edge, said: bytes, status: int
+) -> None:
+    async def answers(talk: Talk) -> None:
         await talk.head()
-        await talk.send(TOO_LARGE % b"")
+        await talk.send(said)
         await talk.ended()
 
-    await edge.serving(refuses)
+    await edge.serving(answers)
     client = await edge.client(POST.format(1 << 20), b"x" * 100_000)
-    refused = await client.response()
-    assert (refused.status, refused.get("Connection")) == (413, "close")
+    early = await client.response()
+    assert (early.status, early.get("Connection")) == (status, "close")
 
 
 async def test_the_model_has_its_time_from_the_last_byte_that_it_was_sent(edge: Edge) -> None:
