@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from router.upstream import Upstream
 
 SUSPECT_SECONDS = 0.1
+CONNECT_SECONDS = 0.5  # that a connect has although the hold ends before
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -135,10 +136,11 @@ class Admission:
 
     async def _connect(self, exchange: Exchange, slots: Slots) -> Upstream | None:
         """Return a connection for a slot that was taken. None when the replica cannot be connected, or closes the
-        connection before anything was sent: the slot is given back and the replica left alone for a moment."""
+        connection before anything was sent: the slot is given back and the replica left alone for a moment. EdgeError
+        when the hold has ended by then."""
         upstream: Upstream | None = None
         try:
-            upstream = await self._pool.connect(slots)
+            upstream = await self._pool.connect(slots, max(self._left(exchange), CONNECT_SECONDS))
         except (OSError, TimeoutError):
             pass
         except BaseException:
@@ -149,12 +151,19 @@ class Admission:
             slots.lender.release(slots)
             if exchange.revision.name in self.queues.retired:
                 self._resolve(exchange)
+            if self._left(exchange) <= 0:
+                raise self.queues[exchange.revision.name].hold_timeout()
             return None
         if exchange.failure is not None:
             upstream.rest()
             slots.lender.release(slots)
             raise exchange.failure
         return upstream
+
+    def _left(self, exchange: Exchange) -> float:
+        """Return for how many more seconds a request may be held."""
+        hold = exchange.revision.limits.hold
+        return exchange.arrived + hold - self._clock() if hold else float("inf")
 
 
 def _upload_timeout(exchange: Exchange) -> EdgeError:

@@ -50,10 +50,11 @@ class Pool:
             upstream.close()
         return None
 
-    def connect(self, slots: Slots) -> asyncio.Task[Upstream]:
-        """Open a connection. OSError or TimeoutError when the replica cannot be reached."""
+    def connect(self, slots: Slots, within: float = CONNECT_TIMEOUT) -> asyncio.Task[Upstream]:
+        """Open a connection. OSError or TimeoutError when the replica cannot be reached, `within` seconds or
+        CONNECT_TIMEOUT, whichever is less."""
         self._connected.add(slots)
-        return asyncio.get_running_loop().create_task(self._connect(slots))
+        return asyncio.get_running_loop().create_task(self._connect(slots, min(within, CONNECT_TIMEOUT)))
 
     def sweep(self, now: float) -> None:
         """Close connections that have been idle for too long."""
@@ -72,11 +73,11 @@ class Pool:
                 upstream.close()
             slots.idle = []
 
-    async def _connect(self, slots: Slots) -> Upstream:
+    async def _connect(self, slots: Slots, within: float) -> Upstream:
         endpoint = slots.endpoint
         tls = slots.tls
         name = (tls.name or endpoint.host) if tls is not None else None
-        async with asyncio.timeout(CONNECT_TIMEOUT):
+        async with asyncio.timeout(within):
             context = await upstream_contexts.find(tls) if tls is not None else None
             transport, upstream = await asyncio.get_running_loop().create_connection(
                 lambda: Upstream(slots, self._clock, tls),

@@ -201,9 +201,19 @@ class Queue:
         """Answer those whose hold has ended."""
         for waiter in [each for each in self._waiting if each.deadline <= now and not each.gone]:
             self.forget(waiter)
-            waiter.exchange.fail(self._hold_timeout())
+            waiter.exchange.fail(self.hold_timeout())
         while self._waiting and self._waiting[0].gone:
             heappop(self._waiting)
+
+    def hold_timeout(self) -> EdgeError:
+        """Return the refusal of a request that was held for as long as it may be."""
+        return EdgeError(
+            Reason.HOLD_TIMEOUT,
+            f"No replica of {self.revision.name} was free within {self.revision.limits.hold:g} s; a start that is under"
+            " way goes on.",
+            retry_after=self._back_in(),
+            detail={"start": self._start()},
+        )
 
     def refuse(self, error: Callable[[], EdgeError]) -> None:
         """End the wait of all with an error."""
@@ -315,15 +325,6 @@ class Queue:
                 retry_after=self._back_in(),
                 detail={"start": self._start()},
             )
-
-    def _hold_timeout(self) -> EdgeError:
-        return EdgeError(
-            Reason.HOLD_TIMEOUT,
-            f"No replica of {self.revision.name} was free within {self.revision.limits.hold:g} s; a start that is under"
-            " way goes on.",
-            retry_after=self._back_in(),
-            detail={"start": self._start()},
-        )
 
     def _start_failed(self, now: float) -> EdgeError:
         start = self.replicas.start

@@ -290,7 +290,7 @@ class ClaimQueue(Queue):
         hold = self.revision.limits.hold
         for waiting in [each for each in self._line if self._claimer.has(each)] if hold and self.held else ():
             if waiting.exchange.arrived + hold <= now:
-                waiting.exchange.fail(self._hold_timeout())
+                waiting.exchange.fail(self.hold_timeout())
 
     def avoid(self, slots: Slots, seconds: float) -> None:
         """Send nothing to a replica for a moment, here or elsewhere."""

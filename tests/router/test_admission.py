@@ -70,6 +70,17 @@ async def test_a_replica_that_refuses_is_tried_again_every_100_ms_and_not_more_o
     assert caller.state == "running"
 
 
+async def test_the_hold_counts_on_while_a_connect_takes_its_time(staged: Staged) -> None:
+    stage = staged(hold=5.0)
+    stage.connections.delay = 60.0
+    stage.grow(1)
+    (caller,) = await stage.arrived(1)
+    await stage.later(4.9)
+    assert caller.state == "waiting"
+    await stage.later(0.7)
+    assert caller.state == "refused"
+
+
 async def test_the_hold_counts_on_while_connects_fail(staged: Staged) -> None:
     stage = staged(hold=5.0)
     stage.connections.refused = {"r1"}
