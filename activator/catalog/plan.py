@@ -175,4 +175,4 @@ def upstream_tls_of(keys: Process) -> UpstreamTls | None:
         return None
     if keys.upstream_tls == "insecure":
         return UpstreamTls(verify=False)
-    return UpstreamTls(ca=str(keys.upstream_ca or ""), name=keys.upstream_name or "")
+    return UpstreamTls(ca=str(keys.upstream_ca or ""), name=(keys.upstream_name or "").strip("[]"))

@@ -267,6 +267,11 @@ def test_a_key_of_a_revision_wins_over_its_service_and_the_file(
     assert catalog(alone) == catalog(covered)
 
 
+def test_an_ipv6_address_that_a_certificate_is_for_has_no_brackets_to_tls() -> None:
+    found = catalog(service(process={"upstream-tls": "on", "upstream-name": "[2001:db8::7]"}))
+    assert found.plans["m-1"].replica.tls == UpstreamTls(name="2001:db8::7")
+
+
 def test_values_reach_the_fields_they_are_meant_for() -> None:
     keys = {key: value for key, (value, _) in CHANGES["autoscaling"].items() if key not in {"window", "target"}}
     requests = {key: value for key, (value, _) in CHANGES["requests"].items()} | {"on-disconnect": "cancel"}
