@@ -66,9 +66,12 @@ class Servers:
         self._servers.clear()
 
     async def resume(self) -> None:
-        """Accept clients again."""
+        """Accept clients again; without a descriptor that is free for it all stays paused, until asked once more."""
         if not self._servers:
-            await self._accept(self._doors)
+            try:
+                await self._accept(self._doors)
+            except OSError:
+                self.pause()
 
     def close(self) -> None:
         """Accept nothing more."""

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import socket
 import subprocess
 import sys
@@ -82,6 +83,22 @@ async def test_resuming_twice_is_resuming_once(shared: socket.socket, two: tuple
     await two[0].resume()
     two[1].pause()
     two[0].pause()
+    await two[0].resume()
+    assert await ask(shared.getsockname()[1]) == b"first"
+
+
+async def test_who_has_no_descriptor_to_accept_with_pauses_until_it_is_asked_once_more(
+    shared: socket.socket, two: tuple[Servers, Servers]
+) -> None:
+    for servers in two:
+        servers.pause()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+    try:
+        await two[0].resume()
+        assert two[0].paused
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     await two[0].resume()
     assert await ask(shared.getsockname()[1]) == b"first"
 
