@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from router.sockets import read_nothing_ahead
+from router.sockets import most_connections, read_nothing_ahead
 from router.tls import upstream_contexts
 from router.upstream import SAFE, Upstream
 
@@ -26,10 +26,12 @@ REUSE_UNSAFE_SECONDS = 1.0
 
 class Pool:
     """Connections to all replicas. Those that are idle are kept with their replica's slots, where a request that has a
-    slot finds them, and which they come back to by themselves."""
+    slot finds them, and which they come back to by themselves; they are closed where there would be more than `most`
+    connections (0 = as many as there may be clients)."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, most: int = 0) -> None:
         self._clock = clock
+        self._most = most or most_connections()
         self._connected: set[Slots] = set()
 
     def take(self, slots: Slots, request: Request) -> Upstream | None:
@@ -54,6 +56,7 @@ class Pool:
         """Open a connection. OSError or TimeoutError when the replica cannot be reached, `within` seconds or
         CONNECT_TIMEOUT, whichever is less."""
         self._connected.add(slots)
+        self._make_room()
         return asyncio.get_running_loop().create_task(self._connect(slots, min(within, CONNECT_TIMEOUT)))
 
     def sweep(self, now: float) -> None:
@@ -72,6 +75,14 @@ class Pool:
             for upstream in slots.idle:
                 upstream.close()
             slots.idle = []
+
+    def _make_room(self) -> None:
+        """Close an idle connection when the descriptors might not suffice for it and for what runs, or is about to: a
+        client and a replica would be turned away else."""
+        if sum(len(slots.idle) + slots.running for slots in self._connected) > self._most:
+            fullest = max(self._connected, key=lambda slots: len(slots.idle))
+            if fullest.idle:
+                fullest.idle.pop(0).close()
 
     async def _connect(self, slots: Slots, within: float) -> Upstream:
         endpoint = slots.endpoint

@@ -83,8 +83,8 @@ class Wakes(list[str]):
 class Connections(Pool):
     """A pool whose replicas refuse or delay connections as a test says. Nothing is ever sent."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
-        super().__init__(clock)
+    def __init__(self, clock: Callable[[], float], most: int = 0) -> None:
+        super().__init__(clock, most)
         self.clock = clock
         self.refused: set[str] = set()
         self.delay = 0.0

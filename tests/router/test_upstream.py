@@ -7,7 +7,18 @@ from typing import TYPE_CHECKING
 from router.pool import Pool
 from router.queue import Queue
 from router.upstream import Upstream
-from tests.router.fakes import HELLO, Client, Clock, Transport, exchange, replicas, request, revision, service
+from tests.router.fakes import (
+    HELLO,
+    Client,
+    Clock,
+    Connections,
+    Transport,
+    exchange,
+    replicas,
+    request,
+    revision,
+    service,
+)
 
 if TYPE_CHECKING:
     from router.exchange import Exchange
@@ -57,6 +68,26 @@ async def test_a_request_counts_as_sent_when_its_connection_was_taken() -> None:
     asked.run(carried(upstream, asked))
     assert asked.dispatched == clock.now
     upstream.data_received(HELLO)
+
+
+async def test_an_idle_connection_is_closed_where_descriptors_might_not_suffice_for_another_one() -> None:
+    pool, queue = Connections(Clock(), most=3), Queue(revision(), lambda _: None, Clock())
+    queue.update(replicas(4), 0.0)
+    for number in range(4):
+        slots = queue.take()
+        assert slots is not None
+        with await pool.connect(slots):
+            assert pool.idle == min(number, 2)
+    assert sorted(upstream.usable for upstream in pool.made) == [False, True, True, True]
+
+
+async def test_what_runs_is_not_closed_for_another_one() -> None:
+    pool, queue = Connections(Clock(), most=1), Queue(revision(), lambda _: None, Clock())
+    queue.update(replicas(2), 0.0)
+    for slots in (queue.take(), queue.take()):
+        assert slots is not None
+        await pool.connect(slots)
+    assert [upstream.usable for upstream in pool.made] == [True, True]
 
 
 async def carried(upstream: Upstream, asked: Exchange) -> None:
