@@ -174,6 +174,8 @@ class Edge:
 
     async def _start(self) -> None:
         settings = self._settings
+        if self._cluster is None:
+            self._savings.claim()
         if isinstance(self._scaler, ProcessScaler):
             await self._scaler.start()
         if self._views is not None:
@@ -213,6 +215,7 @@ class Edge:
         if served and self._cluster is None:
             self._savings.save()
         await self._tasks.close()
+        self._savings.let_go()
         await self._scaler.close(drain=0)
         if self._views is not None:
             await self._views.client.close()

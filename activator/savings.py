@@ -7,6 +7,8 @@ that cannot be read stays as it is until it can.
 from __future__ import annotations
 
 import asyncio
+import fcntl
+import os
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +49,26 @@ class Savings:
         self._unread = {state.FILE, USAGE}  # stay as they are on disk
         self._saving = threading.Lock()
         self._turn = asyncio.Lock()
+        self._hold: int | None = None  # a descriptor of the directory, with its lock
+
+    def claim(self) -> None:
+        """Have the directory for this edge alone, until it lets go or its process ends. One that cannot be made or
+        locked is not kept from anyone. OSError when another edge has it."""
+        try:
+            self._directory.mkdir(parents=True, exist_ok=True)
+            self._hold = os.open(self._directory, os.O_RDONLY | os.O_CLOEXEC)
+            fcntl.flock(self._hold, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self.let_go()
+            raise OSError(f"state-dir: another edge that runs has {self._directory}; each needs its own") from None
+        except OSError:
+            return
+
+    def let_go(self) -> None:
+        """Leave the directory to the next edge."""
+        if self._hold is not None:
+            os.close(self._hold)
+            self._hold = None
 
     def restore_usage(self) -> None:
         """Go on with the ledger of earlier runs. Until it can be read, it stays as it is on disk, and what is counted

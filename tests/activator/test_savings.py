@@ -60,6 +60,22 @@ def test_a_successor_goes_on_with_revisions_and_usage(tmp_path: Path) -> None:
     assert second.ledger.dump() == first.ledger.dump()
 
 
+def test_a_directory_is_one_edges_until_it_lets_go(tmp_path: Path) -> None:
+    first, second = Run(tmp_path / "state"), Run(tmp_path / "state")
+    first.savings.claim()
+    with pytest.raises(OSError, match=r"^state-dir: another edge that runs has .*/state; each needs its own$"):
+        second.savings.claim()
+    first.savings.let_go()
+    second.savings.claim()
+    second.savings.let_go()
+
+
+def test_a_directory_that_cannot_be_written_keeps_nobody_from_starting(tmp_path: Path) -> None:
+    (tmp_path / "state").write_text("a file")
+    for run in (Run(tmp_path / "state"), Run(tmp_path / "state")):
+        run.savings.claim()
+
+
 def test_usage_that_cannot_be_read_for_a_while_is_kept_and_what_was_counted_meanwhile_is_added(tmp_path: Path) -> None:
     first = Run.begun(tmp_path)
     first.ledger.add(("m", "m-1"), (1, 0), 60.0, WALL)

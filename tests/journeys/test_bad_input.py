@@ -48,19 +48,30 @@ async def test_an_address_in_use_is_named_and_its_owner_goes_on(edge: Edge, tmp_
     await edge.deploy(service("owner"))
     warm = service("eager", autoscaling={"min-scale": 1})
     taken = {"listen": edge.daemon.listen, "admin": edge.daemon.admin}
-    state = tmp_path / "state" / "revisions.json"
-    state.parent.mkdir()
-    state.write_text("what an earlier run left")
+    states = [tmp_path / key / "revisions.json" for key in taken]
+    for state in states:
+        state.parent.mkdir()
+        state.write_text("what an earlier run left")
     for key, address in taken.items():
-        (tmp_path / f"{key}.yaml").write_text(json.dumps(configuration(warm, **{key: address})))
+        (tmp_path / f"{key}.yaml").write_text(json.dumps(configuration(warm, **{key: address, "state-dir": key})))
     ends = await asyncio.gather(*(_run("serve", "--config", str(tmp_path / f"{key}.yaml")) for key in taken))
     for (code, said), (key, address) in zip(ends, taken.items(), strict=True):
         assert code == 1
         assert f"{key}: cannot listen on {address}" in said
         assert "Traceback" not in said
-    assert os.listdir(state.parent) == [state.name]  # noqa: PTH208 - an async function has no other way
-    assert state.read_text() == "what an earlier run left"
+    for state in states:
+        assert os.listdir(state.parent) == [state.name]  # noqa: PTH208 - an async function has no other way
+        assert state.read_text() == "what an earlier run left"
     assert (await edge.request("owner")).status == 200
+
+
+async def test_a_state_dir_in_use_is_named_and_what_its_owner_has_counted_stays(edge: Edge, tmp_path: Path) -> None:
+    state = edge.daemon.home / "state"
+    config = configuration(service("eager", autoscaling={"min-scale": 1}), **{"state-dir": str(state)})
+    (tmp_path / "second.yaml").write_text(json.dumps(config))
+    code, said = await _run("serve", "--config", str(tmp_path / "second.yaml"))
+    assert (code, f"state-dir: another edge that runs has {state}; each needs its own" in said) == (1, True)
+    assert "Traceback" not in said
 
 
 async def test_models_that_cannot_start_are_told_about_and_harm_nobody_else(edge: Edge) -> None:
