@@ -57,7 +57,7 @@ class Pool:
         CONNECT_TIMEOUT, whichever is less."""
         self._connected.add(slots)
         self._make_room()
-        return asyncio.get_running_loop().create_task(self._connect(slots, min(within, CONNECT_TIMEOUT)))
+        return asyncio.get_running_loop().create_task(self._connect_within(slots, min(within, CONNECT_TIMEOUT)))
 
     def sweep(self, now: float) -> None:
         """Close connections that have been idle for too long."""
@@ -84,19 +84,22 @@ class Pool:
             if fullest.idle:
                 fullest.idle.pop(0).close()
 
-    async def _connect(self, slots: Slots, within: float) -> Upstream:
+    async def _connect_within(self, slots: Slots, seconds: float) -> Upstream:
+        async with asyncio.timeout(seconds):
+            return await self._connect(slots)
+
+    async def _connect(self, slots: Slots) -> Upstream:
         endpoint = slots.endpoint
         tls = slots.tls
         name = (tls.name or endpoint.host) if tls is not None else None
-        async with asyncio.timeout(within):
-            context = await upstream_contexts.find(tls) if tls is not None else None
-            transport, upstream = await asyncio.get_running_loop().create_connection(
-                lambda: Upstream(slots, self._clock, tls),
-                endpoint.host,
-                endpoint.port,
-                ssl=context,
-                server_hostname=name,
-            )
+        context = await upstream_contexts.find(tls) if tls is not None else None
+        transport, upstream = await asyncio.get_running_loop().create_connection(
+            lambda: Upstream(slots, self._clock, tls),
+            endpoint.host,
+            endpoint.port,
+            ssl=context,
+            server_hostname=name,
+        )
         if tls is not None:
             read_nothing_ahead(transport)
         return upstream

@@ -10,8 +10,9 @@ dies, someone above is left who reaches all that is below:
 
 The edge's end of the socket closes when it dies, by SIGKILL too: the keeper kills everything and exits.
 When the keeper dies each warden kills its model and exits. When a warden dies the keeper inherits its
-model, and kills it. Forking from here is also fast, for there is no big
-heap to copy.
+model, and kills it. For those who kill them all at one blow (`pkill -9 -f activator`) PDEATHSIG is good
+enough: the model itself ends with its warden. Forking from here is also fast, for there is no big heap to
+copy.
 
 It runs as `main.main(FD)` in an isolated interpreter: standard library only, one thread. FD is a
 SOCK_SEQPACKET socket; each packet is one JSON object. In: `{"do": "start", "name", "command", "env",

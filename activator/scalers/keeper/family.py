@@ -29,6 +29,13 @@ def be_told_of_parents_death(number: int) -> None:
     _prctl(PR_SET_PDEATHSIG, number)
 
 
+def die_with(parent: int) -> None:
+    """Be killed when `parent` ends; at once if it has ended already."""
+    be_told_of_parents_death(signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
 def descendants(root: int, keep: Container[int] = ()) -> list[int]:
     """Return the processes below `root`, without `keep` and what is below those."""
     children: dict[int, list[int]] = {}

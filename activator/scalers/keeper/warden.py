@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from activator.scalers.keeper.family import (
     adopt_orphans,
     descendants,
+    die_with,
     end_family,
     group_of,
     send_signal,
@@ -72,6 +73,7 @@ class Warden:
             self._tell_exit()
 
     def _execute(self, inlet: int) -> subprocess.Popen[bytes]:
+        warden = os.getpid()
         return subprocess.Popen(  # noqa: S603 - to run what the configuration names is its job
             self._order["command"],
             stdin=subprocess.DEVNULL,
@@ -80,6 +82,7 @@ class Warden:
             cwd=self._order["directory"],
             env={**os.environ, **self._order["env"]},
             start_new_session=True,
+            preexec_fn=lambda: die_with(warden),  # noqa: PLW1509 - a warden has one thread
         )
 
     def _watch(self, wake: int) -> bool:

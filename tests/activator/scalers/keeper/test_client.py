@@ -13,7 +13,7 @@ import pytest
 
 from activator.scalers.keeper.client import LONGEST, PATIENCE, KeeperClient
 from activator.scalers.keeper.family import descendants
-from tests.activator.scalers.processes import alive, parent
+from tests.activator.scalers.processes import alive, all_gone, parent
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -132,6 +132,17 @@ async def test_when_the_keeper_dies_no_warden_depends_on_another(ear: Ear) -> No
     os.kill(stuck, signal.SIGCONT)
     await ear.next("lost")
     assert not alive(second)
+
+
+async def test_a_model_ends_although_all_that_is_above_it_is_killed_at_one_blow(ear: Ear) -> None:
+    mark = f"at-one-blow-{os.getpid()}"
+    ear.client.send(order("a", "/bin/sleep", "1000", env={"MARK": mark}))
+    warden = parent((await ear.next("started"))["pid"])
+    os.kill(warden, signal.SIGSTOP)  # it must not hear of the keeper's death before its own
+    os.kill(ear.client.pid or 0, signal.SIGKILL)
+    os.kill(warden, signal.SIGKILL)
+    assert await all_gone(mark, within=5)
+    await ear.next("lost")
 
 
 async def test_a_keeper_that_died_is_lost_although_a_warden_cannot_follow() -> None:
