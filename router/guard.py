@@ -41,7 +41,7 @@ def check(request: Request, scheme: bytes = b"http") -> None:
 
     Sources: RFC 9110 7.2, 9.3.6, 10.1.1; RFC 9112 2.3, 3.2, 6.1, 6.3; RFC 6585 5.
     """
-    too_many = len(request.lines) + 4 * len(request.special) > 4 * MAX_FIELDS
+    too_many = too_many_fields(request.lines, request.special)
     if request.version not in _VERSIONS or request.method not in METHODS or too_many:
         raise _start_refused(request)
     hosts, length, others = 0, None, False
@@ -95,6 +95,16 @@ def _check_hops(request: Request, hops: list[bytes]) -> None:
         )
     for value in hops:
         request.lines += (b"Via", b": ", value, b"\r\n")
+
+
+def too_many_fields(lines: list[bytes], special: list[tuple[bytes, bytes]]) -> bool:
+    """Tell whether a head has more fields than may be: `lines` in pieces of four, and those that are special."""
+    return len(lines) + 4 * len(special) > 4 * MAX_FIELDS
+
+
+def fields_refused() -> EdgeError:
+    """Return the refusal of a head that has too many fields (RFC 6585 5)."""
+    return EdgeError(Reason.HEAD_TOO_LARGE, f"The request has more than {MAX_FIELDS} header fields.")
 
 
 def offers_websocket(request: Request) -> bool:
@@ -154,7 +164,7 @@ def _start_refused(request: Request) -> EdgeError:
         return EdgeError(Reason.VERSION_UNSUPPORTED, f"HTTP/{request.version} is not spoken here; use HTTP/1.1.")
     if request.method not in METHODS:
         return _method_refused(request.method)
-    return EdgeError(Reason.HEAD_TOO_LARGE, f"The request has more than {MAX_FIELDS} header fields.")
+    return fields_refused()
 
 
 def _check_no_host(request: Request, hosts: int) -> None:

@@ -14,7 +14,16 @@ import httptools
 from router.body import Body, Flow
 from router.chunks import Chunks
 from router.errors import EdgeError, Reason
-from router.guard import MAX_HEAD, MAX_TARGET, check, check_line, judge_line, offers_websocket
+from router.guard import (
+    MAX_HEAD,
+    MAX_TARGET,
+    check,
+    check_line,
+    fields_refused,
+    judge_line,
+    offers_websocket,
+    too_many_fields,
+)
 from router.headers import IN_REQUEST, UPGRADE, request_head
 from router.plain import plain
 from router.repeats import Last
@@ -261,7 +270,9 @@ class RequestReader:
             at += len(piece)
         except httptools.HttpParserError as error:
             raise self._why(error) from error
-        if self._body is not None and not self._left:
+        if self.in_head:
+            self._check_fields()
+        elif self._body is not None and not self._left:
             self._check_chunks(self._body)
         return at
 
@@ -330,6 +341,13 @@ class RequestReader:
         if isinstance(error, httptools.HttpParserCallbackError):
             return self._refusal or error
         return EdgeError(Reason.BAD_REQUEST, f"The request is not valid HTTP/1.1: {error}.")
+
+    def _check_fields(self) -> None:
+        """Keep no head that has too many fields until it ends: many short ones take far more memory than bytes."""
+        if too_many_fields(self._lines, self._special):
+            self._lines.clear()
+            self._special.clear()
+            raise fields_refused()
 
     def _check_chunks(self, body: Body) -> None:
         try:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
@@ -154,6 +155,20 @@ def test_more_than_100_fields_are_431() -> None:
     fields = b"".join(b"X-%d: 1\r\n" % number for number in range(99))
     assert len(read(b"GET / HTTP/1.1\r\nHost: a.example\r\n" + fields + b"\r\n").seen) == 1
     assert refused(b"GET / HTTP/1.1\r\nHost: a.example\r\nX: 1\r\n" + fields + b"\r\n") == Reason.HEAD_TOO_LARGE
+
+
+@pytest.mark.parametrize("field", [b"%03d: 1\r\n", b"Te: %d\r\n"])
+def test_and_are_so_before_the_head_ends_and_nothing_is_kept_of_them(field: bytes) -> None:
+    head = b"GET / HTTP/1.1\r\nHost: a.example\r\n"
+    fields = b"".join(field % number for number in range(100))
+    assert read(head + fields[: fields.rindex(b"\r\n", 0, -2) + 2]).refusal is None
+    assert refused(head + fields + b"X") == Reason.HEAD_TOO_LARGE
+    tracemalloc.start()
+    reading = read(head + fields * 60)
+    kept = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert reading.refusal is not None
+    assert kept < 4 * MAX_HEAD
 
 
 @pytest.mark.parametrize("size", [1, 1000, SLICE])
