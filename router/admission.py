@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from router.body import BUFFER
 from router.buffers import Buffers
 from router.errors import EdgeError, Reason, spread
+from router.queue import deadline_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -108,8 +109,7 @@ class Admission:
         if exchange.request.expects_continue:
             exchange.client.write(CONTINUE)
         body.on_ready = exchange.wake
-        hold = exchange.revision.limits.hold
-        self._uploads[exchange] = exchange.arrived + hold if hold else float("inf")
+        self._uploads[exchange] = deadline_of(exchange, exchange.revision)
         try:
             await exchange.wait()
         finally:
@@ -152,7 +152,7 @@ class Admission:
             if exchange.revision.name in self.queues.retired:
                 self._resolve(exchange)
             if self._left(exchange) <= 0:
-                raise self.queues[exchange.revision.name].hold_timeout()
+                raise self.queues[exchange.revision.name].hold_timeout(exchange.revision.limits.hold)
             return None
         if exchange.failure is not None:
             upstream.rest()
@@ -162,8 +162,7 @@ class Admission:
 
     def _left(self, exchange: Exchange) -> float:
         """Return for how many more seconds a request may be held."""
-        hold = exchange.revision.limits.hold
-        return exchange.arrived + hold - self._clock() if hold else float("inf")
+        return deadline_of(exchange, exchange.revision) - self._clock()
 
 
 def _upload_timeout(exchange: Exchange) -> EdgeError:

@@ -57,6 +57,13 @@ class Ticket(Protocol):
         """Tell whether this one goes first."""
 
 
+def deadline_of(exchange: Held, revision: Revision) -> float:
+    """Return when the hold of `exchange` ends that begins to wait for `revision` (clock seconds). A reload does not
+    change it."""
+    hold = revision.limits.hold
+    return exchange.arrived + hold if hold else float("inf")
+
+
 class Waiter:
     """A held exchange with its ticket; the lower ticket goes first."""
 
@@ -148,8 +155,7 @@ class Queue:
         left the table; it is failed with an EdgeError when the hold ends or the start fails. EdgeError when there is no
         room to wait."""
         self.expect(exchange, now)
-        hold = self.revision.limits.hold
-        waiter = Waiter(ticket, exchange, exchange.arrived + hold if hold else float("inf"))
+        waiter = Waiter(ticket, exchange, deadline_of(exchange, self.revision))
         heappush(self._waiting, waiter)
         self.held += 1
         self.held_bytes += waiter.size
@@ -201,16 +207,15 @@ class Queue:
         """Answer those whose hold has ended."""
         for waiter in [each for each in self._waiting if each.deadline <= now and not each.gone]:
             self.forget(waiter)
-            waiter.exchange.fail(self.hold_timeout())
+            waiter.exchange.fail(self.hold_timeout(waiter.deadline - waiter.exchange.arrived))
         while self._waiting and self._waiting[0].gone:
             heappop(self._waiting)
 
-    def hold_timeout(self) -> EdgeError:
-        """Return the refusal of a request that was held for as long as it may be."""
+    def hold_timeout(self, hold: float) -> EdgeError:
+        """Return the refusal of a request that was held for as long as it may be: `hold` seconds."""
         return EdgeError(
             Reason.HOLD_TIMEOUT,
-            f"No replica of {self.revision.name} was free within {self.revision.limits.hold:g} s; a start that is under"
-            " way goes on.",
+            f"No replica of {self.revision.name} was free within {hold:g} s; a start that is under way goes on.",
             retry_after=self._back_in(),
             detail={"start": self._start()},
         )

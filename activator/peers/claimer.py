@@ -16,7 +16,7 @@ from weakref import WeakValueDictionary
 from activator.peers import messages as m
 from router.errors import EdgeError, Reason
 from router.ports import Replicas
-from router.queue import Queue
+from router.queue import Queue, deadline_of
 from router.slots import Slots
 
 if TYPE_CHECKING:
@@ -46,14 +46,16 @@ class Lent(Slots):
 
 
 class Waiting:
-    """A claim that is with the owner; `slots` is what it was granted. One that was `repeated` may wait there twice."""
+    """A claim that is with the owner; `slots` is what it was granted, `deadline` when its hold ends (clock seconds).
+    One that was `repeated` may wait there twice."""
 
-    __slots__ = ("claim", "exchange", "queue", "repeated", "size", "slots")
+    __slots__ = ("claim", "deadline", "exchange", "queue", "repeated", "size", "slots")
 
     def __init__(self, claim: int, queue: ClaimQueue, exchange: Waits) -> None:
         self.claim = claim
         self.queue = queue
         self.exchange = exchange
+        self.deadline = deadline_of(exchange, queue.revision)
         self.size = exchange.size
         self.slots: Lent | None = None
         self.repeated = False
@@ -287,10 +289,9 @@ class ClaimQueue(Queue):
 
     def expire(self, now: float) -> None:
         """Answer those whose hold has ended, without the owner, which may be one that cannot be asked."""
-        hold = self.revision.limits.hold
-        for waiting in [each for each in self._line if self._claimer.has(each)] if hold and self.held else ():
-            if waiting.exchange.arrived + hold <= now:
-                waiting.exchange.fail(self.hold_timeout())
+        for waiting in [each for each in self._line if self._claimer.has(each)] if self.held else ():
+            if waiting.deadline <= now:
+                waiting.exchange.fail(self.hold_timeout(waiting.deadline - waiting.exchange.arrived))
 
     def avoid(self, slots: Slots, seconds: float) -> None:
         """Send nothing to a replica for a moment, here or elsewhere."""

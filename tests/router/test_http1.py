@@ -196,6 +196,17 @@ def test_another_protocol_is_not_taken_for_http_however_it_comes(line: bytes) ->
         assert refused(*[whole[at : at + size] for at in range(0, len(whole), size)]) == Reason.BAD_REQUEST
 
 
+@pytest.mark.parametrize("method", [b"FROB", b"GETS", b"X", b"MKROOM"])
+def test_a_method_that_nobody_knows_is_501_however_it_comes(method: bytes) -> None:
+    stream = GET % 1 + method + b" / HTTP/1.1\r\nHost: a.example\r\n\r\n"
+    for size in (1, 3, SLICE):
+        assert refused(*[stream[at : at + size] for at in range(0, len(stream), size)]) == Reason.METHOD_UNKNOWN
+
+
+def test_what_follows_a_line_end_is_no_method() -> None:
+    assert refused(b"POS\nT / HTTP/1.1\r\nHost: a.example\r\n\r\n") == Reason.BAD_REQUEST
+
+
 def test_a_head_without_end_is_431() -> None:
     assert refused(b"GET / HTTP/1.1\r\nX: ", *[b"a" * SLICE] * 4) == Reason.HEAD_TOO_LARGE
 

@@ -171,6 +171,8 @@ async def test_one_who_comes_later_and_may_wait_for_less_is_answered_before(stag
     (other,) = await stage.arrived(1)
     await stage.later(10.1)
     assert (other.error is not None, patient.state) == (True, "waiting")
+    await stage.later(590)
+    assert "within 600 s" in str(patient.error)
 
 
 async def test_a_hold_without_limit_does_not_end(staged: Staged) -> None:

@@ -690,6 +690,22 @@ async def test_a_hold_ends_though_the_owner_says_nothing(staged: Staged) -> None
     assert caller.error.reason is Reason.HOLD_TIMEOUT
 
 
+async def test_a_hold_is_as_long_as_it_was_when_it_began(staged: Staged) -> None:
+    stage = staged(1, container_concurrency=1, hold=10.0)
+    (node,), caller = stage.nodes, stage.arrive(0)
+    await stage.turn()
+    node.configure(table(service(Share(Revision(NAME, "a", Limits(container_concurrency=1, hold=2.0)), 100))))
+    await asyncio.sleep(9.0)
+    node.beat()
+    await asyncio.sleep(0)
+    assert caller.state == "waiting"
+    await asyncio.sleep(1.1)
+    node.beat()
+    await asyncio.sleep(0)
+    assert caller.error is not None
+    assert "within 10 s" in str(caller.error)
+
+
 async def test_and_also_though_its_revision_has_left_the_table_meanwhile(staged: Staged) -> None:
     stage = staged(1, container_concurrency=1, hold=10.0)
     (node,), caller = stage.nodes, stage.arrive(0)
