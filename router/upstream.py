@@ -136,7 +136,7 @@ class Upstream(asyncio.Protocol):
         if limits.total and now - exchange.dispatched > limits.total:
             exchange.fail(_too_slow(f"The response took longer than {limits.total:g} s."))
         elif not exchange.first_byte:
-            if limits.first_byte and now - self._last_sent > limits.first_byte:
+            if limits.first_byte and now - self._last_sent > limits.first_byte and not self._awaits_client(exchange):
                 exchange.fail(_too_slow(f"The model did not begin to answer within {limits.first_byte:g} s."))
         elif limits.idle and not self._paused and now - self.last_byte > limits.idle:
             exchange.fail(_too_slow(f"The response paused for longer than {limits.idle:g} s."))
@@ -236,6 +236,11 @@ class Upstream(asyncio.Protocol):
         """Send the end of the request's body."""
         if self._exchange is not None and self._exchange.request.length is None and not self._transport.is_closing():
             self._transport.write(b"0\r\n\r\n")
+
+    def _awaits_client(self, exchange: Exchange) -> bool:
+        """Tell whether the replica has been sent all that is here of a body that is still to come."""
+        body = exchange.request.body
+        return body is not None and not body.complete and not self._clogged
 
     def _ended(self) -> None:
         exchange = self._exchange

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from router.errors import EdgeError
 from router.pool import Pool
 from router.queue import Queue
 from router.upstream import Upstream
@@ -88,6 +89,18 @@ async def test_what_runs_is_not_closed_for_another_one() -> None:
         assert slots is not None
         await pool.connect(slots)
     assert [upstream.usable for upstream in pool.made] == [True, True]
+
+
+async def test_a_body_of_which_the_replica_takes_nothing_does_not_stop_its_time() -> None:
+    upstream, _ = connected()
+    asked = exchange(request("POST / HTTP/1.1", "Content-Length: 100000"))
+    asked.assign(service(), revision(first_byte=5.0), tagged=False)
+    upstream.carry(asked)
+    upstream.check_clocks(1100.0)
+    assert asked.failure is None
+    upstream.pause_writing()
+    upstream.check_clocks(1100.0)
+    assert isinstance(asked.failure, EdgeError)
 
 
 async def carried(upstream: Upstream, asked: Exchange) -> None:

@@ -174,6 +174,24 @@ async def test_the_model_has_its_time_from_the_last_byte_that_it_was_sent(edge: 
     assert (await client.response()).status == 504
 
 
+async def test_time_in_which_the_rest_of_a_body_is_awaited_is_not_the_models(edge: Edge) -> None:
+    edge.bound(body_rate=0)
+    edge.limit(first_byte=5.0)
+
+    async def reads_all(talk: Talk) -> None:
+        while talk.heard.count(b"y") < 3 and await talk.hear():
+            pass
+        await talk.send(HELLO)
+
+    replica = await edge.serving(reads_all)
+    client = await edge.client(POST.format(70_003), b"x" * 70_000)
+    for heard in range(3):
+        await edge.until(lambda heard=heard: replica.heard.count(b"y") == heard)  # type: ignore[misc]
+        edge.later(6)
+        await client.send(b"y")
+    assert (await client.response()).body == b"hello"
+
+
 @pytest.mark.parametrize("closes", [True, False])
 async def test_who_leaves_behind_a_request_that_is_finished_for_nobody_waits_no_more(edge: Edge, closes: bool) -> None:
     edge.limit(on_disconnect=OnDisconnect.FINISH, container_concurrency=1)
