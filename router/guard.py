@@ -75,7 +75,7 @@ def _check_rare(request: Request) -> None:
     if encodings := found.get(b"transfer-encoding"):
         _check_encoding(request, encodings)
     if b"expect" in found and request.version == "1.1":
-        request.expects_continue = found[b"expect"][0].lower() == b"100-continue"
+        request.expects_continue = any(b"100-continue" in tokens(value) for value in found[b"expect"])
     if request.version == "1.1" and any(b"trailers" in tokens(value) for value in found.get(b"te", ())):
         request.trailers = True  # RFC 9110 10.1.4
         request.lines += TAKES_TRAILERS

@@ -192,6 +192,11 @@ def test_an_expectation_is_only_met_for_those_who_know_what_it_is() -> None:
     assert not request("POST / HTTP/1.1", "Expect: 200-maybe", "Content-Length: 5").expects_continue
 
 
+@pytest.mark.parametrize("fields", [["Expect: more, 100-continue"], ["Expect: more", "Expect: 100-continue"]])
+def test_also_where_more_is_expected(fields: list[str]) -> None:
+    assert request("POST / HTTP/1.1", *fields, "Content-Length: 5").expects_continue
+
+
 @pytest.mark.parametrize("fields", [["TE: trailers"], ["TE: gzip;q=0.5, Trailers"], ["TE: gzip", "TE: trailers"]])
 def test_the_replica_is_told_of_a_client_that_takes_trailers(fields: list[str]) -> None:
     made = request("GET / HTTP/1.1", *fields, "Connection: TE")
