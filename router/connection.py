@@ -227,13 +227,13 @@ class Connection(asyncio.Protocol):
         elif self._current is not None and not self._current.responded and not self._has_more:
             self._current.keep_alive = False
 
-    def give_up(self) -> None:
-        """End what runs: there is no more time."""
+    def give_up(self, retry_after: float) -> None:
+        """End what runs: there is no more time. Who is answered may come back in `retry_after` seconds."""
         if self._current is not None:
             self._current.keep_alive = False
             sent = bool(self._current.dispatched)
             self._current.fail(
-                EdgeError(Reason.SHUTTING_DOWN, "The edge is shutting down.", retry_after=1.0, sent=sent)
+                EdgeError(Reason.SHUTTING_DOWN, "The edge is shutting down.", retry_after=retry_after, sent=sent)
             )
         elif self.unsent:
             self.abort()

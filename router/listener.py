@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from router.arrival import Arrival
 from router.connection import NEWCOMER_SECONDS, Connection
 from router.door import Door, Guest
+from router.errors import spread
 from router.origin import Policy
 from router.servers import Servers, bind
 from router.table import EdgeLimits
@@ -117,13 +118,11 @@ class Listener:
                 self.check_drained()
                 await self._all_idle.wait()
         except TimeoutError:
-            for guest in list(self.door.guests):
+            for number, guest in enumerate([*self.door.guests, *self.busy]):
                 if isinstance(guest, Connection):
-                    guest.give_up()
+                    guest.give_up(spread(number, 5.0, 0.0))
                 else:
                     guest.evict()
-            for connection in list(self.busy):
-                connection.give_up()
             await self._let_go()
         for connection in self.connections:
             connection.finish()

@@ -338,13 +338,14 @@ async def test_on_shutdown_a_head_that_has_begun_is_waited_for(edge: Edge) -> No
     await draining
 
 
-async def test_on_shutdown_those_who_wait_are_told(edge: Edge) -> None:
-    held = await edge.client(GET.format(1))
-    await edge.until(lambda: edge.held == 1)
+async def test_on_shutdown_those_who_wait_are_told_and_do_not_come_back_together(edge: Edge) -> None:
+    held = [await edge.client(GET.format(1)) for _ in range(5)]
+    await edge.until(lambda: edge.held == 5)
     await edge.listener.drain(0.01)
-    answer = await held.response()
-    assert (answer.status, answer.get("Activator-Reason"), answer.get("Retry-After")) == (503, "shutting_down", "1")
-    assert await held.ended()
+    answers = [await client.response() for client in held]
+    assert {(answer.status, answer.get("Activator-Reason")) for answer in answers} == {(503, "shutting_down")}
+    assert {answer.get("Retry-After") for answer in answers} == {"1", "2", "3", "4", "5"}
+    assert all([await client.ended() for client in held])
 
 
 async def test_on_shutdown_who_still_sends_a_body_has_a_moment_to_hear_what_it_is_told(edge: Edge) -> None:
