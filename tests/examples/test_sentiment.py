@@ -135,6 +135,8 @@ async def refused(example: Example) -> None:
             _, writer = await asyncio.open_connection("127.0.0.1", example.port)
         except ConnectionRefusedError:
             return
+        except ConnectionResetError:  # it was still in the queue of the socket that closed
+            continue
         writer.close()
         await asyncio.sleep(0.01)
 

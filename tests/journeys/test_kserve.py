@@ -197,6 +197,7 @@ async def test_our_label_that_kserve_has_copied_is_no_reason_to_scale_what_is_le
         stage.deploy("own-predictor", of="own")
         stage.cluster.put(SERVICES, service("own"))
         await stage.served("own.models")
+        await until(stage.told)
         assert [reason for reason, _ in stage.told()] == ["LeftAlone"]
         assert (await stage.edge.request("copied.models")).status == 404
         assert (await stage.edge.request("copied")).status == 404
