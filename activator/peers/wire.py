@@ -23,6 +23,7 @@ Heard = TypeVar("Heard")
 LENGTH = struct.Struct(">I")
 LARGEST = 64 << 20  # bytes of one frame
 UNSENT = 2 * LARGEST  # bytes that are kept for a side that takes none: it has stopped
+MALFORMED = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)  # the latter two msgspec does not translate
 
 
 class Wire(asyncio.Protocol, Generic[Heard]):
@@ -86,7 +87,7 @@ class Wire(asyncio.Protocol, Generic[Heard]):
             at += LENGTH.size
             try:
                 messages = self._decode(memoryview(read)[at : at + size])
-            except msgspec.MsgspecError:
+            except MALFORMED:
                 self.abort()
                 return
             at += size

@@ -79,17 +79,20 @@ async def test_frames_that_come_in_pieces_are_put_together() -> None:
         LENGTH.pack(3) + b"\xc1\xc1\xc1",
         LENGTH.pack(len(more := msgspec.msgpack.encode([[99, "from a later version"]]))) + more,
         LENGTH.pack(len(more := msgspec.msgpack.encode([[7, "no number", "a-1", 0.0, 0]]))) + more,
+        LENGTH.pack(len(more := b"\x91\x92\x06\xa1\xff")) + more,
+        LENGTH.pack(len(more := b"\x91\x93\x06\xa1a" + b"\x91" * 1000 + b"\xc0")) + more,
     ],
-    ids=["too long", "no MessagePack", "an unknown kind", "a wrong type"],
+    ids=["too long", "no MessagePack", "an unknown kind", "a wrong type", "no UTF-8", "too deep"],
 )
 async def test_a_side_that_breaks_the_rules_is_cut_off(data: bytes) -> None:
     ours, theirs = socket.socketpair()
-    end = End()
+    end, defects = End(), list[dict[str, object]]()
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: defects.append(context))
     await end.connect(ours)
     theirs.send(data)
     async with asyncio.timeout(5):
         await end.lost.wait()
-    assert end.heard == []
+    assert (end.heard, defects) == ([], [])
     theirs.close()
 
 
