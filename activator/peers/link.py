@@ -46,7 +46,8 @@ class Hears(Protocol):
 
 class Link:
     """A connection to `peer`: to `dial`, if that is named, else one that was accepted and has yet to say who it is.
-    `leads` is what the peer last said of itself, `problem` why it was cut off; `ours` = it led to this edge itself."""
+    `leads` is what the peer last said of itself, `problem` why it was cut off; `ours` = it led to this edge itself.
+    `dials` = this edge began it."""
 
     def __init__(self, me: Self, hears: Hears, dial: str = "") -> None:
         self.peer = dial
@@ -60,14 +61,14 @@ class Link:
         self.wire.largest = STRANGERS
         self._me = me
         self._hears = hears
-        self._dials = bool(dial)
+        self.dials = bool(dial)
         self._offset = Offset()
         self._began = self._heard_at = me.clock()
         self._pulse: float | None = None  # `at` of the last one that was heard
         self._expected = b""
         self._nonce = os.urandom(NONCE_BYTES)
         self._greet = Greet(VERSION, me.name, self._nonce, self._began)
-        if self._dials:
+        if self.dials:
             self.wire.send(self._greet)
 
     def send(self, message: m.Message) -> None:
@@ -78,7 +79,7 @@ class Link:
         """Tell the other side that we live; cut it off when it does not."""
         patience = SILENCE_SECONDS if self.open else GREETING_SECONDS
         if now - self._heard_at > patience:
-            self._refuse(f"it was silent for {now - self._heard_at:.1f} s")
+            self.refuse(f"it was silent for {now - self._heard_at:.1f} s")
         elif self.open:
             after = now - self._heard_at
             self.send(Pulse(now, self._pulse, after if self._pulse is not None else 0.0, leads))
@@ -86,6 +87,11 @@ class Link:
     def excuse(self, now: float) -> None:
         """Count its silence from now on: it was we who did not listen."""
         self._heard_at = now
+
+    def refuse(self, problem: str) -> None:
+        """Cut the other side off."""
+        self.problem = problem
+        self.wire.abort()
 
     def _hear_all(self, messages: list[ToPeer]) -> None:
         for message in messages:
@@ -106,22 +112,22 @@ class Link:
 
     def _get_to_know(self, message: ToPeer) -> None:
         match message:
-            case Greet() if not self._dials and not self.peer:
+            case Greet() if not self.dials and not self.peer:
                 self._answer(message)
-            case Challenge() if self._dials:
+            case Challenge() if self.dials:
                 self._prove(message)
-            case Proof() if not self._dials and self.peer:
+            case Proof() if not self.dials and self.peer:
                 if handshake.same(message.proof, self._expected):
                     self._offset = Offset(message.ahead)
                     self._open()
                 else:
-                    self._refuse("it does not have our secret")
+                    self.refuse("it does not have our secret")
             case _:
-                self._refuse(f"it sent {type(message).__name__} before it had proved anything")
+                self.refuse(f"it sent {type(message).__name__} before it had proved anything")
 
     def _answer(self, greet: Greet) -> None:
         if problem := handshake.problem_with(greet):
-            self._refuse(problem)
+            self.refuse(problem)
             return
         self.peer = greet.name
         proof = handshake.answered(self._me.secret, greet, self._me.name, self._nonce)
@@ -137,7 +143,7 @@ class Link:
         if not problem and challenge.name != self.peer:
             problem, self.ours = f"it is {challenge.name}", challenge.name == self._me.name
         if problem:
-            self._refuse(problem)
+            self.refuse(problem)
             return
         self._offset.sample(self._began, challenge.at, challenge.at, now)
         self.send(Proof(handshake.dialled(self._me.secret, self._greet, challenge), -self._offset.ahead))
@@ -149,10 +155,6 @@ class Link:
         self._heard_at = self._me.clock()
         self.known.set()
         self._hears.opened(self)
-
-    def _refuse(self, problem: str) -> None:
-        self.problem = problem
-        self.wire.abort()
 
     def _lost(self) -> None:
         self.known.set()

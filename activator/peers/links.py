@@ -23,7 +23,7 @@ CONNECT_SECONDS = 1.0
 FIRST_PAUSE = 0.05
 LONGEST_PAUSE = 1.0
 AWAY_SECONDS = 1.0
-MOST_STRANGERS = 64  # connections that have not proved anything yet
+MOST_STRANGERS = 64  # accepted connections that have not proved anything yet
 
 
 class Society(Protocol):
@@ -42,14 +42,6 @@ class Society(Protocol):
         """Take a message."""
 
 
-class Refusal(asyncio.Protocol):
-    """Closes a connection that there is no room for."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """See asyncio."""
-        transport.close()
-
-
 class Links:
     """The links of one edge. `live` are those that are open, by peer; `unreached` are peers that are lost."""
 
@@ -62,7 +54,7 @@ class Links:
         self._log = log
         self._listed: frozenset[str] = frozenset()
         self._ours = {me.name}  # all names by which this edge itself is listed
-        self._strangers: set[Link] = set()
+        self._strangers: dict[Link, None] = {}  # in the order in which they came
         self._followers: dict[str, asyncio.Task[None]] = {}
         self._server: asyncio.Server | None = None
         self._looked = me.clock()
@@ -111,7 +103,7 @@ class Links:
 
     def opened(self, link: Link) -> None:
         """See link.Hears."""
-        self._strangers.discard(link)
+        self._strangers.pop(link, None)
         former = self.live.get(link.peer)
         if former is not None:
             former.wire.abort()  # the peer knows that it is over; we did not yet
@@ -135,7 +127,7 @@ class Links:
 
     def closed(self, link: Link) -> None:
         """See link.Hears."""
-        self._strangers.discard(link)
+        self._strangers.pop(link, None)
         if link.problem:
             self._tell(link.peer if link.peer in self._followers else "", link.problem)
         if self.live.get(link.peer) is link:
@@ -146,11 +138,14 @@ class Links:
     # a peer
 
     def _accept(self) -> asyncio.Protocol:
+        """Take a connection, in place of the oldest that has proved nothing if there are too many: a peer proves itself
+        within a few round trips, and whoever only keeps connections must not keep it off."""
+        accepted = [link for link in self._strangers if not link.dials]
+        for link in accepted[: max(0, len(accepted) + 1 - MOST_STRANGERS)]:
+            link.refuse("too many others came before it had proved anything")
         link = Link(self._me, self)
-        if len(self._strangers) < MOST_STRANGERS:
-            self._strangers.add(link)
-            return link.wire
-        return Refusal()
+        self._strangers[link] = None
+        return link.wire
 
     def _follow(self, name: str) -> None:
         if name not in self._followers:
@@ -190,7 +185,7 @@ class Links:
         if link is None:
             transport.close()
             return False
-        self._strangers.add(link)
+        self._strangers[link] = None
         await link.known.wait()
         if link.ours:
             self._ours.add(name)

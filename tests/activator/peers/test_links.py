@@ -11,7 +11,7 @@ import msgspec
 
 from activator.peers import messages as m
 from activator.peers.link import Link, Self
-from activator.peers.links import Links
+from activator.peers.links import MOST_STRANGERS, Links
 from activator.peers.pacts import VERSION, Greet, Proof, ToPeer
 from activator.peers.wire import LENGTH
 from router.tasks import Tasks
@@ -251,3 +251,23 @@ async def test_nothing_is_kept_of_strangers_whatever_they_call_themselves() -> N
         for number in range(3):
             await cut_off(edge, Greet(VERSION, f"stranger {number}", b"n" * 32, 0.0), Proof(b"p" * 32, 0.0))
         assert edge.log.problems == ["it does not have our secret"]
+
+
+async def test_strangers_who_say_nothing_do_not_keep_a_peer_off_however_many_they_are() -> None:
+    one, other = (Edge(name) for name in sorted(f"127.0.0.1:{port}" for port in free_ports(2)))
+    other.beats = False  # or they were cut off for their silence before long
+    await other.start()
+    host, _, port = other.name.rpartition(":")
+    crowd = [await asyncio.open_connection(host, int(port)) for _ in range(MOST_STRANGERS + 6)]
+    async with asyncio.timeout(5):
+        with suppress(ConnectionResetError):
+            assert await crowd[0][0].read() == b"", "the first had to make room"
+    await one.start()
+    one.links.list([other.name])
+    with reported(one, other):
+        await one.until(("lost", other.name), ("joined", other.name))
+        await other.until(("joined", one.name))
+    for _, writer in crowd:
+        writer.close()
+    await one.stop()
+    await other.stop()
