@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from activator import state
 from activator.kpa import checks
-from activator.usage import DAY, KEPT_DAYS
 from activator.usage import FILE as USAGE
 
 if TYPE_CHECKING:
@@ -151,7 +150,7 @@ class Savings:
             now = self._wall()
             if USAGE in self._unread:
                 self.restore_usage()
-            self._ledger.forget(now - KEPT_DAYS * DAY)
+            self._ledger.forget()
             documents = {state.FILE: state.written(self._loop.dump(), now), **documents, USAGE: self._ledger.dump()}
         return {name: document for name, document in documents.items() if name not in self._unread}
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from activator import state
 from activator.kube.errors import CONFLICT, ApiError, UnreachableError
 from activator.kube.saved import DamagedError
-from activator.usage import DAY, KEPT_DAYS
+from activator.usage import KEPT_DAYS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -102,7 +102,7 @@ class SharedSavings:
             return self.taken_over and self._leads() and await self._write()
 
     async def _write(self) -> bool:
-        self._ledger.forget(self._wall() - KEPT_DAYS * DAY)
+        self._ledger.forget()
         try:
             await self._put()
             return True
@@ -121,7 +121,7 @@ class SharedSavings:
             now = self._wall()
             documents = {
                 REVISIONS: state.written(self._loop.dump(), now),
-                USAGE: self._ledger.dump(now - self._days * DAY),
+                USAGE: self._ledger.dump(self._days),
                 ROLLOUTS: self._rollouts.dump(),
                 **{name: each.dump() for name, each in self._good.items()},
             }

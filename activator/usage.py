@@ -68,16 +68,17 @@ class Ledger:
             for (day, service, revision), row in sorted(self._rows.items())
         ]
 
-    def dump(self, since: float = 0.0) -> dict[str, Any]:
-        """Return the rows of days that ended after `since` (Unix seconds), in JSON's types."""
-        first = _day(since)
-        rows = [[*key, row.running, row.idle] for key, row in sorted(self._rows.items()) if key[0] >= first]
+    def dump(self, days: int = KEPT_DAYS) -> dict[str, Any]:
+        """Return the rows of the last so many days that have any, in JSON's types."""
+        kept = self._last(days)
+        rows = [[*key, row.running, row.idle] for key, row in sorted(self._rows.items()) if key[0] in kept]
         return {"version": VERSION, "rows": rows}
 
-    def forget(self, before: float) -> None:
-        """Drop the rows of days that ended before `before` (Unix seconds); totals stay."""
-        first = _day(before)
-        self._rows = {key: row for key, row in self._rows.items() if key[0] >= first}
+    def forget(self, days: int = KEPT_DAYS) -> None:
+        """Drop all rows but those of the last so many days that have any, whatever day it is now: a clock that was
+        ahead for a moment must not take all away. Totals stay."""
+        kept = self._last(days)
+        self._rows = {key: row for key, row in self._rows.items() if key[0] in kept}
 
     def clear(self) -> None:
         """Drop all rows: somebody else has counted since; totals stay."""
@@ -93,6 +94,9 @@ class Ledger:
             raise ValueError(f"usage: version {fields['version']!r} is not {VERSION}")
         for key, row in [_row(each) for each in checks.sequence(checks.field(fields, "rows", "usage"), "usage.rows")]:
             _add(self._rows, key, row)
+
+    def _last(self, days: int) -> set[str]:
+        return set(sorted({day for day, _, _ in self._rows}, reverse=True)[:days])
 
 
 def _add(rows: dict[Key, Row], key: Key, more: Row) -> None:

@@ -116,10 +116,22 @@ async def test_revisions_that_cannot_be_read_for_a_while_are_kept_and_gone_on_wi
 
 def test_usage_of_long_ago_is_not_kept_for_ever(tmp_path: Path) -> None:
     run = Run.begun(tmp_path)
-    for days in (0, KEPT_DAYS - 1, KEPT_DAYS + 1):
+    for days in range(KEPT_DAYS + 2):
         run.ledger.add(("m", "m-1"), (1, 0), 60.0, WALL - days * DAY)
     run.savings.save()
-    assert len(json.loads((tmp_path / "usage.json").read_text())["rows"]) == 2
+    assert len(json.loads((tmp_path / "usage.json").read_text())["rows"]) == KEPT_DAYS
+
+
+def test_a_clock_that_was_ahead_for_a_moment_takes_no_usage_away(tmp_path: Path) -> None:
+    run, ahead = Run.begun(tmp_path), 1000 * DAY
+    run.ledger.add(("m", "m-1"), (1, 0), 60.0, WALL)
+    run.savings.save()
+    late = Run(tmp_path, WALL + ahead)
+    late.restore()
+    late.ledger.add(("m", "m-1"), (1, 0), 1.0, WALL + ahead)
+    late.savings.save()
+    rows = json.loads((tmp_path / "usage.json").read_text())["rows"]
+    assert [(row[0], row[3]) for row in rows] == [("2023-11-14", 60.0), ("2026-08-10", 1.0)]
 
 
 def test_a_first_run_finds_nothing_and_says_nothing(tmp_path: Path) -> None:
