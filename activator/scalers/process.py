@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 HOST = "127.0.0.1"
 KEPT_LOGS = 20
+ANSWER_SECONDS = 2.0  # in which the keeper tells what came of an order, unless it hangs
 
 
 class ProcessScaler(LocalScaler):
@@ -89,6 +90,7 @@ class Processes:
             asyncio.get_running_loop().call_soon(news.ended, launch.name, message)
         else:
             self._running[launch.name] = Process(launch, news, port)
+            asyncio.get_running_loop().call_later(ANSWER_SECONDS, self._unanswered, launch.name)
         return Phase.STARTING
 
     def end(self, name: str) -> None:
@@ -135,6 +137,13 @@ class Processes:
             self._ended(process, sentence, doomed=doomed)
         else:
             self._ended(process, exit_sentence(process.launch.name, message["code"], message["tail"]))
+
+    def _unanswered(self, name: str) -> None:
+        """Tell why a replica does not start if the keeper has said nothing of it. It may yet: it is not replaced, since
+        all models that run would go with it."""
+        process = self._running.get(name)
+        if process is not None and process.probing is None:
+            process.news.unready(name, f"the keeper process has not answered for {ANSWER_SECONDS:g} s: is it stopped?")
 
     def _lost(self) -> None:
         for process in list(self._running.values()):

@@ -372,6 +372,17 @@ class TestKilling:
         assert not set(marked(stage.mark)) & set(family)
         await stage.watcher.until("forking", ready(2))
 
+    async def test_a_keeper_that_is_stopped_is_told_as_the_cause_and_starts_go_on_with_it(
+        self, stage: ProcessStage
+    ) -> None:
+        keeper = stage.scaler.keeper_pid or 0
+        os.kill(keeper, signal.SIGSTOP)
+        stage.scaler.scale("good", 1)
+        await stage.watcher.until("good", with_message("the keeper process has not answered"))
+        os.kill(keeper, signal.SIGCONT)
+        (replica,) = (await stage.watcher.until("good", ready(1))).replicas
+        assert replica.message == ""
+
     async def test_kill_9_of_a_warden_is_a_crash_of_its_replica(self, stage: ProcessStage) -> None:
         stage.declare("forking", stage.spec(*FORKING))
         stage.scaler.scale("forking", 1)
