@@ -3,6 +3,7 @@ limited revisions (tenure), and counts and decides with the others (council)."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from router.ports import Clock, Waker
     from router.table import Table
     from router.tasks import Tasks
+
+ACQUAINTANCE_SECONDS = 3.0
+BEAT_SECONDS = 0.05
 
 
 class League:
@@ -50,7 +54,7 @@ class League:
     # Front
 
     async def open(self, settings: Settings) -> Mapping[str, int]:
-        """See Front; other edges are accepted, too."""
+        """See Front; other edges are accepted, too, and met before any client is."""
         listen = settings.peers.listen
         if listen is None:
             raise ValueError("peers.listen is not set")
@@ -60,7 +64,16 @@ class League:
             raise OSError(f"peers.listen: cannot listen on {listen}: {error.strerror or error}") from error
         if settings.peers.addresses:
             self.list([str(address) for address in settings.peers.addresses])
+        await self._meet()
         return await self._alone.open(settings)
+
+    async def _meet(self) -> None:
+        """Wait until all listed edges have told what they run, or are gone. One that cannot be met is not waited for
+        without end: it may never come."""
+        until = self._clock() + ACQUAINTANCE_SECONDS
+        while (self.links.unreached or not self.tenure.views.agreed) and self._clock() < until:
+            await asyncio.sleep(BEAT_SECONDS)
+            self.sweep()
 
     def list(self, names: Collection[str]) -> None:
         """Take the addresses of all edges there are."""

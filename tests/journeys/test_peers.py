@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import ClientSession, TCPConnector
 
+from activator.peers.views import owner
 from tests.activator.kube.talk import until
 from tests.activator.peers.ports import free_ports
 from tests.journeys.edge import Edge
@@ -151,7 +152,13 @@ class Pod(ClusterDaemon):
 
 @asynccontextmanager
 async def on_stage(
-    home: Path, edges: int = 2, *, way: Way | None = None, discovered: bool = False, **keys: Any
+    home: Path,
+    edges: int = 2,
+    *,
+    way: Way | None = None,
+    discovered: bool = False,
+    addresses: list[str] | None = None,
+    **keys: Any,
 ) -> AsyncIterator[Stage]:
     cluster = Cluster()
     await cluster.start()
@@ -163,7 +170,7 @@ async def on_stage(
     cluster.put("deployments", item)
     described = [{"name": "m", "hosts": ["m.localhost"], "revisions": [{"name": "m"}]}]
     (port,) = free_ports(1)
-    addresses = [f"127.0.0.1:{port}" for port in free_ports(edges)]
+    addresses = addresses or [f"127.0.0.1:{port}" for port in free_ports(edges)]
     daemons = []
     for number, address in enumerate(addresses):
         (home / f"edge-{number}").mkdir()
@@ -333,5 +340,26 @@ async def test_edges_find_each_other_by_the_pods_of_their_deployment(tmp_path: P
         owners = [await edge.metric("activator_owner", revision="m") for edge in stage.edges]
         assert owners == [1, 1]
         answers = await asyncio.gather(*(edge.request("m", "/?delay=0.05") for edge in stage.edges * 5))
+        assert {answer.status for answer in answers} == {200}
+        assert set(stage.running().values()) == {1}
+
+
+def owned_by_who_is_dialled() -> list[str]:
+    """Return two addresses, of which the higher one, which waits for the other to dial, owns the model."""
+    while True:
+        addresses = sorted(f"127.0.0.1:{port}" for port in free_ports(2))
+        if owner("m", frozenset(addresses)) == addresses[1]:
+            return addresses
+
+
+async def test_an_owner_that_starts_anew_grants_nothing_before_it_knows_what_others_run(tmp_path: Path) -> None:
+    async with on_stage(tmp_path, addresses=owned_by_who_is_dialled(), requests=ONE, autoscaling=FIXED) as stage:
+        await stage.warm(4)
+        other, anew = stage.edges
+        await asyncio.to_thread(anew.daemon.stop)
+        running = [asyncio.create_task(other.request("m", "/?delay=4")) for _ in range(4)]
+        await until(lambda: len(stage.pods.served) == 4)
+        await asyncio.to_thread(anew.daemon.start)
+        answers = await asyncio.gather(*running, *(anew.request("m") for _ in range(4)))
         assert {answer.status for answer in answers} == {200}
         assert set(stage.running().values()) == {1}
