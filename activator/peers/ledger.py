@@ -20,11 +20,13 @@ if TYPE_CHECKING:
 
 class Ledger(Account):
     """One peer's slots, counted by revision and endpoint, and its waiting claims. `epoch` is that of its last view;
-    `parked` are its claims for revisions that are not in our table, or not yet."""
+    `known` are all edges in that view, or known here since then while it was lost: one of them may have lent to it,
+    too. `parked` are its claims for revisions that are not in our table, or not yet."""
 
     def __init__(self, line: Line, number: int, queues: Queues) -> None:
         super().__init__(line, number)
         self.epoch = 0
+        self.known: frozenset[str] = frozenset()
         self.lent: Counter[tuple[str, Endpoint]] = Counter()
         self.parked: dict[int, m.Claim] = {}
         self._queues = queues

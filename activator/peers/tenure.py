@@ -17,7 +17,7 @@ from activator.peers.claimer import Claimer
 from activator.peers.ledger import Ledger
 from activator.peers.pacts import Seen, View
 from activator.peers.shared import OwnQueue, PeerQueue
-from activator.peers.views import Announced, Views
+from activator.peers.views import Announced, Views, owner
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -100,7 +100,7 @@ class Tenure:
         self.ledgers[peer] = ledger = Ledger(line, next(self._numbers), self.queues)
         if former is not None:
             former.withdraw_all()
-            ledger.lent = former.lent  # until its view tells what it runs now
+            ledger.lent, ledger.known = former.lent, former.known  # until its view tells what it runs now
         self._enlist(peer)
         self._see(self.views.members | {peer}, self.views.lost - {peer})
 
@@ -154,6 +154,7 @@ class Tenure:
 
     def _hear_view(self, peer: str, ledger: Ledger, view: View) -> None:
         ledger.replace(view.epoch, view.running)
+        ledger.known = view.members | view.lost
         for name in self.views.heard(peer, Announced(view.members, view.lost, view.epoch)):
             self.on_gone(name)
         self._check()
@@ -181,10 +182,13 @@ class Tenure:
         self._begin(members, lost)
         self._fit()
         self._announce()
+        self._gate()
 
     def _begin(self, members: frozenset[str], lost: frozenset[str]) -> None:
         """Begin a new view; nothing is granted before others have heard of it."""
         self.views.see(members, lost)
+        for ledger in [self.ledgers[peer] for peer in lost]:
+            ledger.known = ledger.known and ledger.known | members | lost
         self._check()
 
     def _announce(self) -> None:
@@ -215,7 +219,16 @@ class Tenure:
 
     def _is_closed(self, queue: Queue) -> bool:
         name, limited = queue.revision.name, queue.revision.limits.container_concurrency
-        return name in self._strict or (bool(limited) and not self._agreed)
+        return name in self._strict or (bool(limited) and not (self._agreed and self._knows(name)))
+
+    def _knows(self, revision: str) -> bool:
+        """Tell whether no edge is lost that was met, and may run what another one lent to it that owned a revision
+        before us: only the lost one can tell."""
+        me = self.views.me
+        if self.views.owner(revision) != me:
+            return True
+        lost = [self.ledgers[peer].known for peer in self.views.lost]
+        return all(owner(revision, known) == me for known in lost if known)
 
     def _fit(self) -> bool:
         """Give every revision the queue that its owner asks for; tell whether that changed anything."""

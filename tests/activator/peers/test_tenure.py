@@ -303,3 +303,25 @@ async def test_claims_that_are_granted_at_once_need_no_room_in_a_queue() -> None
     async with edges(2, container_concurrency=10, queue_depth=1) as stage:
         callers = await stage.arrived(*stage.others * 10)
         assert set(states(*callers)) == {"running"}
+
+
+async def test_the_next_owner_grants_nothing_while_one_is_lost_that_told_only_the_former_one_what_it_runs() -> None:
+    async with edges(3) as stage:
+        dead = stage.owner
+        after = owner_of(NAME, frozenset(node.name for node in stage.others))
+        heir, other = sorted(stage.others, key=lambda node: node.name != after)
+        (running,) = await stage.arrived(other)
+        for node in (heir, dead):
+            stage.disconnect(other, node)
+        await stage.turn()
+        stage.kill(dead)
+        await stage.turn()
+        (waiting,) = await stage.arrived(heir)
+        assert states(running, waiting) == ["running", "waiting"]
+        other.gone(dead.name)
+        stage.connect(heir, other)
+        await stage.turn()
+        assert states(running, waiting) == ["running", "waiting"]
+        running.finish()
+        await stage.turn()
+        assert waiting.state == "running"
