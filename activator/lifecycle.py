@@ -47,9 +47,9 @@ class Life:
     """What is remembered of a revision between decisions. Times are clock seconds.
 
     `initialized` = it has once had its initial scale; `awake_since` = when its first replica became ready after it was
-    at zero (None at zero); `overdue` counts starts in a row that passed the progress deadline; after failed starts the
-    next one is not before `retry_at`. `evicted` = it has given way to another, until a request comes or its bounds want
-    it.
+    at zero (None at zero); `overdue` counts starts in a row that passed the progress deadline, and `complaint` is what
+    was wrong with the last of them; after failed starts the next one is not before `retry_at`. `evicted` = it has given
+    way to another, until a request comes or its bounds want it.
     """
 
     initialized: bool = False
@@ -57,6 +57,7 @@ class Life:
     overdue: int = 0
     retry_at: float | None = None
     evicted: bool = False
+    complaint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,8 @@ def settle(
         outcome = _to_zero(plan, life, outcome, seen, now)
     if outcome.replicas and _overdue(bounds, replicas, now):
         overdue = life.overdue + 1
-        life = replace(life, overdue=overdue, retry_at=now + backoff(overdue, FIRST_RETRY))
+        retry_at = now + backoff(overdue, FIRST_RETRY)
+        life = replace(life, overdue=overdue, retry_at=retry_at, complaint=_told(replicas))
         outcome = ruled(outcome, DEADLINE, 0)
     if outcome.replicas and not _alive(replicas):
         if _backing_off(life, now):
@@ -228,6 +230,10 @@ def _phase(bounds: Bounds, life: Life, replicas: ReplicaSet, now: float) -> str:
 
 def _message(bounds: Bounds, life: Life, replicas: ReplicaSet, now: float) -> str:
     if life.overdue and _backing_off(life, now):
-        return f"no replica became ready within {bounds.progress_deadline:g} s"
-    told = next((replica.message for replica in replicas.replicas if replica.message), "")
-    return told or replicas.last_failure
+        late = f"no replica became ready within {bounds.progress_deadline:g} s"
+        return f"{late}: {life.complaint}" if life.complaint else late
+    return _told(replicas) or replicas.last_failure
+
+
+def _told(replicas: ReplicaSet) -> str:
+    return next((replica.message for replica in replicas.replicas if replica.message), "")

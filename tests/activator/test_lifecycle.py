@@ -212,6 +212,13 @@ class TestFailedStarts:
             waits.append(life.retry_at - NOW)
         assert waits == [10, 20, 40, 80, 160, 300, 300, 300]
 
+    def test_a_start_that_took_too_long_is_told_with_what_its_probe_last_said(self) -> None:
+        plan, seen = (SPEC, bounds(progress_deadline=100.0)), replicas(Phase.STARTING)
+        asked = replace(seen, replicas=(replace(seen.replicas[0], message="GET /helth answered 404"),))
+        life, _ = settle(plan, Life(True), wants(1), (asked, BUSY), NOW)
+        told = present(plan[1], life, NONE, NOW).start.message
+        assert told == "no replica became ready within 100 s: GET /helth answered 404"
+
     def test_after_two_weeks_of_starts_that_took_too_long_the_wait_is_still_five_minutes(self) -> None:
         plan = (SPEC, bounds(progress_deadline=100.0))
         life, _ = settle(plan, Life(True, overdue=1024), wants(1), (replicas(Phase.STARTING), BUSY), NOW)
