@@ -17,6 +17,7 @@ from activator.callers import Callers
 from activator.metrics import Metrics
 from activator.rollout_view import events, view
 from activator.rollouts import Rollouts
+from activator.scalers.base import Phase
 from activator.scrape import Page
 
 if TYPE_CHECKING:
@@ -96,7 +97,8 @@ class Admin:
         records = self._insight.records(name)[-limit:] if limit else []
         moves = [self._moved(told) for told in events(self._insight.rollouts, name)][-limit:] if limit else []
         decisions = (self._decision(revision, record) for revision, record in records)
-        return await _listed("decisions", decisions, service=name, rollout=moves)
+        troubles = [each for each in map(_trouble, self._insight.revisions(name)) if each]
+        return await _listed("decisions", decisions, service=name, rollout=moves, troubles=troubles)
 
     async def _move(self, request: web.Request) -> web.Response:
         """Move the traffic of a canary. No page that somebody visits may: a form cannot send JSON unasked, and what a
@@ -209,6 +211,14 @@ class Admin:
             return None
         wall = self._wall() - self._insight.clock() + at
         return datetime.fromtimestamp(wall, UTC).isoformat(timespec="milliseconds")
+
+
+def _trouble(view: RevisionView) -> dict[str, Any] | None:
+    """Return why a revision has fewer replicas ready than were asked for, None when it has them or nothing is known."""
+    start, lacks = view.start, view.replicas.desired > view.replicas.count(Phase.READY)
+    if not start.message or not (lacks or start.phase == "failing"):
+        return None
+    return {"revision": view.revision, "phase": start.phase, "failed": start.attempts, "message": start.message}
 
 
 def _limit(request: web.Request) -> int:

@@ -70,7 +70,7 @@ def status_table(data: dict[str, Any]) -> None:
 
 
 def decisions_text(data: dict[str, Any]) -> None:
-    """Print decisions and what happened to a canary, oldest first, a sentence each."""
+    """Print decisions and what happened to a canary, oldest first, a sentence each; then what is wrong now."""
     console = Console(highlight=False, soft_wrap=True)
     told = sorted((*data["decisions"], *data.get("rollout", ())), key=lambda each: str(each["at"]))
     if not told:
@@ -79,6 +79,9 @@ def decisions_text(data: dict[str, Any]) -> None:
         replicas = f"-> {each['replicas']}" if "replicas" in each else f"canary {each['kind']}"
         poked = " (at once)" if each.get("poked") else ""
         console.print(f"{_clock(each['at'])}  {each['revision']}  {replicas}{poked}  {each['why']}")
+    for each in data.get("troubles", ()):
+        failed = f" ({each['failed']} failed starts in a row)" if each["failed"] > 1 else ""
+        console.print(f"now       {each['revision']}  {each['phase']}{failed}: {each['message']}")
 
 
 def moved_text(data: dict[str, Any]) -> None:

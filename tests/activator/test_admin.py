@@ -158,7 +158,12 @@ class TestServices:
 
 class TestDecisions:
     async def test_before_any_there_are_none(self, operator: Operator) -> None:
-        assert await operator.get("/v1/services/m/decisions") == {"service": "m", "decisions": [], "rollout": []}
+        assert await operator.get("/v1/services/m/decisions") == {
+            "service": "m",
+            "decisions": [],
+            "rollout": [],
+            "troubles": [],
+        }
 
     async def test_a_decision_is_told_with_its_reason_and_numbers(self, operator: Operator) -> None:
         operator.parts.scaler.script("m-1", [Start(delay=60)])
@@ -188,6 +193,14 @@ class TestDecisions:
             "idle_since": None,
             "zero_at": None,
         }
+
+    async def test_what_keeps_a_start_from_succeeding_is_told_beside_them(self, operator: Operator) -> None:
+        operator.parts.scaler.script("m-1", [Start(failure="CUDA is missing", doomed=True)])
+        await operator.parts.ask()
+        await asyncio.sleep(0.01)
+        assert (await operator.get("/v1/services/m/decisions"))["troubles"] == [
+            {"revision": "m-1", "phase": "failing", "failed": 1, "message": "CUDA is missing"}
+        ]
 
     async def test_the_rule_that_had_the_last_word_is_named(self, operator: Operator) -> None:
         operator.parts.scaler.scale("m-1", 1)

@@ -180,6 +180,16 @@ class TestShow:
         client.decisions_text({"decisions": [decision | at for at in times], "rollout": [moved]})
         assert capsys.readouterr().out.splitlines()[1] == "12:34:57  m-2  canary step  y."
 
+    def test_what_is_wrong_now_stands_last(self, capsys: pytest.CaptureFixture[str]) -> None:
+        decision = {"at": "2026-01-02T12:34:56", "revision": "m-1", "replicas": 1, "poked": False, "why": "x."}
+        starting = {"revision": "m-1", "phase": "starting", "failed": 0, "message": "GET /helth answered 404"}
+        failing = {"revision": "m-2", "phase": "failing", "failed": 3, "message": "CUDA is missing"}
+        client.decisions_text({"decisions": [decision], "troubles": [starting, failing]})
+        assert capsys.readouterr().out.splitlines()[1:] == [
+            "now       m-1  starting: GET /helth answered 404",
+            "now       m-2  failing (3 failed starts in a row): CUDA is missing",
+        ]
+
     def test_a_move_is_told_with_the_shares_that_come_of_it(self, capsys: pytest.CaptureFixture[str]) -> None:
         client.moved_text({"why": "m-1 was promoted by hand.", "canary": CANARY})
         assert capsys.readouterr().out == "m-1 was promoted by hand. Now m-1 has 5 %, m-0 95 %.\n"
