@@ -171,7 +171,7 @@ class Admin:
             "panicking": view.panicking,
             "idle_since": self._time(stats.idle_since),
             "zero_at": self._time(outcome.zero_at) if outcome else None,
-            "start_failures": view.replicas.failures,
+            "start_failures": view.start.attempts,
             "last_failure": view.replicas.last_failure,
             "last_cold_start_seconds": view.last_cold_start,
             "why": view.record.sentence if view.record else None,

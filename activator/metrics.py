@@ -206,7 +206,7 @@ def _ours(views: list[RevisionView]) -> Iterator[Metric]:
     )
     yield from _pieces(
         lambda: GaugeMetricFamily("activator_start_failures", "Starts that failed in a row", labels=OURS),
-        ((labels, view.replicas.failures) for labels, view in each),
+        ((labels, view.start.attempts) for labels, view in each),
     )
     yield from _pieces(
         lambda: CounterMetricFamily("activator_replica_seconds", "Time that replicas ran", labels=OURS),

@@ -151,6 +151,11 @@ class TestValues:
         assert value(parts, "activator_replicas", revision="m-1", state="pending") == 1
         assert value(parts, "activator_replicas", revision="m-2", state="pending") == 0
 
+    async def test_starts_that_passed_their_deadline_count_as_failed_ones(self, parts: Parts) -> None:
+        revision = parts.loop.revisions["m-1"]
+        revision.life = replace(revision.life, overdue=2, retry_at=parts.now + 20)
+        assert value(parts, "activator_start_failures", revision="m-1") == 2
+
     async def test_what_was_decided_is_given_by_metric(self, parts: Parts) -> None:
         await used(parts)
         assert value(parts, "autoscaler_desired_pods", revision_name="m-1") == 1

@@ -21,6 +21,7 @@ LABELS = {
     **{name: {"service", "revision", "le"} for name in OURS | CLUSTER},
     "activator_replicas": {"service", "revision", "state"},
     "activator_refused_total": {"reason"},
+    "activator_ended_total": {"service", "revision", "reason"},
     "activator_cold_start_seconds_bucket": {"service", "revision", "phase", "le"},
     "activator_cold_start_seconds_count": {"service", "revision", "phase"},
     "activator_api_calls_total": {"verb", "resource", "status"},
@@ -70,8 +71,13 @@ def test_every_label_is_one_that_the_metric_has() -> None:
 
 
 def test_reasons_that_alerts_look_for_are_given_by_the_edge() -> None:
-    for reasons in re.findall(r'reason=~"([^"]+)"', " ".join(alert["expr"] for alert in alerts())):
+    for reasons in re.findall(r'reason=~?"([^"]+)"', " ".join(alert["expr"] for alert in alerts())):
         assert set(reasons.split("|")) <= set(Reason)
+
+
+def test_requests_that_are_refused_as_no_start_succeeds_are_told_before_its_third_failure() -> None:
+    (alert,) = [alert for alert in alerts() if alert["alert"] == "ActivatorStartsFail"]
+    assert ("activator_ended_total", f'reason="{Reason.START_FAILED}"') in metrics(alert["expr"])
 
 
 def test_brackets_of_every_query_are_closed() -> None:
