@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from activator.traffic.rollout import Phase
+from activator.scalers.base import Phase
+from activator.traffic import rollout
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
     from activator.revision import Record, Revision
     from activator.rollouts import Told
-    from activator.scalers.base import ReplicaSet
+    from activator.scalers.base import Replica, ReplicaSet
 
 
 class Journal:
-    """Writes to `log`; remembers the phases of replicas, so that each change is told once."""
+    """Writes to `log`; remembers replicas as they were, so that each change is told once."""
 
     def __init__(self, log: FilteringBoundLogger) -> None:
         self._log = log
-        self._phases: dict[str, dict[str, tuple[str, str]]] = {}
+        self._replicas: dict[str, dict[str, Replica]] = {}
 
     def changed(self, revision: Revision, before: ReplicaSet, record: Record) -> None:
         """Tell that another number of replicas is wanted."""
@@ -35,20 +36,24 @@ class Journal:
     def moved(self, told: Told) -> None:
         """Tell what happened to a rollout; a warning when its canary was taken out."""
         kind, why, numbers = told.event
-        tell = self._log.warning if kind == Phase.ROLLED_BACK else self._log.info
+        tell = self._log.warning if kind == rollout.Phase.ROLLED_BACK else self._log.info
         tell("canary", service=told.service, revision=told.revision, kind=kind, why=why, **numbers)
 
     def saw(self, replicas: ReplicaSet) -> None:
-        """Tell of the replicas that are in another phase than before."""
-        current = {replica.name: (str(replica.phase), replica.message) for replica in replicas.replicas}
-        known = self._phases.get(replicas.revision, {})
+        """Tell of the replicas that are in another phase than before; a warning with what one died of."""
+        current = {replica.name: replica for replica in replicas.replicas}
+        known = self._replicas.get(replicas.revision, {})
         for name in known.keys() | current.keys():
-            if known.get(name, ("",))[0] != current.get(name, ("",))[0]:
-                self._log.info(
-                    "replica",
-                    revision=replicas.revision,
-                    replica=name,
-                    phase=current[name][0] if name in current else "gone",
-                    message=(current[name][1] if name in current else replicas.last_failure) or None,
-                )
-        self._phases[replicas.revision] = current
+            before, after = known.get(name), current.get(name)
+            if before and after and before.phase is after.phase:
+                continue
+            message = after.message if after else _cause(before, replicas)
+            tell = self._log.info if after or not message else self._log.warning
+            phase = str(after.phase) if after else "gone"
+            tell("replica", revision=replicas.revision, replica=name, phase=phase, message=message or None)
+        self._replicas[replicas.revision] = current
+
+
+def _cause(before: Replica | None, replicas: ReplicaSet) -> str:
+    """Return what a replica that is gone died of, "" where it was to go, or had not come to be."""
+    return replicas.last_failure if before and before.phase is not Phase.DRAINING and not before.vacant else ""

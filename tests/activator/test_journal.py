@@ -42,6 +42,24 @@ def test_a_replica_that_is_gone_is_told_with_what_it_died_of(journal: Journal) -
     assert told(journal, one(Phase.STARTING), gone)[-1] == ("a-1-0", "gone", "it exited with status 3")
 
 
+def test_what_another_one_died_of_is_not_told_of_a_replica_that_was_to_go(journal: Journal) -> None:
+    gone = ReplicaSet("a-1", 0, last_failure="a-1-9 exited with status 3")
+    assert told(journal, one(Phase.READY), one(Phase.DRAINING), gone)[-1] == ("a-1-0", "gone", None)
+
+
+@pytest.mark.parametrize(("last", "level"), [(Phase.READY, "warning"), (Phase.DRAINING, "info")])
+def test_only_a_replica_that_was_not_to_go_is_a_warning(journal: Journal, last: Phase, level: str) -> None:
+    with capture_logs() as lines:
+        journal.saw(one(last))
+        journal.saw(ReplicaSet("a-1", 1, last_failure="it exited with status 3"))
+    assert [line["log_level"] for line in lines] == ["info", level]
+
+
+def test_an_order_that_became_a_replica_by_another_name_has_not_died(journal: Journal) -> None:
+    ordered = ReplicaSet("a-1", 1, (Replica("a-1-0", Phase.PENDING, 0.0, vacant=True),))
+    assert ("a-1-0", "gone", None) in told(journal, ordered, ReplicaSet("a-1", 1, last_failure="a-1-9 was evicted"))
+
+
 def test_revisions_are_told_apart(journal: Journal) -> None:
     other = ReplicaSet("b-1", 1, (Replica("a-1-0", Phase.READY, 0.0),))
     assert len(told(journal, one(Phase.READY), other)) == 2
