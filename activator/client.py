@@ -58,7 +58,7 @@ def quoted(name: str) -> str:
 
 def status_table(data: dict[str, Any]) -> None:
     """Print all services as a table."""
-    columns = ("SERVICE", "REVISION", "SHARE", "PHASE", "READY", "HELD", "OPEN", "ZERO AT")
+    columns = ("SERVICE", "REVISION", "SHARE", "PHASE", "READY", "HELD", "OPEN", "ZERO AT (UTC)")
     table = _table(columns, right={"READY", "HELD", "OPEN"})
     for service in data["services"]:
         for revision in service["revisions"]:
@@ -70,12 +70,17 @@ def status_table(data: dict[str, Any]) -> None:
 
 
 def decisions_text(data: dict[str, Any]) -> None:
-    """Print decisions and what happened to a canary, oldest first, a sentence each; then what is wrong now."""
+    """Print decisions and what happened to a canary, oldest first, a sentence each, under their days in UTC; then what
+    is wrong now."""
     console = Console(highlight=False, soft_wrap=True)
     told = sorted((*data["decisions"], *data.get("rollout", ())), key=lambda each: str(each["at"]))
     if not told:
         console.print("Nothing was decided yet.")
+    day = ""
     for each in told:
+        if each["at"][:10] != day:
+            day = each["at"][:10]
+            console.print(f"{day} (UTC)")
         replicas = f"-> {each['replicas']}" if "replicas" in each else f"canary {each['kind']}"
         poked = " (at once)" if each.get("poked") else ""
         console.print(f"{_clock(each['at'])}  {each['revision']}  {replicas}{poked}  {each['why']}")

@@ -210,6 +210,7 @@ class TestAsking:
 
     async def test_explain_tells_why(self) -> None:
         assert await asked("explain", "m") == (
+            "2026-01-02 (UTC)\n"
             "00:00:00  m-1  -> 1 (at once)  Wants 1 because 1 request on average over the stable window asks for 1 "
             "at a target of 1 per replica.\n"
         )

@@ -169,7 +169,8 @@ class TestShow:
             "why": "Wants 1 because " + "x" * 300 + ".",
         }
         client.decisions_text({"decisions": [decision, decision | {"poked": False}]})
-        first, second = capsys.readouterr().out.splitlines()
+        day, first, second = capsys.readouterr().out.splitlines()
+        assert day == "2026-01-02 (UTC)"
         assert first == f"12:34:56  m-1  -> 1 (at once)  {decision['why']}"
         assert second == f"12:34:56  m-1  -> 1  {decision['why']}"
 
@@ -178,14 +179,25 @@ class TestShow:
         moved = {"at": "2026-01-02T12:34:57", "revision": "m-2", "kind": "step", "why": "y."}
         times = [{"at": f"2026-01-02T12:34:5{second}"} for second in (6, 8)]
         client.decisions_text({"decisions": [decision | at for at in times], "rollout": [moved]})
-        assert capsys.readouterr().out.splitlines()[1] == "12:34:57  m-2  canary step  y."
+        assert capsys.readouterr().out.splitlines()[2] == "12:34:57  m-2  canary step  y."
+
+    def test_what_happened_on_another_day_stands_under_that(self, capsys: pytest.CaptureFixture[str]) -> None:
+        decision = {"at": "2026-01-02T03:00:00", "revision": "m-1", "replicas": 1, "poked": False, "why": "x."}
+        moved = {"at": "2026-01-01T22:00:00", "revision": "m-2", "kind": "rolled-back", "why": "y."}
+        client.decisions_text({"decisions": [decision], "rollout": [moved]})
+        assert capsys.readouterr().out.splitlines() == [
+            "2026-01-01 (UTC)",
+            "22:00:00  m-2  canary rolled-back  y.",
+            "2026-01-02 (UTC)",
+            "03:00:00  m-1  -> 1  x.",
+        ]
 
     def test_what_is_wrong_now_stands_last(self, capsys: pytest.CaptureFixture[str]) -> None:
         decision = {"at": "2026-01-02T12:34:56", "revision": "m-1", "replicas": 1, "poked": False, "why": "x."}
         starting = {"revision": "m-1", "phase": "starting", "failed": 0, "message": "GET /helth answered 404"}
         failing = {"revision": "m-2", "phase": "failing", "failed": 3, "message": "CUDA is missing"}
         client.decisions_text({"decisions": [decision], "troubles": [starting, failing]})
-        assert capsys.readouterr().out.splitlines()[1:] == [
+        assert capsys.readouterr().out.splitlines()[2:] == [
             "now       m-1  starting: GET /helth answered 404",
             "now       m-2  failing (3 failed starts in a row): CUDA is missing",
         ]
