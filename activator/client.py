@@ -35,7 +35,7 @@ def post(admin: str, path: str, key: str) -> dict[str, Any]:
 
 
 def _ask(admin: str, path: str, key: str, body: bytes | None) -> dict[str, Any]:
-    address = admin if "://" in admin else f"http://{admin}"
+    address = (admin if "://" in admin else f"http://{admin}").rstrip("/")
     kind = {"Content-Type": "application/json"} if body else {}
     try:
         request = Request(f"{address}{path}", body, kind)  # noqa: S310 - its user says where the edge is
@@ -145,6 +145,8 @@ def _clock(moment: str | None) -> str:
 
 def _told(admin: str, error: HTTPError) -> str:
     with error:
+        if "Activator-Reason" in error.headers:
+            return f"{admin} is where an edge takes its clients' requests, not its admin listener; {HINT}"
         try:
             return str(json.load(error)["message"])
         except (OSError, ValueError, KeyError, TypeError):

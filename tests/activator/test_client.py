@@ -30,12 +30,14 @@ REVISION: dict[str, Any] = {
 
 
 @contextmanager
-def answering(status: int, body: bytes) -> Iterator[str]:
-    """Yield the address of a server that answers everything alike."""
+def answering(status: int, body: bytes, **fields: str) -> Iterator[str]:
+    """Yield the address of a server that answers everything alike, but paths that begin with //."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self.send_response(status)
+            self.send_response(404 if " //" in self.requestline else status)
+            for field in fields.items():
+                self.send_header(*field)
             self.end_headers()
             self.wfile.write(body)
 
@@ -60,10 +62,10 @@ def answering(status: int, body: bytes) -> Iterator[str]:
 
 
 class TestGet:
-    @pytest.mark.parametrize("scheme", ["", "http://"])
-    def test_the_answer_is_returned(self, scheme: str) -> None:
+    @pytest.mark.parametrize("written", ["{}", "http://{}", "http://{}/", "{}/"])
+    def test_the_answer_is_returned(self, written: str) -> None:
         with answering(200, b'{"usage": []}') as address:
-            assert client.get(f"{scheme}{address}", "/v1/usage", "usage") == {"usage": []}
+            assert client.get(written.format(address), "/v1/usage", "usage") == {"usage": []}
 
     def test_no_proxy_is_asked(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
@@ -92,6 +94,12 @@ class TestGet:
             client.get(address, "/v1/usage", "usage")
         assert address in str(error.value)
         assert "--admin" in str(error.value)
+
+    def test_the_address_of_clients_is_told_from_the_admin_listener(self) -> None:
+        answer = json.dumps({"reason": "unknown_host", "message": "No service has the host."}).encode()
+        fields = {"Activator-Reason": "unknown_host"}
+        with answering(404, answer, **fields) as address, pytest.raises(client.AdminError, match="not its admin"):
+            client.get(address, "/v1/usage", "usage")
 
     @pytest.mark.parametrize("command", ["status", "usage", "explain m"])
     @pytest.mark.parametrize("value", [None, [1], [{}], {"a": 1}])
