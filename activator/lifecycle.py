@@ -47,9 +47,9 @@ class Life:
     """What is remembered of a revision between decisions. Times are clock seconds.
 
     `initialized` = it has once had its initial scale; `awake_since` = when its first replica became ready after it was
-    at zero (None at zero); `overdue` counts starts in a row that passed the progress deadline, and `complaint` is what
-    was wrong with the last of them; after failed starts the next one is not before `retry_at`. `evicted` = it has given
-    way to another, until a request comes or its bounds want it.
+    at zero (None at zero); `overdue` counts starts in a row that passed the progress deadline, of which the last was
+    given up at `given_up_at` for its `complaint`; after failed starts the next one is not before `retry_at`.
+    `evicted` = it has given way to another, until a request comes or its bounds want it.
     """
 
     initialized: bool = False
@@ -57,6 +57,7 @@ class Life:
     overdue: int = 0
     retry_at: float | None = None
     evicted: bool = False
+    given_up_at: float | None = None
     complaint: str = ""
 
 
@@ -89,9 +90,7 @@ def settle(
     if outcome.replicas == 0:
         outcome = _to_zero(plan, life, outcome, seen, now)
     if outcome.replicas and _overdue(bounds, replicas, now):
-        overdue = life.overdue + 1
-        retry_at = now + backoff(overdue, FIRST_RETRY)
-        life = replace(life, overdue=overdue, retry_at=retry_at, complaint=_told(replicas))
+        life = _given_up(life, replicas, now)
         outcome = ruled(outcome, DEADLINE, 0)
     if outcome.replicas and not _alive(replicas):
         if _backing_off(life, now):
@@ -193,10 +192,24 @@ def _to_zero(
 
 def _overdue(bounds: Bounds, replicas: ReplicaSet, now: float) -> bool:
     """Tell whether a start has used up its deadline while nothing is ready; pending time does not count."""
-    started = [replica.since for replica in replicas.replicas if replica.phase is Phase.STARTING]
+    started = _starting(replicas)
     if not started or replicas.count(Phase.READY):
         return False
     return now - min(started) > bounds.progress_deadline
+
+
+def _starting(replicas: ReplicaSet) -> list[float]:
+    return [replica.since for replica in replicas.replicas if replica.phase is Phase.STARTING]
+
+
+def _given_up(life: Life, replicas: ReplicaSet, now: float) -> Life:
+    """Count a start that has used up its deadline: once, though it may take several decisions until it is agreed
+    that its replica goes."""
+    if life.given_up_at is not None and min(_starting(replicas)) <= life.given_up_at:
+        return life
+    overdue = life.overdue + 1
+    retry_at = now + backoff(overdue, FIRST_RETRY)
+    return replace(life, overdue=overdue, retry_at=retry_at, given_up_at=now, complaint=_told(replicas))
 
 
 def _alive(replicas: ReplicaSet) -> bool:

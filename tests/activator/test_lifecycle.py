@@ -204,13 +204,21 @@ class TestFailedStarts:
         assert not failing(BOUNDS, AWAKE, replicas(Phase.READY, failures=5), NOW)
 
     def test_after_a_start_that_took_too_long_the_waits_double_up_to_five_minutes(self) -> None:
-        life, seen, waits = Life(True), replicas(Phase.STARTING), []
+        life, waits, now = Life(True), [], NOW
         for _ in range(8):
-            life, outcome = settle((SPEC, bounds(progress_deadline=100.0)), life, wants(1), (seen, BUSY), NOW)
+            seen = replicas(Phase.STARTING, since=now - 101.0)
+            life, outcome = settle((SPEC, bounds(progress_deadline=100.0)), life, wants(1), (seen, BUSY), now)
             assert (outcome.replicas, rules(outcome)) == (0, ["progress-deadline"])
             assert life.retry_at is not None
-            waits.append(life.retry_at - NOW)
+            waits.append(life.retry_at - now)
+            now = life.retry_at + 101.0
         assert waits == [10, 20, 40, 80, 160, 300, 300, 300]
+
+    def test_a_start_that_took_too_long_counts_once_however_long_it_takes_to_agree_that_its_replica_goes(self) -> None:
+        plan, seen = (SPEC, bounds(progress_deadline=100.0)), (replicas(Phase.STARTING), BUSY)
+        life, _ = settle(plan, Life(True), wants(1), seen, NOW)
+        again, outcome = settle(plan, life, wants(1), seen, NOW + 30)
+        assert (again.overdue, again.retry_at, outcome.replicas) == (1, NOW + 10, 0)
 
     def test_a_start_that_took_too_long_is_told_with_what_its_probe_last_said(self) -> None:
         plan, seen = (SPEC, bounds(progress_deadline=100.0)), replicas(Phase.STARTING)
