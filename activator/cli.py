@@ -161,13 +161,14 @@ def status(admin: AdminOption = client.DEFAULT, as_json: JsonOption = False) -> 
 @app.command()
 def explain(
     service: ServiceArgument,
-    last: Annotated[int, typer.Option(help="How many decisions to show.", min=1, max=1000)] = 10,
+    last: Annotated[int, typer.Option(help="How many decisions to show.", min=1, max=client.MOST)] = 10,
     admin: AdminOption = client.DEFAULT,
     as_json: JsonOption = False,
 ) -> None:
-    """Tell why a service has the replicas it has."""
-    data = _ask(admin, f"/v1/services/{client.quoted(service)}/decisions?limit={last}", "decisions")
-    _show(data, client.decisions_text, as_json=as_json)
+    """Tell why a service has the replicas it has. A decision that only repeats the last one shows with --json alone."""
+    limit = last if as_json else client.MOST
+    data = _ask(admin, f"/v1/services/{client.quoted(service)}/decisions?limit={limit}", "decisions")
+    _show(data, lambda told: client.decisions_text(told, last), as_json=as_json)
 
 
 @app.command()

@@ -6,7 +6,7 @@ import csv
 import json
 import sys
 from http.client import HTTPException
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.error import HTTPError
 from urllib.parse import quote
 from urllib.request import ProxyHandler, Request, build_opener
@@ -14,9 +14,13 @@ from urllib.request import ProxyHandler, Request, build_opener
 from rich.console import Console
 from rich.table import Table
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 DEFAULT = "127.0.0.1:9090"
 TIMEOUT = 5.0
 WIDEST = 1000
+MOST = 1000  # decisions that an edge tells
 HINT = "is it running, and is --admin its admin address?"
 
 
@@ -69,11 +73,12 @@ def status_table(data: dict[str, Any]) -> None:
     _print(table)
 
 
-def decisions_text(data: dict[str, Any]) -> None:
-    """Print decisions and what happened to a canary, oldest first, a sentence each, under their days in UTC; then what
-    is wrong now."""
+def decisions_text(data: dict[str, Any], last: int = MOST) -> None:
+    """Print the `last` decisions that said something new and what happened to a canary, oldest first, a sentence each,
+    under their days in UTC; then what is wrong now."""
     console = Console(highlight=False, soft_wrap=True)
-    told = sorted((*data["decisions"], *data.get("rollout", ())), key=lambda each: str(each["at"]))
+    told = [*_news(data["decisions"]), *data.get("rollout", ())]
+    told = sorted(told, key=lambda each: str(each["at"]))[-last:]
     if not told:
         console.print("Nothing was decided yet.")
     day = ""
@@ -87,6 +92,16 @@ def decisions_text(data: dict[str, Any]) -> None:
     for each in data.get("troubles", ()):
         failed = f" ({each['failed']} failed starts in a row)" if each["failed"] > 1 else ""
         console.print(f"now       {each['revision']}  {each['phase']}{failed}: {each['message']}")
+
+
+def _news(decisions: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Yield those decisions that are not what was decided for their revision before, for the same reason."""
+    known: dict[str, tuple[int, str]] = {}
+    for each in decisions:
+        what = each["replicas"], each["why"]
+        if known.get(each["revision"]) != what:
+            yield each
+        known[each["revision"]] = what
 
 
 def moved_text(data: dict[str, Any]) -> None:

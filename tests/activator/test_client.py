@@ -176,11 +176,26 @@ class TestShow:
             "poked": True,
             "why": "Wants 1 because " + "x" * 300 + ".",
         }
-        client.decisions_text({"decisions": [decision, decision | {"poked": False}]})
+        client.decisions_text({"decisions": [decision, decision | {"poked": False, "replicas": 2}]})
         day, first, second = capsys.readouterr().out.splitlines()
         assert day == "2026-01-02 (UTC)"
         assert first == f"12:34:56  m-1  -> 1 (at once)  {decision['why']}"
-        assert second == f"12:34:56  m-1  -> 1  {decision['why']}"
+        assert second == f"12:34:56  m-1  -> 2  {decision['why']}"
+
+    def test_a_decision_that_only_repeats_the_one_before_hides_no_other(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        made = [("m-1", 1, "x."), *[("m-1", 0, "y."), ("m-2", 0, "y.")] * 50]
+        decisions = [
+            {"at": f"2026-01-02T12:{at // 60:02}:{at % 60:02}", "revision": revision, "replicas": number, "why": why}
+            for at, (revision, number, why) in enumerate(made)
+        ]
+        client.decisions_text({"decisions": decisions}, 3)
+        assert capsys.readouterr().out.splitlines()[1:] == [
+            "12:00:00  m-1  -> 1  x.",
+            "12:00:01  m-1  -> 0  y.",
+            "12:00:02  m-2  -> 0  y.",
+        ]
 
     def test_what_happened_to_a_canary_stands_where_it_happened(self, capsys: pytest.CaptureFixture[str]) -> None:
         decision = {"revision": "m-1", "replicas": 1, "poked": False, "why": "x."}
