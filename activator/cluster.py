@@ -69,6 +69,7 @@ class Cluster:
         known = (*parts, good)
         self.savings = SharedSavings(ConfigMap(client, STATE), known, self.election.leads, client.wall, log)
         self.election.on_change = self._lead_changed
+        self.election.on_trouble = lambda problem: log.warning("lease cannot be held", lease=NAME, problem=problem)
         self.changes = Changes(deployments, services=services)
         self.problems: Mapping[str, tuple[Problem, ...]] = {}
         self.others: Mapping[str, Callable[[], Any]] = {}
@@ -146,6 +147,7 @@ class Cluster:
     def _lead_changed(self, leads: bool) -> None:
         if not leads:  # another one may lead before we do again
             self.savings.let_go()
+            self._log.info("leading no more", lease=NAME)
 
     def _tell(self, merged: Merged) -> None:
         """Tell each Deployment once what is wrong with it, and once that all is well again."""

@@ -113,7 +113,8 @@ class Candidate:
 
 
 class Election:
-    """Keeps a candidate at it. `on_change` is called with whether it leads, whenever that has changed.
+    """Keeps a candidate at it. `on_change` is called with whether it leads, whenever that has changed,
+    `on_trouble` with why the Lease can be neither read nor written, once until it can.
 
     `clock` must go on while the machine sleeps; `wall` gives Unix seconds, which are only written.
     """
@@ -130,7 +131,8 @@ class Election:
     ) -> None:
         self.candidate = Candidate(identity)
         self.on_change: Callable[[bool], None] | None = None
-        self.trouble = ""
+        self.on_trouble: Callable[[str], None] | None = None
+        self._troubled = False
         self._client = client
         self._name = name
         self._clock = clock
@@ -152,9 +154,9 @@ class Election:
             try:
                 async with self._busy:
                     await self._once()
-                self.trouble = ""
+                self._troubled = False
             except (ApiError, UnreachableError) as error:
-                self.trouble = str(error)
+                self._complain(error)
             self._tell()
             await asyncio.sleep(self._pause())
 
@@ -166,7 +168,7 @@ class Election:
                 if self.leads():
                     await self._give_up()
             except (ApiError, UnreachableError) as error:
-                self.trouble = str(error)
+                self._complain(error)
         self._tell()
 
     async def _give_up(self) -> None:
@@ -210,6 +212,11 @@ class Election:
     def _pause(self) -> float:
         """Return the seconds until the next attempt: those who wait spread theirs, as client-go's do."""
         return RETRY_PERIOD if self.leads() else RETRY_PERIOD * (1 + 0.2 * self._jitter())
+
+    def _complain(self, error: ApiError | UnreachableError) -> None:
+        if not self._troubled and self.on_trouble is not None:
+            self.on_trouble(str(error))
+        self._troubled = True
 
     def _tell(self) -> None:
         leads = self.leads()

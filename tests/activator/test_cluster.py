@@ -6,6 +6,8 @@ import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+from structlog.testing import capture_logs
+
 from activator import logs
 from activator.catalog.annotations import KNATIVE, OWN
 from activator.catalog.file import build
@@ -105,6 +107,18 @@ async def test_one_that_loses_the_lead_takes_over_again_before_it_decides() -> N
         assert edge.cluster.election.on_change is not None
         edge.cluster.election.on_change(False)
         assert not edge.cluster.leads()
+
+
+async def test_the_log_tells_why_nobody_leads_by_the_word_that_the_alert_names() -> None:
+    async with edges(1) as (_, (edge,)):
+        await until(edge.cluster.leads)
+        assert edge.cluster.election.on_change is not None
+        assert edge.cluster.election.on_trouble is not None
+        with capture_logs() as lines:
+            edge.cluster.election.on_trouble("403 Forbidden")
+            edge.cluster.election.on_change(False)
+        told = [(line["event"], line["lease"], line.get("problem")) for line in lines if "lease" in line]
+        assert told == [("lease cannot be held", NAME, "403 Forbidden"), ("leading no more", NAME, None)]
 
 
 async def test_a_mistake_is_one_event_whoever_sees_it_and_that_it_is_gone_another() -> None:
