@@ -245,7 +245,11 @@ async def _errors(request: web.Request, handler: Any) -> web.StreamResponse:
         response: web.StreamResponse = await handler(request)
     except web.HTTPException as error:
         reason = (error.reason or "error").lower().replace(" ", "_")
-        answer = web.json_response({"reason": reason, "message": error.text}, status=error.status)
+        message = error.text
+        if error.status == 404 and request.match_info.http_exception is not None:
+            known = ", ".join(resource.canonical for resource in request.app.router.resources())
+            message = f"There is nothing at this path. Known: {known}."
+        answer = web.json_response({"reason": reason, "message": message}, status=error.status)
         if "Allow" in error.headers:
             answer.headers["Allow"] = error.headers["Allow"]
         return answer

@@ -242,8 +242,10 @@ class TestUsage:
 
 
 class TestErrors:
-    async def test_an_unknown_path_is_a_404_in_json(self, operator: Operator) -> None:
-        assert (await operator.get("/nowhere", status=404))["reason"] == "not_found"
+    async def test_an_unknown_path_is_a_404_in_json_that_names_the_known(self, operator: Operator) -> None:
+        answer = await operator.get("/nowhere", status=404)
+        assert answer["reason"] == "not_found"
+        assert "Known: /healthz, /readyz, /metrics, /v1/services, /v1/services/{name}, " in answer["message"]
 
     async def test_another_method_is_a_405_in_json_that_names_the_allowed(self, operator: Operator) -> None:
         async with operator.session.post("/v1/services") as response:
