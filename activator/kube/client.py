@@ -35,7 +35,6 @@ STREAMED = 15.0  # a watch may be silent for as long as it was ordered to last, 
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 MERGE = "application/merge-patch+json"
-JSON_PATCH = "application/json-patch+json"
 JSON = "application/json"
 ERRORS = 400
 
@@ -102,9 +101,9 @@ class Client:
         """Write an object whole; 409 when its resourceVersion is no longer the present one."""
         return await self._write("update", Address(resource, name), body, JSON, within)
 
-    async def patch(self, to: Address, body: object, kind: str = MERGE, within: float = WITHIN) -> Object:
-        """Change a part of an object or subresource; `kind` is the media type of the patch."""
-        return await self._write("patch", to, body, kind, within)
+    async def patch(self, to: Address, body: object, within: float = WITHIN) -> Object:
+        """Change a part of an object or subresource by a merge patch (RFC 7396)."""
+        return await self._write("patch", to, body, MERGE, within)
 
     async def log(self, pod: str, query: Mapping[str, str], within: float = WITHIN) -> str:
         """Return what a container wrote; `query` may have `container`, `tailLines` and `previous`."""

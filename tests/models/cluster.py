@@ -245,7 +245,7 @@ class Cluster:
             else:
                 self.remove(plural, name)
             return web.json_response(item)
-        new = body if request.method == "PUT" else _patched(item, request.content_type, body)
+        new = body if request.method == "PUT" else _patched(item, body)
         wanted = new["metadata"].get("resourceVersion")
         if wanted and wanted != item["metadata"]["resourceVersion"]:
             return status(409, "Conflict", f'Operation cannot be fulfilled on {plural} "{name}": it has been modified')
@@ -263,7 +263,7 @@ class Cluster:
         }
         if request.method == "GET":
             return web.json_response(scale)
-        new = _patched(scale, request.content_type, body) if request.method == "PATCH" else body
+        new = _patched(scale, body) if request.method == "PATCH" else body
         wanted = new["metadata"].get("resourceVersion")
         if wanted and wanted != item["metadata"]["resourceVersion"]:
             return status(409, "Conflict", f'Operation cannot be fulfilled on deployments.apps "{name}"')
@@ -393,16 +393,8 @@ def _verb(method: str, name: str) -> str:
     return {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}[method]
 
 
-def _patched(item: Object, kind: str, patch: Any) -> Object:
+def _patched(item: Object, patch: Object) -> Object:
     new = copy.deepcopy(item)
-    if kind == "application/json-patch+json":
-        for step in patch:
-            *path, last = step["path"].strip("/").split("/")
-            at = new
-            for part in path:
-                at = at.setdefault(part, {})
-            at[last.replace("~1", "/")] = step["value"]
-        return new
     _merge(new, patch)
     return new
 
