@@ -126,8 +126,8 @@ class Counted(Protocol):
 
 
 class Counters:
-    """The counters of all revisions in the table. `refusals` are of requests whose revision was not known
-    yet."""
+    """The counters of all revisions in the table. `refusals` are of requests whose revision was not known yet, or is
+    gone."""
 
     def __init__(self, clock: Clock) -> None:
         self.revisions: dict[str, RevisionCounters] = {}
@@ -174,11 +174,14 @@ class Counters:
         exchange.counters.demand.enter(now, tagged=tagged)
 
     def replace(self, revisions: Iterable[Revision]) -> None:
-        """Take a new table's revisions. The counters of one that is gone stay while it has open requests."""
+        """Take a new table's revisions. The counters of one that is gone stay while it has open requests; what it was
+        refused for counts on, since a total must not fall."""
         now = self._clock()
         keep = {name: counters for name, counters in self.revisions.items() if counters.demand.now_open}
         for revision in revisions:
             counters = self.revisions.get(revision.name) or RevisionCounters(revision.name, revision.service, now)
             counters.compare(revision.compared, now)
             keep[revision.name] = counters
+        for name in self.revisions.keys() - keep.keys():
+            self.refusals.update(self.revisions[name].reasons)
         self.revisions = keep

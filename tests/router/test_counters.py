@@ -26,6 +26,15 @@ def test_the_counters_of_a_revision_that_left_the_table_stay_while_it_has_reques
     assert counters.revisions == {}
 
 
+def test_what_a_revision_was_refused_for_counts_on_when_it_has_left_the_table() -> None:
+    counters = Counters(Clock())
+    counters.replace([revision("a-1")])
+    counters.revisions["a-1"].reasons["queue_full"] = 2
+    for _ in range(2):
+        counters.replace([])
+        assert counters.refusals == {"queue_full": 2}
+
+
 def test_what_is_known_of_a_revision_outlives_a_new_table() -> None:
     counters = Counters(Clock())
     counters.replace([revision("a-1")])
