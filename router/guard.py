@@ -27,7 +27,7 @@ _FRAMING = frozenset(b"content-length transfer-encoding".split())
 _MAX_DIGITS = 9
 PROTECTED = frozenset(b"content-type authorization cookie".split())
 _HOST = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+;=%-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
-_ABSOLUTE = re.compile(rb"(https?)://([^/?#]*)([^#]*)", re.IGNORECASE)
+_ABSOLUTE = re.compile(rb"(https?)://([^/?#]*+)([^#]*)", re.IGNORECASE)
 _PATH = re.compile(rb"/[!\x22$-~]*")
 _CONTROL = re.compile(rb"[^?]*%(?:[01][0-9a-f]|7f)|.*%00", re.IGNORECASE)  # a text in a query may have several lines
 _WEBSOCKET_KEY = re.compile(rb"[A-Za-z0-9+/]{21}[AQgw]==")  # 16 bytes in base64
