@@ -18,7 +18,7 @@ MAX_PARTS = 64
 _PARAMETERS = re.compile(rb"(?:[ \t]*;[ \t]*[a-zA-Z]+\*?=(?:\"[^\"\\\r\n]*\"|[^\s\"\\;]+))*[ \t]*(?:;[ \t]*)?")
 _PARAMETER = re.compile(rb";[ \t]*([a-zA-Z]+\*?)=(?:\"([^\"]*)\"|([^\s\";]+))")
 _PLAIN = frozenset((b"7bit", b"8bit", b"binary"))
-_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\r\n]*)")
+_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*+([^\r\n]*)")  # spaces are tried in one way only
 
 Head = dict[bytes, bytes]  # a part's header fields, by lower-case name
 
