@@ -13,6 +13,7 @@ from codecs import getincrementaldecoder
 from typing import NoReturn
 
 MAX_KEYS = 256
+_LONGEST = len("-Infinity")  # of what the decoder takes for a mistake when it is cut, but a text
 _SPACE = re.compile(r"[ \t\n\r]*")
 
 
@@ -32,8 +33,8 @@ def text_at(key: str, data: bytes, *, whole: bool) -> str | None:
     not there, is no text, or when this is no JSON object in UTF-8. Ambiguous when the key is there twice, in whatever
     spelling.
 
-    What lies behind `data`, behind MAX_KEYS keys, or behind a mistake in what is only a beginning, is not known: the
-    text may be found then, and the object still be refused by its reader.
+    What lies behind `data` is not known: the text may be found then, and the object still be refused by its reader. A
+    mistake in it, or more than MAX_KEYS keys, may hide a second text from this reader alone, so then nothing is found.
     """
     try:
         text = getincrementaldecoder("utf-8-sig")().decode(data, whole)
@@ -42,13 +43,20 @@ def text_at(key: str, data: bytes, *, whole: bool) -> str | None:
     found: list[tuple[str, object]] = []
     try:
         _walk(text, key, found)
-    except (ValueError, IndexError, RecursionError):
-        if whole:
+    except (ValueError, IndexError, RecursionError) as error:
+        if whole or not _is_cut(error, text):
             return None
     if len(found) > 1:
         raise Ambiguous(f"{key!r} is there more than once")
     name, value = found[0] if found else (None, None)
     return value if name == key and isinstance(value, str) else None
+
+
+def _is_cut(error: Exception, text: str) -> bool:
+    """Tell whether the walk over `text` may have failed only because that ends too early."""
+    if isinstance(error, json.JSONDecodeError):
+        return error.msg.startswith("Unterminated string") or error.pos > len(text) - _LONGEST
+    return isinstance(error, IndexError)
 
 
 def _walk(text: str, key: str, found: list[tuple[str, object]]) -> None:

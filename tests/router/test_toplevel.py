@@ -164,6 +164,30 @@ def test_what_is_only_nearly_json_names_no_model(text: str) -> None:
     assert named(text) is None
 
 
+@pytest.mark.parametrize(
+    "between",
+    [
+        '"x": NaN, ',
+        '"x": ' + "1" * 5000 + ", ",
+        '"x": ' + "[" * 1500 + "]" * 1500 + ", ",
+        '"x": "\t", ',
+        '"x": "\\x", ',
+        "/* */ ",
+        "x: 1, ",
+        "".join(f'"x{number}": 1, ' for number in range(MAX_KEYS)),
+    ],
+    ids=["NaN", "long number", "deep", "control", "escape", "comment", "no key", "many keys"],
+)
+def test_a_mistake_in_a_beginning_hides_no_second_model_from_a_reader_that_forgives_it(between: str) -> None:
+    text = f'{{"model": "a", {between}"model": "b", "prompt": "' + "x" * 100
+    assert named(text, whole=False) is None
+
+
+def test_what_stands_behind_an_object_hides_its_model_also_where_more_may_come() -> None:
+    assert named('{"model": "a"}&model=b', whole=False) is None
+    assert named('{"model": "a"} ', whole=False) == "a"
+
+
 @pytest.mark.parametrize("coding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "latin-1"])
 def test_other_codings_than_utf_8_name_no_model(coding: str) -> None:
     assert named('{"model": "ä"}'.encode(coding)) is None
