@@ -31,6 +31,35 @@ def test_json_is_read_whatever_its_type_says(fields: tuple[str, ...]) -> None:
     assert named(BODY, *fields) == "a"
 
 
+@pytest.mark.parametrize("charset", ["utf-8", "UTF-8", '"utf-8"', "us-ascii", "ISO-8859-1"])
+def test_a_charset_that_has_ascii_as_it_is_changes_nothing(charset: str) -> None:
+    assert named(BODY, f"Content-Type: application/json; charset={charset}") == "a"
+    assert named(FORM, f"Content-Type: multipart/form-data; charset={charset}; boundary=b") == "whisper-1"
+
+
+@pytest.mark.parametrize("charset", ["utf-7", "UTF-16", '"utf-7"', "'utf-7'", "utf-8; charset=utf-7", " utf-7"])
+def test_in_another_charset_keys_may_read_otherwise_and_hide_the_model(charset: str) -> None:
+    assert json.loads(b'{"model": "a", "+AG0-odel": "b"}'.decode("utf-7")) == {"model": "b"}
+    assert named(b'{"model": "a", "+AG0-odel": "b"}', f"Content-Type: application/json; charset={charset}") is None
+    assert named(FORM, f"Content-Type: multipart/form-data; boundary=b; charset={charset}") is None
+
+
+def test_json_that_says_it_is_pairs_is_read_as_curl_sends_it() -> None:
+    body = b'{"model": "a", "prompt": "a = b & c; the &models= are &remodel=, model=b"}'
+    assert named(body, "Content-Type: application/x-www-form-urlencoded") == "a"
+
+
+@pytest.mark.parametrize(
+    "pair", ["&model=b&", ";model=b&", "&mod%65l=b&", "&%4D%4f%44%45%4C=b&", "&model[]=b&", "&model"]
+)
+def test_json_in_which_a_reader_of_pairs_finds_another_model_is_ambiguous(pair: str) -> None:
+    body = json.dumps({"model": "a", "prompt": pair}).encode()
+    assert named(body) == "a"
+    for whole in (True, False):
+        with pytest.raises(Ambiguous, match="'model'"):
+            named(body, "Content-Type: Application/X-WWW-Form-Urlencoded; charset=utf-8", whole=whole)
+
+
 def test_a_form_is_read_by_its_type_only() -> None:
     assert named(FORM, "Content-Type: multipart/form-data; boundary=b") == "whisper-1"
     assert named(FORM) is None
