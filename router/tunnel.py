@@ -34,6 +34,7 @@ class Tunnel(asyncio.Protocol):
         self._last_byte = clock()
         self._client_ended = False
         self._replica_ended = False
+        self._paused = False  # the client is slower, which is no silence
 
     def switch(self) -> None:
         """Take over both sides, and send on what the client has sent already."""
@@ -43,9 +44,10 @@ class Tunnel(asyncio.Protocol):
             self._exchange.request.upgrade.attach(self)
 
     def check_clocks(self, now: float) -> None:
-        """End the tunnel if it took too long, or was silent for too long in both directions."""
+        """End the tunnel if it took too long, or was silent for too long in both directions. A client that is slow to
+        take what there is for it has a clock of its own (`Watch`)."""
         limits = self._exchange.revision.limits
-        silent = now - self._last_byte
+        silent = 0.0 if self._paused else now - self._last_byte
         if limits.total and now - self._exchange.dispatched > limits.total:
             self._exchange.fail(_too_long(f"The WebSocket was open for longer than {limits.total:g} s."))
         elif limits.idle and silent > limits.idle:
@@ -59,11 +61,14 @@ class Tunnel(asyncio.Protocol):
 
     def pause_reading(self) -> None:
         """Stop reading from the replica: the client is slower."""
+        self._paused = True
         if not self._transport.is_closing():
             self._transport.pause_reading()
 
     def resume_reading(self) -> None:
         """Read on."""
+        self._paused = False
+        self._last_byte = self._clock()
         if not self._transport.is_closing():
             self._transport.resume_reading()
 

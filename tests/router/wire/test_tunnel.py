@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
+from router.connection import WRITE_BUFFER
 from router.errors import Reason
 from router.listener import LOOK_SECONDS
 from router.table import OnDisconnect
@@ -16,6 +17,7 @@ from tests.router.segments import dribble
 from tests.router.wire.edge import answer
 
 if TYPE_CHECKING:
+    from router.connection import Connection
     from tests.router.wire.edge import Edge, Replica
     from tests.router.wire.talk import Talk
 
@@ -305,6 +307,25 @@ async def test_a_side_that_is_silent_after_the_others_end_does_not_keep_the_slot
     edge.later(1.5)
     await edge.settle()
     assert await ending.ended()
+
+
+@pytest.mark.parametrize("idle", [0.0, 5.0])
+async def test_a_client_that_has_ended_its_side_and_reads_slowly_gets_all(edge: Edge, idle: float) -> None:
+    edge.limit(idle=idle)
+    client, replica = await opened(edge)
+    client.half_close()
+    assert await replica.ended()
+    replica.writer.write(PIECE * 64)
+    replica.half_close()
+    await edge.until(
+        lambda: any(cast("Connection", guest).unsent > WRITE_BUFFER for guest in edge.listener.door.guests)
+    )
+    edge.later(HALF_CLOSED_SECONDS + 1)
+    got = 0
+    while data := await client.hear():
+        got += len(data)
+    assert (got, client.was_reset) == (len(PIECE) * 64, False)
+    await edge.settle()
 
 
 @pytest.mark.parametrize("on_disconnect", list(OnDisconnect))
