@@ -33,6 +33,7 @@ _CONTROL = re.compile(rb"[^?]*%(?:[01][0-9a-f]|7f)|.*%00", re.IGNORECASE)  # a t
 _WEBSOCKET_KEY = re.compile(rb"[A-Za-z0-9+/]{21}[AQgw]==")  # 16 bytes in base64
 _METHOD_LINE = re.compile(rb"([A-Z]{1,32}) [!-~]+ HTTP/1\.[01]\r?\n")
 _BEGUN_LINE = re.compile(rb"[A-Z]{1,32}(?: [!-~]*(?: [!-~]*\r?)?)?")
+_OTHER_VERSION = re.compile(rb"[A-Z]{1,32} [!-~]+ HTTP/((?!1)[0-9]\.[0-9])")
 _MAX_LINE = MAX_TARGET + 64
 
 
@@ -148,8 +149,10 @@ def check_line(line: bytes) -> None:
 
 
 def judge_line(line: bytes) -> EdgeError | None:
-    """Return the refusal of a request line whose method the parser does not know: 501 for a proper one, else 400; None
-    while it may still become one."""
+    """Return the refusal of a request line whose method the parser does not know: 501 for a proper one, 505 for one of
+    another version, else 400; None while it may still become one."""
+    if refusal := version_refused(line):
+        return refusal
     if len(line) <= _MAX_LINE and (found := _METHOD_LINE.fullmatch(line)):
         return _method_refused(found[1])
     if not _BEGUN_LINE.fullmatch(line[:_MAX_LINE]):
@@ -159,9 +162,20 @@ def judge_line(line: bytes) -> EdgeError | None:
     return None
 
 
+def version_refused(line: bytes) -> EdgeError | None:
+    """Return the refusal of a line, of which the beginning may be enough, that asks for another major version, such as
+    the preface of HTTP/2 (RFC 9110 15.6.6, RFC 9113 3.4); None for all others."""
+    found = _OTHER_VERSION.match(line)
+    return _not_spoken(found[1].decode()) if found is not None else None
+
+
+def _not_spoken(version: str) -> EdgeError:
+    return EdgeError(Reason.VERSION_UNSUPPORTED, f"HTTP/{version} is not spoken here; use HTTP/1.1.")
+
+
 def _start_refused(request: Request) -> EdgeError:
     if request.version not in _VERSIONS:
-        return EdgeError(Reason.VERSION_UNSUPPORTED, f"HTTP/{request.version} is not spoken here; use HTTP/1.1.")
+        return _not_spoken(request.version)
     if request.method not in METHODS:
         return _method_refused(request.method)
     return fields_refused()

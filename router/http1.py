@@ -23,6 +23,7 @@ from router.guard import (
     judge_line,
     offers_websocket,
     too_many_fields,
+    version_refused,
 )
 from router.headers import IN_REQUEST, UPGRADE, request_head
 from router.plain import plain
@@ -340,6 +341,8 @@ class RequestReader:
     def _why(self, error: httptools.HttpParserError) -> Exception:
         if isinstance(error, httptools.HttpParserCallbackError):
             return self._refusal or error
+        if self.in_head and (refusal := version_refused(self._line)):
+            return refusal
         return EdgeError(Reason.BAD_REQUEST, f"The request is not valid HTTP/1.1: {error}.")
 
     def _check_fields(self) -> None:

@@ -106,7 +106,7 @@ def test_the_same_bytes_mean_the_same_when_they_are_dribbled(stream: bytes) -> N
         [
             (b"BREW / HTTP/1.1", Reason.METHOD_UNKNOWN),
             (b"GETT /x HTTP/1.0", Reason.METHOD_UNKNOWN),
-            (b"BREW / HTTP/2.0", Reason.BAD_REQUEST),
+            (b"BREW / HTTP/2.0", Reason.VERSION_UNSUPPORTED),
             (b"B@EW / HTTP/1.1\r\nBREW / HTTP/1.1", Reason.BAD_REQUEST),
             (b"GET", Reason.BAD_REQUEST),
             (b"BREW /" + b"a" * 2 * MAX_TARGET + b" HTTP/1.1", Reason.TARGET_TOO_LONG),
@@ -118,6 +118,23 @@ def test_a_method_that_is_not_known_is_refused_for_the_same_reason_however_it_is
 ) -> None:
     line, reason = case
     assert refused(*data.draw(segmented(GET % 1 + line + b"\r\nHost: a.example\r\n\r\n"))) == reason
+
+
+@given(
+    st.data(),
+    st.sampled_from(
+        [
+            (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0", Reason.VERSION_UNSUPPORTED),
+            (b"GET / HTTP/3.0\r\nHost: a.example\r\n\r\n", Reason.VERSION_UNSUPPORTED),
+            (b"GET / HTTP/1.2\r\nHost: a.example\r\n\r\n", Reason.BAD_REQUEST),
+            (b"GET / HTTP/10.0\r\nHost: a.example\r\n\r\n", Reason.BAD_REQUEST),
+        ]
+    ),
+)
+def test_a_version_that_is_not_spoken_is_refused_for_the_same_reason_however_it_is_cut(
+    data: st.DataObject, case: tuple[bytes, Reason]
+) -> None:
+    assert refused(*data.draw(segmented(GET % 1 + case[0]))) == case[1]
 
 
 def test_requests_in_a_row_are_handed_over_in_order() -> None:

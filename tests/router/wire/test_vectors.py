@@ -148,7 +148,13 @@ async def test_the_host_of_an_absolute_target_wins(edge: Edge) -> None:
 
 @pytest.mark.parametrize(
     ("line", "status"),
-    [("GET / HTTP/2.0", 505), ("CONNECT b:443 HTTP/1.1", 405), ("TRACE / HTTP/1.1", 405), ("FROB / HTTP/1.1", 501)],
+    [
+        ("GET / HTTP/2.0", 505),
+        ("PRI * HTTP/2.0", 505),
+        ("CONNECT b:443 HTTP/1.1", 405),
+        ("TRACE / HTTP/1.1", 405),
+        ("FROB / HTTP/1.1", 501),
+    ],
 )
 async def test_a_refusal_has_the_status_that_says_why(edge: Edge, line: str, status: int) -> None:
     client = await edge.client(f"{line}\r\nHost: a.example\r\n\r\n")
