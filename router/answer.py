@@ -60,23 +60,32 @@ def respond(error: EdgeError, request: Request, facts: Mapping[str, object], *, 
     fields: dict[str, object] = {"reason": error.reason, "message": error.message, **facts, **error.detail}
     if isinstance(error, Told):
         fields = dict(error.document)
-    elif _is_openai(request):
-        kind = "server_error" if error.status >= 500 else "invalid_request_error"
-        param = "model" if error.reason in _ABOUT_MODEL else None
-        fields = {"error": {"message": error.message, "type": kind, "param": param, "code": error.reason}, **fields}
+    elif _is_openai(request.method, request.target):
+        fields = {**_for_openai(error), **fields}
     answer = compose(error, fields, keep_alive=keep_alive, bodyless=request.method == b"HEAD")
     return answer.replace(b"\r\n", b"\r\nX-Request-Id: %b\r\n" % request.id, 1) if request.id else answer
 
 
-def _is_openai(request: Request) -> bool:
-    path = request.target.partition(b"?")[0]
-    asks_for_model = path.startswith(b"/v1/models/") and request.method in {b"GET", b"HEAD"}
+def refuse_head(error: EdgeError, line: bytes = b"") -> bytes:
+    """Return the response to bytes that never became a request, of whose `line` so much came; the connection is closed
+    after it."""
+    method, _, rest = line.partition(b" ")
+    fields: dict[str, object] = {"reason": error.reason, "message": error.message}
+    if _is_openai(method, rest.partition(b" ")[0]):
+        fields = {**_for_openai(error), **fields}
+    return compose(error, fields, keep_alive=False, bodyless=method == b"HEAD")
+
+
+def _is_openai(method: bytes, target: bytes) -> bool:
+    path = target.partition(b"?")[0]
+    asks_for_model = path.startswith(b"/v1/models/") and method in {b"GET", b"HEAD"}
     return path.startswith(_OPENAI) or path == b"/v1/models" or asks_for_model
 
 
-def refuse_head(error: EdgeError) -> bytes:
-    """Return the response to bytes that never became a request; the connection is closed after it."""
-    return compose(error, {"reason": error.reason, "message": error.message}, keep_alive=False)
+def _for_openai(error: EdgeError) -> dict[str, object]:
+    kind = "server_error" if error.status >= 500 else "invalid_request_error"
+    param = "model" if error.reason in _ABOUT_MODEL else None
+    return {"error": {"message": error.message, "type": kind, "param": param, "code": error.reason}}
 
 
 def compose(error: EdgeError, fields: dict[str, object], *, keep_alive: bool, bodyless: bool = False) -> bytes:

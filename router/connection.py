@@ -378,7 +378,7 @@ class Connection(asyncio.Protocol):
             return
         if self._current is None and not self._waiting:
             self._edge.refused(refusal)
-            self.write(refuse_head(refusal))
+            self.write(refuse_head(refusal, self._reader.line))
             self.finish()
         else:
             self._cut_body(refusal)

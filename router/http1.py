@@ -50,9 +50,9 @@ class RequestSink(Flow, Protocol):
 
 class RequestReader:
     """Feeds one client connection's bytes to llhttp and hands over complete heads. Raises EdgeError for what is
-    refused; after that it must not be fed again. `specials` tells which fields to look at, `scheme` how the bytes came,
-    `forwarding` is what heads get upstream, None = that depends on more than the connection: where it does not, a head
-    that comes again is not translated again.
+    refused; after that it must not be fed again, and `line` is what came of that request's line. `specials` tells which
+    fields to look at, `scheme` how the bytes came, `forwarding` is what heads get upstream, None = that depends on more
+    than the connection: where it does not, a head that comes again is not translated again.
     """
 
     __slots__ = (
@@ -65,7 +65,6 @@ class RequestReader:
         "_last",
         "_last_one",
         "_left",
-        "_line",
         "_lines",
         "_offer",
         "_parser",
@@ -79,6 +78,7 @@ class RequestReader:
         "_upgrade",
         "_whole",
         "in_head",
+        "line",
     )
 
     def __init__(
@@ -94,7 +94,7 @@ class RequestReader:
         self._sink = sink
         self._parser = httptools.HttpRequestParser(self)
         self._lines: list[bytes] = []
-        self._line = b""  # what has come of the request line
+        self.line = b""
         self._special: list[tuple[bytes, bytes]] = []
         self._target = b""
         self._body: Body | None = None
@@ -195,7 +195,7 @@ class RequestReader:
             offers = parser.should_upgrade()
         self.in_head = False
         try:
-            check_line(self._line)
+            check_line(self.line)
             check(request, self._scheme)
         except EdgeError as refusal:
             self._refusal = refusal
@@ -280,11 +280,11 @@ class RequestReader:
     def _follow_head(self, piece: bytes) -> None:
         """Take note of what the parser does not tell of a head: how its first line reads, and how large it is."""
         if not self.in_head:
-            self._line = b""
+            self.line = b""
         elif self._fed - self._at > MAX_HEAD:
             raise EdgeError(Reason.HEAD_TOO_LARGE, f"The request's head is larger than {MAX_HEAD} bytes.")
-        if not self._line.endswith(b"\n"):
-            self._line += piece[: piece.find(b"\n") + 1 or len(piece)]
+        if not self.line.endswith(b"\n"):
+            self.line += piece[: piece.find(b"\n") + 1 or len(piece)]
 
     def _end_of_piece(self, data: bytes, at: int) -> int:
         """Return up to where to parse: heads and bodies end with a piece, so that their bytes can be counted. A head,
@@ -341,7 +341,7 @@ class RequestReader:
     def _why(self, error: httptools.HttpParserError) -> Exception:
         if isinstance(error, httptools.HttpParserCallbackError):
             return self._refusal or error
-        if self.in_head and (refusal := version_refused(self._line)):
+        if self.in_head and (refusal := version_refused(self.line)):
             return refusal
         return EdgeError(Reason.BAD_REQUEST, f"The request is not valid HTTP/1.1: {error}.")
 
@@ -377,7 +377,7 @@ class _RestOfLine:
         self._reader = reader
 
     def feed_data(self, _: bytes) -> None:
-        if refusal := judge_line(self._reader._line):  # noqa: SLF001 - of one kind
+        if refusal := judge_line(self._reader.line):
             raise refusal
 
 

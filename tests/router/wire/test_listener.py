@@ -167,6 +167,40 @@ async def test_a_head_that_does_not_come_is_answered_with_408(edge: Edge) -> Non
     assert await client.ended()
 
 
+@pytest.mark.parametrize(
+    ("rest", "status"),
+    [
+        (" HTTP/1.1\r\nHost: a.example\r\nHost: b.example\r\n\r\n", 400),
+        (" HTTP/1.1\r\nno field\r\n", 400),
+        ("?" + "a" * 9000, 414),
+        (" HTTP/1.1\r\nHost: a.example\r\n" + "a: b\r\n" * 200, 431),
+        (" HTTP/3.0\r\n", 505),
+        (" HTTP/1.1\r\n", 408),
+        (" HTT", 408),
+    ],
+)
+async def test_a_head_that_is_refused_gets_the_shape_of_errors_that_its_path_asks_for(
+    edge: Edge, rest: str, status: int
+) -> None:
+    await edge.serving()
+    for path, expected in (("/v1/chat/completions", True), ("/v2/x", False)):
+        client = await edge.client(f"POST {path} HTTP/1.1\r\nHost: a.example\r\n\r\n")
+        await client.response()
+        await client.send(f"POST {path}{rest}")
+        await asyncio.sleep(0.02)
+        edge.later(HEAD_SECONDS + 1)
+        response = await client.response()
+        assert response.status == status
+        assert ("error" in json.loads(response.body)) == expected
+
+
+async def test_a_refused_head_request_gets_no_content(edge: Edge) -> None:
+    client = await edge.client("HEAD / HTTP/1.1\r\nHost: a.example\r\nHost: b.example\r\n\r\n")
+    response = await client.response("HEAD")
+    assert (response.status, response.get("Activator-Reason")) == (400, "bad_request")
+    assert await client.ended()
+
+
 async def test_a_head_that_is_dribbled_has_no_more_time_than_any_other(edge: Edge) -> None:
     client = await edge.client("GET / HTTP/1.1\r\n")
     for _ in range(12):
