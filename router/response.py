@@ -60,6 +60,7 @@ class ResponseReader:
     __slots__ = (
         "_begun",
         "_chunked",
+        "_connection",
         "_dated",
         "_encoding",
         "_exchange",
@@ -68,7 +69,6 @@ class ResponseReader:
         "_last",
         "_length",
         "_lines",
-        "_nominated",
         "_now",
         "_out",
         "_parser",
@@ -93,7 +93,7 @@ class ResponseReader:
         self._length: bytes | None = None
         self._encoding: bytes | None = None
         self._protocol: bytes | None = None
-        self._nominated: list[bytes] = []  # values of Connection that name other fields
+        self._connection: list[bytes] = []  # its values
         self._out: list[bytes] = []
         self._dated = False
         self._last = Last[tuple[int, bytes, bool]]()  # the status, what the head became, and whether it has a date
@@ -185,7 +185,7 @@ class ResponseReader:
             raise BadResponse("it sent more than one response")
         self._lines = []
         self._length = self._encoding = self._protocol = None
-        self._nominated = []
+        self._connection = []
         self._dated = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -207,14 +207,15 @@ class ResponseReader:
             self._protocol = value.rstrip(b" \t") if self._protocol is None else b"several"
         elif special == b"trailer" and self._exchange.request.trailers:
             self._lines += (name, b": ", value, b"\r\n")
-        elif special == b"connection" and value.lower() not in NOMINATES_NOTHING:
-            self._nominated.append(value)
+        elif special == b"connection":
+            self._connection.append(value)
 
     def on_headers_complete(self) -> None:
         status = self._parser.get_status_code()
-        if self._nominated:
-            self._lines = without_nominated(self._lines, b",".join(self._nominated))
-            self._dated = any(name.lower() == b"date" for name in self._lines[::4])
+        self.clean = self._parser.should_keep_alive()
+        if self._connection or not self.clean:
+            self._check_version()
+            self._drop_nominated()
         if status < 200:
             self._pass_interim(status)
             return
@@ -229,7 +230,6 @@ class ResponseReader:
         body = exchange.request.body
         if body is not None and not body.complete:
             exchange.keep_alive = False  # there may be more of it than is read once the response has ended
-        self.clean = self._parser.should_keep_alive()
         lines = self._lines
         if status == UPGRADE_REQUIRED and self._protocol is not None and self._protocol.lower() == b"websocket":
             lines += UPGRADE  # RFC 9110 15.5.22
@@ -257,6 +257,20 @@ class ResponseReader:
             self.complete = True
             if self._chunked:
                 self._out += (b"0\r\n", *self._trailers, b"\r\n")
+
+    def _check_version(self) -> None:
+        """Refuse another major version (RFC 9110 6.2), where there can be one: a connection that stays open without a
+        word is one of HTTP/1.1, and asking is not cheap."""
+        version = self._parser.get_http_version()
+        if not version.startswith("1."):
+            raise BadResponse(f"it is of HTTP/{version}")
+
+    def _drop_nominated(self) -> None:
+        """Keep the fields here that are for this connection only."""
+        named = [value for value in self._connection if value.lower() not in NOMINATES_NOTHING]
+        if named:
+            self._lines = without_nominated(self._lines, b",".join(named))
+            self._dated = any(name.lower() == b"date" for name in self._lines[::4])
 
     def _learn(self, data: bytes) -> None:
         length, exchange = self._length, self._exchange
