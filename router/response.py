@@ -172,7 +172,7 @@ class ResponseReader:
             self._parser = self._new_parser()  # the former waits for a body that must not come
             self.clean = self.clean and self._seen == len(data) == data.find(_BLANK_LINE) + len(_BLANK_LINE)
         elif self._unproductive > MAX_TRAILERS and not self.complete:
-            raise BadResponse(f"it has more than {MAX_TRAILERS} bytes of chunk extensions or trailers")
+            raise _too_much_besides()
         out = b"".join(self._out)
         self._out.clear()
         if self.complete:
@@ -254,6 +254,8 @@ class ResponseReader:
 
     def on_message_complete(self) -> None:
         if self._head and not self.complete:
+            if self._trailers and sum(map(len, self._trailers)) > MAX_TRAILERS:
+                raise _too_much_besides()
             self.complete = True
             if self._chunked:
                 self._out += (b"0\r\n", *self._trailers, b"\r\n")
@@ -305,6 +307,8 @@ class ResponseReader:
         self._interim += 1
         if self._interim > MAX_INTERIM:
             raise BadResponse("it sent too many 1xx")
+        if sum(map(len, self._lines)) > MAX_HEAD:
+            raise _head_too_large()
         if status > SWITCHING and self._exchange.request.version == "1.1":
             self._out += (STATUS_LINES[status], *self._lines, b"\r\n")
 
@@ -363,6 +367,10 @@ def _persistence(exchange: Exchange) -> bytes:
 
 def _head_too_large() -> BadResponse:
     return BadResponse(f"its head is larger than {MAX_HEAD} bytes")
+
+
+def _too_much_besides() -> BadResponse:
+    return BadResponse(f"it has more than {MAX_TRAILERS} bytes of chunk extensions or trailers")
 
 
 def _bad(error: httptools.HttpParserError) -> BadResponse:

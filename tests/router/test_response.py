@@ -427,6 +427,16 @@ def test_a_head_that_is_too_large_is_refused_however_it_comes(cut: int) -> None:
     assert not result.out
 
 
+@pytest.mark.parametrize("cut", [1 << 20, 1000], ids=["at once", "in pieces"])
+def test_and_so_are_one_before_it_and_trailers_that_are_passed_on(cut: int) -> None:
+    large = b"X-Large: " + b"x" * (100 << 10) + b"\r\n"
+    for data in (b"HTTP/1.1 103 Early Hints\r\n%b\r\n" % large + HELLO, CHUNKED.replace(b"X-T: 1\r\n", large)):
+        pieces = [data[start : start + cut] for start in range(0, len(data), cut)]
+        result = passed(pieces, "GET / HTTP/1.1", "TE: trailers")
+        assert "than 65536 bytes" in result.broken
+        assert large not in result.out
+
+
 def test_a_large_body_may_come_with_its_head() -> None:
     body = b"x" * (100 << 10)
     assert passed([OK + b"Content-Length: %d\r\n\r\n" % len(body) + body]).body == body
