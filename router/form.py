@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 MAX_PARTS = 64
 _PARAMETERS = re.compile(rb"(?:[ \t]*;[ \t]*[a-zA-Z]+\*?=(?:\"[^\"\\\r\n]*\"|[^\s\"\\;]+))*[ \t]*(?:;[ \t]*)?")
 _PARAMETER = re.compile(rb";[ \t]*([a-zA-Z]+\*?)=(?:\"([^\"]*)\"|([^\s\";]+))")
+_BOUNDARY = re.compile(rb"[0-9A-Za-z'()+_,./:=? -]{0,69}[0-9A-Za-z'()+_,./:=?-]")  # RFC 2046 5.1.1
 _PLAIN = frozenset((b"7bit", b"8bit", b"binary"))
 _LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*+([^\r\n]*)")  # spaces are tried in one way only
 
@@ -32,8 +33,8 @@ def text_of(key: str, content_type: bytes, data: bytes, *, whole: bool) -> str |
     """Return the text of the field `key` of the form that `data` is, or begins with if not `whole`. None when it is not
     there, or when this is no proper form. Ambiguous when it is there twice, or as something else than plain text."""
     parameters = _parameters(_split(content_type)[1])
-    boundary = parameters.get(b"boundary") if parameters is not None else None
-    if not boundary:
+    boundary = parameters.get(b"boundary", b"") if parameters is not None else b""
+    if not _BOUNDARY.fullmatch(boundary):
         return None
     try:
         found = [part for part in _parts(b"--" + boundary, data, whole=whole) if _name(part[0]) == key.encode()]

@@ -78,6 +78,18 @@ def test_without_one_clear_boundary_nothing_is_found(kind: bytes) -> None:
     assert named(form((MODEL, b"a")), kind=kind) is None
 
 
+@pytest.mark.parametrize("written", [b"frontier ", b"<frontier>", b"frontier" + b"x" * 63, b"front\xc3\xa9"])
+def test_a_boundary_that_some_readers_trim_or_do_not_take_hides_the_model(written: bytes) -> None:
+    data = form((MODEL, b"a")).replace(b"--frontier", b"--" + written)
+    assert named(data, kind=b'multipart/form-data; boundary="%b"' % written) is None
+
+
+@pytest.mark.parametrize("boundary", [b"----WebKitFormBoundary7MA4YWxkTrZu0gW", b"=_3f'(0)+,./:? x", b"x" * 70])
+def test_a_boundary_may_have_all_the_signs_that_it_may(boundary: bytes) -> None:
+    data = form((MODEL, b"a")).replace(b"--frontier", b"--" + boundary)
+    assert named(data, kind=b'multipart/form-data; boundary="%b"' % boundary) == "a"
+
+
 @pytest.mark.parametrize("kind", [b"application/json", b"multipart/mixed; boundary=x", b"multipart/form-dataX", b""])
 def test_other_types_are_no_forms(kind: bytes) -> None:
     assert not is_form(kind)
