@@ -135,7 +135,7 @@ async def worker_stalls(stage: Stage) -> None:
     ]
     prompt = sum(row.end < end for row, end in new)
     stage.terms.facts["answered by the other one meanwhile"] = f"{prompt} of {len(new)}"
-    stage.expect(prompt > len(new) / 2, "the other one stood still, too")
+    stage.expect(prompt > len(new) / 4, "the other one stood still, too")  # about half of the clients are its own
     counted = await stage.edge.metric("activator_event_loop_stalls_total")
     stage.terms.facts["stalls"] = f"{counted:.0f} counted of {len(stalls)}"
     stage.expect(counted >= len(stalls), "not all of them were counted")
