@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 GRACE = 1.0
 CLOCKS = 0.01  # seconds by which two clocks that were compared may differ
 DESCRIPTORS = 5
-RESIDENT_SHARE, RESIDENT_BYTES = 0.10, 8 << 20
+RESIDENT_SHARE, RESIDENT_BYTES = 0.10, 16 << 20  # which the allocator keeps, as it is told to (router/tuning.py)
 
 
 @dataclass(slots=True)
