@@ -106,35 +106,24 @@ def test_the_same_bytes_mean_the_same_when_they_are_dribbled(stream: bytes) -> N
         [
             (b"BREW / HTTP/1.1", Reason.METHOD_UNKNOWN),
             (b"GETT /x HTTP/1.0", Reason.METHOD_UNKNOWN),
+            (b"X / HTTP/1.1", Reason.METHOD_UNKNOWN),
             (b"BREW / HTTP/2.0", Reason.VERSION_UNSUPPORTED),
+            (b"GET / HTTP/3.0", Reason.VERSION_UNSUPPORTED),
+            (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0", Reason.VERSION_UNSUPPORTED),
+            (b"GET / HTTP/1.2", Reason.BAD_REQUEST),
+            (b"GET / HTTP/10.0", Reason.BAD_REQUEST),
             (b"B@EW / HTTP/1.1\r\nBREW / HTTP/1.1", Reason.BAD_REQUEST),
+            (b"POS\nT / HTTP/1.1", Reason.BAD_REQUEST),
             (b"GET", Reason.BAD_REQUEST),
             (b"BREW /" + b"a" * 2 * MAX_TARGET + b" HTTP/1.1", Reason.TARGET_TOO_LONG),
         ]
     ),
 )
-def test_a_method_that_is_not_known_is_refused_for_the_same_reason_however_it_is_cut(
+def test_a_line_that_is_not_understood_is_refused_for_the_same_reason_however_it_is_cut(
     data: st.DataObject, case: tuple[bytes, Reason]
 ) -> None:
     line, reason = case
     assert refused(*data.draw(segmented(GET % 1 + line + b"\r\nHost: a.example\r\n\r\n"))) == reason
-
-
-@given(
-    st.data(),
-    st.sampled_from(
-        [
-            (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0", Reason.VERSION_UNSUPPORTED),
-            (b"GET / HTTP/3.0\r\nHost: a.example\r\n\r\n", Reason.VERSION_UNSUPPORTED),
-            (b"GET / HTTP/1.2\r\nHost: a.example\r\n\r\n", Reason.BAD_REQUEST),
-            (b"GET / HTTP/10.0\r\nHost: a.example\r\n\r\n", Reason.BAD_REQUEST),
-        ]
-    ),
-)
-def test_a_version_that_is_not_spoken_is_refused_for_the_same_reason_however_it_is_cut(
-    data: st.DataObject, case: tuple[bytes, Reason]
-) -> None:
-    assert refused(*data.draw(segmented(GET % 1 + case[0]))) == case[1]
 
 
 def test_requests_in_a_row_are_handed_over_in_order() -> None:
@@ -211,17 +200,6 @@ def test_another_protocol_is_not_taken_for_http_however_it_comes(line: bytes) ->
     for before, size in product((b"", GET % 1, b"\r\n"), (1, 3, SLICE)):
         whole = before + stream
         assert refused(*[whole[at : at + size] for at in range(0, len(whole), size)]) == Reason.BAD_REQUEST
-
-
-@pytest.mark.parametrize("method", [b"FROB", b"GETS", b"X", b"MKROOM"])
-def test_a_method_that_nobody_knows_is_501_however_it_comes(method: bytes) -> None:
-    stream = GET % 1 + method + b" / HTTP/1.1\r\nHost: a.example\r\n\r\n"
-    for size in (1, 3, SLICE):
-        assert refused(*[stream[at : at + size] for at in range(0, len(stream), size)]) == Reason.METHOD_UNKNOWN
-
-
-def test_what_follows_a_line_end_is_no_method() -> None:
-    assert refused(b"POS\nT / HTTP/1.1\r\nHost: a.example\r\n\r\n") == Reason.BAD_REQUEST
 
 
 def test_a_head_without_end_is_431() -> None:
