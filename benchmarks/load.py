@@ -49,6 +49,7 @@ TWELVE = (  # with Content-Length, which wrk adds
     ("X-Request-Id", "f81d4fae-7dec-11d0-a765-00a0c91e6bf6"),
     ("X-Client-Version", "2.9.0"),
 )
+POST = "POST, 12 headers, 1 KiB body"
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,8 @@ class Scenario:
 SCENARIOS = (
     Scenario("small", "GET, small JSON answer"),
     Scenario("differing", "GET, small JSON answer, a different head each time", differs=True),
-    Scenario("post", "POST, 12 headers, 1 KiB body", "POST", headers=TWELVE, body=1024),
+    Scenario("post", POST, "POST", headers=TWELVE, body=1024),
+    Scenario("differing_post", f"{POST}, a different head each time", "POST", headers=TWELVE, body=1024, differs=True),
     Scenario("download", "GET, 10 MiB answer", path=LARGE_PATH, moved=LARGE_BYTES, connections=4),
     Scenario("upload", "POST, 10 MiB body", "POST", body=LARGE_BYTES, moved=LARGE_BYTES, connections=4),
 )

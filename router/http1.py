@@ -26,7 +26,7 @@ from router.guard import (
     version_refused,
 )
 from router.headers import IN_REQUEST, UPGRADE, request_head
-from router.plain import plain
+from router.plain import Plain
 from router.repeats import Last
 from router.request import Request
 
@@ -68,6 +68,7 @@ class RequestReader:
         "_lines",
         "_offer",
         "_parser",
+        "_plain",
         "_refusal",
         "_resumes",
         "_scheme",
@@ -105,6 +106,7 @@ class RequestReader:
         self._forwarding = forwarding
         self._last_one = False  # nothing comes behind the present request
         self._last = Last[Request]()
+        self._plain = Plain(specials.names, forwarding)
         self._whole: Request | None = None  # whose head ended in this read
         self._chunks = Chunks()  # of the present body, or the last one
         self._left = 0  # declared length of the present body, 0 = it comes in chunks
@@ -152,12 +154,11 @@ class RequestReader:
                 self._sink.on_request(known)
             return b""
         last.size = 0
-        if not (self.in_head or self._last_one) and self._body is None and self._upgrade is None:
-            request = plain(data, self._specials)
-            if request is not None:
-                self._learn(data, request)
-                self._hand_over(request, data)
-                return b""
+        between = not (self.in_head or self._last_one) and self._body is None and self._upgrade is None
+        if between and (request := self._plain.take(data)) is not None:
+            self._learn(data, request)
+            self._hand_over(request, data)
+            return b""
         return self._parse(data)
 
     def on_message_begin(self) -> None:
@@ -308,7 +309,7 @@ class RequestReader:
 
     def _learn(self, data: bytes, request: Request) -> None:
         forwarding = self._forwarding
-        if forwarding is not None and self._last.learn(data, request.length or 0):
+        if forwarding is not None and not request.sent and self._last.learn(data, request.length or 0):
             self._last.translation = known = request if request.body is None else request.again()
             request_head(known, forwarding)
 

@@ -17,21 +17,21 @@ from typing import TYPE_CHECKING, NamedTuple
 from router.guard import MAX_FIELDS, MAX_TARGET
 from router.headers import FORWARDING
 from router.ids import NAMING
-from router.request import Request
+from router.request import ordinary
+from router.template import MAX_DIGITS, MAX_HEAD, TARGET, VALUE, Template, differing
 
 if TYPE_CHECKING:
-    from router.headers import Special
+    from router.request import Request
 
-_LINE = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]++: [!-~][ -~]*+(?<! )\r\n"
+_LINE = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]++: " + VALUE + rb"\r\n"
 _HEAD = re.compile(
-    rb"(GET|POST|PUT|PATCH|DELETE) (/[!\x22$&-~]*+(?:%(?![01]|7[Ff])[!\x22$&-~]*+)*+) HTTP/1\.1\r\n"
+    rb"(GET|POST|PUT|PATCH|DELETE) (" + TARGET + rb") HTTP/1\.1\r\n"
     rb"((?:(?![Hh]ost:)" + _LINE + rb")*+)"
     rb"[Hh]ost: ([A-Za-z0-9._-]{1,255}+(?::[0-9]{1,5}+)?)\r\n"
     rb"((?:" + _LINE + rb")*+)\r\n"
 )
 _NAME = re.compile(rb"([^:]+): [^\r]+\r\n")
 _MAX_FIELDS_BYTES = 8 << 10  # a bound on what is remembered of names, which peers choose
-_MAX_DIGITS = 9
 _ONCE = frozenset((b"content-length", b"connection"))
 _REWRITTEN = FORWARDING | NAMING
 
@@ -44,36 +44,67 @@ class _Names(NamedTuple):
     gone: tuple[int, ...]
 
 
-def plain(data: bytes, specials: Special) -> Request | None:
-    """Return the request that `data` is, with all of its body behind it; None when it has to be looked at."""
-    found = _HEAD.match(data)
-    if found is None:
-        return None
-    method, target, before, host, fields = found.groups()
-    fields = before + fields
-    names = tuple(_NAME.findall(fields))
-    if len(names) >= MAX_FIELDS or len(fields) > _MAX_FIELDS_BYTES or len(target) > MAX_TARGET:
-        return None
-    known = _known(names, specials.names)
-    if known is None:
-        return None
-    length: int | None = 0
-    special = [(b"host", host)]
-    if known.special:
-        lines = fields.split(b"\r\n")
-        special += [(name, lines[number][start:]) for name, number, start in known.special]
-        for number in known.gone:
-            del lines[number]
-        fields = b"\r\n".join(lines)
-        length = _length(dict(special))
-    if len(data) - found.end() != length:
-        return None
-    request = Request(method, target, [], special, True)
-    request.host = host
-    request.fields = fields
-    request.length = length
-    request.ordinary = True
-    return request
+class Plain:
+    """Takes the plain heads of one connection. `special` are the fields that the edge looks at; `forwarding` is what
+    heads get upstream, None = that depends on more than the connection."""
+
+    __slots__ = ("_former", "_forwarding", "_names", "_special", "_template")
+
+    def __init__(self, special: frozenset[bytes], forwarding: tuple[bytes, bytes] | None = None) -> None:
+        self._special = special
+        self._forwarding = forwarding
+        self._names: _Names | None = None  # of the former head
+        self._former = b""
+        self._template: Template | None = None
+
+    def take(self, data: bytes) -> Request | None:
+        """Return the request that `data` is, with all of its body behind it; None when it has to be looked at."""
+        template = self._template
+        if template is not None and (request := template.fill(data)) is not None:
+            return request
+        found = _HEAD.match(data)
+        if found is None:
+            return None
+        method, target, before, host, fields = found.groups()
+        fields = before + fields
+        names = tuple(_NAME.findall(fields))
+        if len(names) >= MAX_FIELDS or len(fields) > _MAX_FIELDS_BYTES or len(target) > MAX_TARGET:
+            return None
+        known = _known(names, self._special)
+        if known is None:
+            return None
+        length: int | None = 0
+        special = [(b"host", host)]
+        if known.special:
+            lines = fields.split(b"\r\n")
+            special += [(name, lines[number][start:]) for name, number, start in known.special]
+            for number in known.gone:
+                del lines[number]
+            fields = b"\r\n".join(lines)
+            length = _length(dict(special))
+        if len(data) - found.end() != length:
+            return None
+        request = ordinary(method, target, host, fields, special)
+        request.length = length
+        self._study(known, found[0], request)
+        return request
+
+    def _study(self, names: _Names, head: bytes, request: Request) -> None:
+        """Compare a head with the former one, to know the next one if only some values differ. If more does, none with
+        these names is compared again."""
+        if self._forwarding is None:
+            return
+        template, self._template = self._template, None
+        former, self._former = self._former, head if len(head) <= MAX_HEAD else b""
+        if names is not self._names:
+            self._names = names
+            return
+        changed = differing(head, former, self._special) if former and self._former else None
+        if changed is None:
+            self._former = b""
+        elif changed:
+            known = template.differing if template is not None else frozenset()
+            self._template = Template(head, changed | known, request, self._special, self._forwarding)
 
 
 @lru_cache(maxsize=256)
@@ -97,6 +128,6 @@ def _known(names: tuple[bytes, ...], special: frozenset[bytes]) -> _Names | None
 def _length(told: dict[bytes, bytes]) -> int | None:
     """Return the length of the body, None when there is more to it."""
     digits = told.get(b"content-length", b"0")
-    if not digits.isdigit() or len(digits) > _MAX_DIGITS or told.get(b"connection", b"keep-alive") != b"keep-alive":
+    if not digits.isdigit() or len(digits) > MAX_DIGITS or told.get(b"connection", b"keep-alive") != b"keep-alive":
         return None
     return int(digits)

@@ -101,3 +101,12 @@ class Request:
             if lower == name:
                 return value
         return None
+
+
+def ordinary(method: bytes, target: bytes, host: bytes, fields: bytes, special: list[tuple[bytes, bytes]]) -> Request:
+    """Return a request with a head that is ordinary, and taken as it is."""
+    request = Request(method, target, [], special, True)
+    request.host = host
+    request.fields = fields
+    request.ordinary = True
+    return request

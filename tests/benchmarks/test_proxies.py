@@ -12,7 +12,7 @@ from benchmarks.processes import cpu_seconds, new_port, running
 from benchmarks.proxies import Sample, summarize
 from benchmarks.upstream import JSON, LARGE_BYTES, LARGE_PATH
 
-SMALL, _, _, DOWNLOAD, _ = SCENARIOS
+SMALL, _, _, _, DOWNLOAD, _ = SCENARIOS
 
 
 def ask(port: int, method: str, path: str, body: bytes | None = None) -> tuple[int, int]:

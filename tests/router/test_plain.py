@@ -14,7 +14,7 @@ from router.guard import MAX_TARGET
 from router.headers import IN_REQUEST, Special, forwarding, passed_on, request_head
 from router.http1 import RequestReader
 from router.ids import IN_IDENTIFIED_REQUEST, Ids
-from router.plain import plain
+from router.plain import Plain
 from tests.router.fakes import Client
 
 if TYPE_CHECKING:
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 FORWARDING = forwarding("192.0.2.7")
 GET = b"GET /x?y HTTP/1.1\r\nHost: a.example\r\n\r\n"
 POST = b"POST /x HTTP/1.1\r\nHost: a.example:80\r\nContent-Length: 5\r\nX-A: b c\r\n\r\nhello"
+
+
+def plain(data: bytes, specials: Special) -> Request | None:
+    return Plain(specials.names).take(data)
 
 
 def with_field(line: bytes, to: bytes = GET) -> bytes:
