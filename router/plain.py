@@ -15,20 +15,19 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from router.guard import MAX_FIELDS, MAX_TARGET
-from router.headers import FORWARDING
+from router.headers import FORWARDING, request_head
 from router.ids import NAMING
 from router.request import ordinary
-from router.template import MAX_DIGITS, MAX_HEAD, TARGET, VALUE, Template, differing
+from router.template import FIELD, LENGTH, MAX_DIGITS, TARGET, Likeness, Line, fields_of
 
 if TYPE_CHECKING:
     from router.request import Request
 
-_LINE = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]++: " + VALUE + rb"\r\n"
 _HEAD = re.compile(
     rb"(GET|POST|PUT|PATCH|DELETE) (" + TARGET + rb") HTTP/1\.1\r\n"
-    rb"((?:(?![Hh]ost:)" + _LINE + rb")*+)"
+    rb"((?:(?![Hh]ost:)" + FIELD + rb")*+)"
     rb"[Hh]ost: ([A-Za-z0-9._-]{1,255}+(?::[0-9]{1,5}+)?)\r\n"
-    rb"((?:" + _LINE + rb")*+)\r\n"
+    rb"((?:" + FIELD + rb")*+)\r\n"
 )
 _NAME = re.compile(rb"([^:]+): [^\r]+\r\n")
 _MAX_FIELDS_BYTES = 8 << 10  # a bound on what is remembered of names, which peers choose
@@ -48,20 +47,23 @@ class Plain:
     """Takes the plain heads of one connection. `special` are the fields that the edge looks at; `forwarding` is what
     heads get upstream, None = that depends on more than the connection."""
 
-    __slots__ = ("_former", "_forwarding", "_names", "_special", "_template")
+    __slots__ = ("_behind", "_forwarding", "_like", "_likeness", "_special", "_start")
+
+    _like: Request  # of the template's kind
+    _start: int  # of the fields in the head that goes upstream, but for the target
+    _behind: bytes  # what goes there behind the fields
 
     def __init__(self, special: frozenset[bytes], forwarding: tuple[bytes, bytes] | None = None) -> None:
         self._special = special
         self._forwarding = forwarding
-        self._names: _Names | None = None  # of the former head
-        self._former = b""
-        self._template: Template | None = None
+        self._likeness = Likeness()
 
     def take(self, data: bytes) -> Request | None:
         """Return the request that `data` is, with all of its body behind it; None when it has to be looked at."""
-        template = self._template
-        if template is not None and (request := template.fill(data)) is not None:
-            return request
+        template = self._likeness.template
+        if template is not None and (filled := template.fill(data)) is not None:
+            pieces, told, _ = filled
+            return self._again(pieces, told, retargets=0 in template.differing)
         found = _HEAD.match(data)
         if found is None:
             return None
@@ -86,25 +88,33 @@ class Plain:
             return None
         request = ordinary(method, target, host, fields, special)
         request.length = length
-        self._study(known, found[0], request)
+        if self._forwarding is not None and self._likeness.study(found[0], self._lines_of):
+            self._like = like = request.again()
+            self._start = len(method) + len(host) + len(b"  HTTP/1.1\r\nHost: \r\n")
+            self._behind = request_head(like, self._forwarding)[self._start + len(target) + len(fields) :]
         return request
 
-    def _study(self, names: _Names, head: bytes, request: Request) -> None:
-        """Compare a head with the former one, to know the next one if only some values differ. If more does, none with
-        these names is compared again."""
-        if self._forwarding is None:
-            return
-        template, self._template = self._template, None
-        former, self._former = self._former, head if len(head) <= MAX_HEAD else b""
-        if names is not self._names:
-            self._names = names
-            return
-        changed = differing(head, former, self._special) if former and self._former else None
-        if changed is None:
-            self._former = b""
-        elif changed:
-            known = template.differing if template is not None else frozenset()
-            self._template = Template(head, changed | known, request, self._special, self._forwarding)
+    def _again(self, pieces: list[bytes], told: bytes, *, retargets: bool) -> Request:
+        """Return a request of the kind that is known, with the length that it `told`."""
+        like, behind = self._like, self._behind
+        pieces.append(behind)
+        head = b"".join(pieces)
+        target = pieces[1] if retargets else like.target
+        request = ordinary(like.method, target, like.host, head[self._start + len(target) : -len(behind)], like.special)
+        request.length = like.length
+        if told and like.header(LENGTH) != told:
+            request.length = int(told)
+            request.special = [(name, told if name == LENGTH else value) for name, value in like.special]
+        request.sent = head
+        return request
+
+    def _lines_of(self, head: bytes) -> list[Line]:
+        first, *fields = head[: -len(b"\r\n\r\n")].split(b"\r\n")
+        method, target, version = first.split(b" ")
+        lines = fields_of(fields, self._special - {LENGTH})
+        before, behind = method + b" ", b" %s\r\n" % version
+        host = next(line.value for line in lines if line.name == b"host")
+        return [Line(b"", target, (before, behind), (before, b"%sHost: %s\r\n" % (behind, host))), *lines]
 
 
 @lru_cache(maxsize=256)

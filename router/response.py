@@ -13,7 +13,7 @@ import httptools
 from router.dates import date_line
 from router.exchange import SWITCHING
 from router.headers import IN_RESPONSE, NOMINATES_NOTHING, STATUS_LINES, UPGRADE, may_trail, without_nominated
-from router.repeats import Last
+from router.known import BODYLESS, Answer, Known
 
 if TYPE_CHECKING:
     from router.exchange import Exchange
@@ -24,7 +24,6 @@ MAX_TRAILERS = 64 << 10
 CONTINUE = 100
 NO_CONTENT = 204
 UPGRADE_REQUIRED = 426
-_BODYLESS = frozenset((NO_CONTENT, 304))
 _TIMING = b"Server-Timing: hold;dur=%.1f, upstream;dur=%.1f\r\n"
 _ROUNDS_TO_ZERO = 0.00005  # seconds, in such milliseconds
 _BLANK_LINE = b"\r\n\r\n"
@@ -66,7 +65,7 @@ class ResponseReader:
         "_exchange",
         "_head",
         "_interim",
-        "_last",
+        "_known",
         "_length",
         "_lines",
         "_now",
@@ -96,7 +95,7 @@ class ResponseReader:
         self._connection: list[bytes] = []  # its values
         self._out: list[bytes] = []
         self._dated = False
-        self._last = Last[tuple[int, bytes, bool]]()  # the status, what the head became, and whether it has a date
+        self._known = Known()
 
     def close(self) -> None:
         """Let go of what refers back to this reader, as nothing more is fed: no collector need find out."""
@@ -117,9 +116,9 @@ class ResponseReader:
         """Parse what came from the replica at `now` and return what goes to the client."""
         self._now = now
         if not self._begun:
-            last, exchange = self._last, self._exchange
-            if len(data) == last.size and _ordinary(exchange) and data[: len(last.head)] == last.head:
-                return self._repeat(exchange, data)
+            exchange = self._exchange
+            if _ordinary(exchange) and (known := self._known.take(data)) is not None:
+                return self._hand_on(exchange, known, data)
             self._start(exchange)
         return self._parse(data)
 
@@ -139,7 +138,6 @@ class ResponseReader:
     def _start(self, exchange: Exchange) -> None:
         """Begin to parse the response."""
         self._begun = True
-        self._last.size = 0
         self._to_head = exchange.request.method == b"HEAD"
         self._seen = 0  # bytes until the final head was complete, with what came behind it in the same read
         self._unproductive = 0  # bytes since the last one of the body
@@ -280,19 +278,18 @@ class ResponseReader:
         if not (whole and _ordinary(exchange)):
             return
         status = exchange.status
-        size = int(length or 0) if status not in _BODYLESS else 0  # whatever a 304 declares, it has no body
-        if self._last.learn(data, size):
-            self._last.translation = (status, b"".join((STATUS_LINES[status], *self._lines)), self._dated)
+        size = int(length or 0) if status not in BODYLESS else 0  # whatever a 304 declares, it has no body
+        head = b"".join((STATUS_LINES[status], *self._lines))
+        self._known.learn(data, Answer(status, head, self._dated, len(data) - size))
 
-    def _repeat(self, exchange: Exchange, data: bytes) -> bytes:
+    def _hand_on(self, exchange: Exchange, known: Answer, data: bytes) -> bytes:
         """Pass on a whole response whose head is known."""
-        last = self._last
-        exchange.status, head, dated = last.translation
+        status, head, dated, at = known
+        exchange.status = status
         exchange.first_byte = self._now
-        body = data[len(last.head) :]
-        exchange.body_bytes = len(body)
+        exchange.body_bytes = len(data) - at
         self.complete = True
-        return b"".join((head, _own_lines(exchange, dated), b"\r\n", body))
+        return b"".join((head, _own_lines(exchange, dated), b"\r\n", data[at:]))
 
     def _pass_interim(self, status: int) -> None:
         """Pass 102 and 103 on to clients that know them; 100 was answered by the edge. None of them has content, which
@@ -330,7 +327,7 @@ class ResponseReader:
         old = encoding is not None and self._parser.get_http_version() != "1.1"  # RFC 9112 6.1
         if encoding is not None and (old or encoding.lower() != b"chunked" or length is not None):
             raise BadResponse("its framing is ambiguous")
-        if length is not None or self._to_head or status in _BODYLESS:
+        if length is not None or self._to_head or status in BODYLESS:
             return b""
         self._until_close = encoding is None
         self.clean = self.clean and not self._until_close
