@@ -13,6 +13,7 @@ from typer.main import get_command
 from activator.cli import app
 from activator.settings.load import settings_of
 from activator.settings.source import parse
+from router.errors import STATUS
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -79,3 +80,17 @@ def test_a_configuration_in_the_guide_to_models_loads(text: str) -> None:
 @pytest.mark.parametrize("text", blocks("python", GUIDE))
 def test_python_in_the_guide_to_models_compiles(text: str) -> None:
     compile(text, "models.md", "exec")
+
+
+CONFIGURATION = (ROOT / "docs" / "configuration.md").read_text()
+
+
+@pytest.mark.parametrize("text", [text for text in blocks("yaml", CONFIGURATION) if "services:" in text])
+def test_a_configuration_in_the_guide_to_the_file_loads(text: str) -> None:
+    assert settings_of(parse(text, "configuration.md"), ROOT).services
+
+
+def test_the_guide_to_the_file_has_every_reason_with_its_status() -> None:
+    rows = re.findall(r"^\| (\d{3}) \| (`[a-z_`, ]+`) \|", CONFIGURATION, re.MULTILINE)
+
+    assert {reason: int(status) for status, reasons in rows for reason in re.findall(r"[a-z_]+", reasons)} == STATUS
