@@ -87,7 +87,7 @@ class Service(Group):
     show_revision: Annotated[bool, Flag()] = False
     """Whether responses name the revision that answered."""
     tag_header: Annotated[bool, Flag()] = True
-    """Whether a request may choose a tag by header, too."""
+    """Whether a request may choose a tag by the header Knative-Serving-Tag, too."""
     autoscaling: AutoscalingOverrides = AutoscalingOverrides()
     """Overrides for this service."""
     requests: Requests = Requests()
