@@ -80,6 +80,12 @@ def test_requests_that_are_refused_as_no_start_succeeds_are_told_before_its_thir
     assert ("activator_ended_total", f'reason="{Reason.START_FAILED}"') in metrics(alert["expr"])
 
 
+def test_that_no_edge_is_left_to_tell_anything_is_told_by_what_they_told_before() -> None:
+    (alert,) = [alert for alert in alerts() if alert["alert"] == "ActivatorIsAway"]
+    before, present = alert["expr"].split(" unless ")
+    assert before == f"group by (namespace) (present_over_time({metrics(present)[0][0]}[1h]))"
+
+
 def test_brackets_of_every_query_are_closed() -> None:
     for query in queries():
         for pair in ("()", "[]", "{}"):
