@@ -29,10 +29,8 @@ SHORT = 1.0  # a watch that ends sooner without a word is followed by a pause, l
 
 
 class Reflector:
-    """Keeps `store` like a collection of the API server. `query` may select by label or field.
-
-    `relists` and `failures` count since the start. `jitter` gives numbers from 0 to 1.
-    """
+    """Keeps `store` like a collection of the API server. `query` may select by label or field; `jitter` gives numbers
+    from 0 to 1."""
 
     def __init__(
         self,
@@ -44,8 +42,6 @@ class Reflector:
         lasting: float = LASTING,
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        self.relists = 0
-        self.failures = 0
         self.store = store
         self.resource = resource
         self._client = client
@@ -90,7 +86,6 @@ class Reflector:
         items = listed if isinstance(listed, list) else []
         if not _is_object(found) or not all(_is_object(item, named=True) for item in items):
             raise UnreachableError("a list of what is no object")
-        self.relists += 1
         self.store.replace(items)
         self._version = version_of(found)
 
@@ -114,7 +109,6 @@ class Reflector:
             if not self._expired:  # else a list that is out of date at once would be asked for without end
                 self._expired = True
                 return 0.0
-        self.failures += 1
         self._streak += 1
         refused = isinstance(error, ApiError) and error.status in {FORBIDDEN, NOT_FOUND}
         self.store.state(trouble=str(error), refused=refused)

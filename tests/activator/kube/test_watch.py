@@ -36,9 +36,22 @@ def same(reflector: Reflector, cluster: Cluster) -> bool:
     return reflector.store.objects == cluster.objects.get("configmaps", {})
 
 
+def lists(cluster: Cluster) -> int:
+    return len(cluster.asked("list", "configmaps"))
+
+
+def troubles(reflector: Reflector) -> list[str]:
+    """Return a list to which every trouble from now on is added."""
+    found: list[str] = []
+    store = reflector.store
+    store.on_state(lambda: found.append(store.trouble) if store.trouble else None)
+    return found
+
+
 async def test_what_is_there_is_listed_and_changes_follow(cluster: Cluster, client: Client) -> None:
     cluster.put("configmaps", config_map("a"))
     async with watching(client) as reflector:
+        told = troubles(reflector)
         await until(lambda: reflector.store.synced)
         assert same(reflector, cluster)
         cluster.put("configmaps", config_map("b"))
@@ -46,7 +59,7 @@ async def test_what_is_there_is_listed_and_changes_follow(cluster: Cluster, clie
         await until(lambda: len(reflector.store.objects) == 2 and same(reflector, cluster))
         cluster.remove("configmaps", "a")
         await until(lambda: same(reflector, cluster))
-        assert (reflector.relists, reflector.failures) == (1, 0)
+        assert (lists(cluster), told) == (1, [])
 
 
 async def test_only_what_is_selected_is_seen_and_leaves_when_its_label_does(cluster: Cluster, client: Client) -> None:
@@ -61,10 +74,11 @@ async def test_only_what_is_selected_is_seen_and_leaves_when_its_label_does(clus
 
 async def test_a_watch_that_ends_goes_on_where_it_was_without_a_list(cluster: Cluster, client: Client) -> None:
     async with watching(client, lasting=1.4) as reflector:
+        told = troubles(reflector)
         await until(lambda: len(cluster.asked("watch", "configmaps")) >= 2)
         cluster.put("configmaps", config_map("a"))
         await until(lambda: same(reflector, cluster) and reflector.store.objects)
-        assert (reflector.relists, reflector.failures) == (1, 0)
+        assert (lists(cluster), told) == (1, [])
 
 
 async def test_a_watch_that_breaks_off_in_the_middle_loses_nothing(cluster: Cluster, client: Client) -> None:
@@ -74,7 +88,7 @@ async def test_a_watch_that_breaks_off_in_the_middle_loses_nothing(cluster: Clus
             cluster.put("configmaps", config_map(f"a{number}"))
             cluster.cut(b'{"type": "ADDED", "object": {"metad')
         await until(lambda: len(reflector.store.objects) == 5 and same(reflector, cluster))
-        assert reflector.relists == 1
+        assert lists(cluster) == 1
 
 
 async def test_a_forgotten_version_leads_to_a_new_list(cluster: Cluster, client: Client) -> None:
@@ -87,7 +101,7 @@ async def test_a_forgotten_version_leads_to_a_new_list(cluster: Cluster, client:
         cluster.compact()
         await cluster.start()
         await until(lambda: list(reflector.store.objects) == ["b"])
-        assert reflector.relists == 2
+        assert lists(cluster) == 2
 
 
 async def test_bookmarks_spare_the_list_after_history_was_forgotten(client: Client, cluster: Cluster) -> None:
@@ -102,7 +116,7 @@ async def test_bookmarks_spare_the_list_after_history_was_forgotten(client: Clie
         await until(lambda: len(cluster.asked("watch", "configmaps")) == 2)
         cluster.put("configmaps", config_map("b"))
         await until(lambda: "b" in reflector.store.objects)
-        assert reflector.relists == 1
+        assert lists(cluster) == 1
 
 
 async def test_old_and_repeated_events_change_nothing(cluster: Cluster, client: Client) -> None:
@@ -135,7 +149,7 @@ async def test_what_is_no_object_ends_a_watch_and_all_is_listed_anew(
     async with watching(client) as reflector:
         await until(lambda: cluster.asked("watch", "configmaps"))
         cluster.say(line(kind, item))
-        await until(lambda: reflector.relists == 2)
+        await until(lambda: lists(cluster) == 2)
         cluster.put("configmaps", config_map("a"))
         await until(lambda: same(reflector, cluster))
 
@@ -143,7 +157,7 @@ async def test_what_is_no_object_ends_a_watch_and_all_is_listed_anew(
 async def test_a_list_of_what_is_no_object_is_asked_for_again(cluster: Cluster, client: Client) -> None:
     cluster.objects["configmaps"] = {"a": {"metadata": {}}}
     async with watching(client) as reflector:
-        await until(lambda: reflector.failures)
+        await until(lambda: reflector.store.trouble)
         assert not reflector.store.synced
         cluster.objects["configmaps"] = {}
         await until(lambda: reflector.store.synced)
@@ -166,7 +180,7 @@ async def test_while_the_api_server_is_away_what_is_known_stays_and_trouble_is_t
 async def test_a_store_that_never_had_a_list_is_not_synced(cluster: Cluster, client: Client) -> None:
     cluster.faults.fail = lambda verb, resource: 500
     async with watching(client) as reflector:
-        await until(lambda: reflector.failures >= 2)
+        await until(lambda: lists(cluster) >= 2)
         assert not reflector.store.synced
         cluster.faults.fail = lambda verb, resource: None
         await until(lambda: reflector.store.synced)
@@ -177,7 +191,7 @@ async def test_what_is_forbidden_is_not_asked_for_over_and_over(cluster: Cluster
     async with watching(client) as reflector:
         await until(lambda: reflector.store.trouble)
         await asyncio.sleep(0.3)
-        assert len(cluster.asked("list", "configmaps")) == 1
+        assert lists(cluster) == 1
         assert "forbidden" in reflector.store.trouble
         assert (reflector.store.refused, reflector.store.settled, reflector.store.synced) == (True, True, False)
 
@@ -189,7 +203,7 @@ async def test_a_kind_that_is_not_installed_is_refused_and_not_asked_for_over_an
     async with watching(client) as reflector:
         await until(lambda: reflector.store.refused)
         await asyncio.sleep(0.3)
-        assert len(cluster.asked("list", "configmaps")) == 1
+        assert lists(cluster) == 1
         cluster.faults.fail = lambda verb, resource: None
         await until(lambda: reflector.store.synced)
         assert not reflector.store.refused
@@ -199,10 +213,10 @@ async def test_a_busy_api_server_is_given_the_time_it_asks_for(cluster: Cluster,
     cluster.faults.fail = lambda verb, resource: 429
     cluster.faults.retry_after = 1
     async with watching(client) as reflector:
-        await until(lambda: reflector.failures)
+        await until(lambda: reflector.store.trouble)
         await asyncio.sleep(0.5)
-        assert len(cluster.asked("list", "configmaps")) == 1
-        await until(lambda: len(cluster.asked("list", "configmaps")) == 2)
+        assert lists(cluster) == 1
+        await until(lambda: lists(cluster) == 2)
 
 
 async def test_failures_slow_the_attempts_down_but_never_by_more_than_seconds(cluster: Cluster, client: Client) -> None:
@@ -211,16 +225,17 @@ async def test_failures_slow_the_attempts_down_but_never_by_more_than_seconds(cl
     task = asyncio.create_task(reflector.run())
     await asyncio.sleep(1.0)
     task.cancel()
-    assert 2 <= reflector.failures <= 4
+    assert 2 <= client.calls.total() <= 4
     reflector._streak = 1000
     await client.close()
 
 
 async def test_history_that_was_forgotten_is_no_failure(cluster: Cluster, client: Client) -> None:
     async with watching(client) as reflector:
+        told = troubles(reflector)
         await until(lambda: cluster.asked("watch", "configmaps"))
         cluster.put("pods", {"metadata": {"name": "p"}, "spec": {}})
         cluster.compact()
         cluster.cut()
-        await until(lambda: reflector.relists == 2)
-        assert (reflector.failures, reflector.store.trouble) == (0, "")
+        await until(lambda: lists(cluster) == 2)
+        assert told == []
