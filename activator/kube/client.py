@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from activator.kube.resources import Object, Resource
 
+FIELD_MANAGER = "gpu-activator"
 WITHIN = 10.0
 KEPT = 75.0  # an API server keeps an idle connection for 90 s
 STREAMED = 15.0  # a watch may be silent for as long as it was ordered to last, and this
@@ -75,9 +76,8 @@ class Client:
     All calls raise ApiError when it refuses, and UnreachableError when it does not answer within `within` seconds.
     """
 
-    def __init__(self, configuration: Configuration, namespace: str, *, field_manager: str = "gpu-activator") -> None:
+    def __init__(self, configuration: Configuration, namespace: str) -> None:
         self.namespace = namespace
-        self.field_manager = field_manager
         self.calls: Counter[Call] = Counter()
         self.wall = ServerClock()
         self.guard: Callable[[str, str, str], None] | None = None
@@ -89,9 +89,9 @@ class Client:
         """Return an object, or one of its subresources."""
         return await self._ask(Request("get", Address(resource, name, sub), _within(within)))
 
-    async def list(self, resource: Resource, query: Mapping[str, str] | None = None, within: float = WITHIN) -> Object:
+    async def list(self, resource: Resource, query: Mapping[str, str] | None = None) -> Object:
         """Return the list object of a collection; `query` may have a `labelSelector` or `fieldSelector`."""
-        return await self._ask(Request("list", Address(resource), _within(within), query))
+        return await self._ask(Request("list", Address(resource), _within(WITHIN), query))
 
     async def create(self, resource: Resource, body: Object, within: float = WITHIN) -> Object:
         """Create an object; return it as it was stored."""
@@ -101,9 +101,9 @@ class Client:
         """Write an object whole; 409 when its resourceVersion is no longer the present one."""
         return await self._write("update", Address(resource, name), body, JSON, within)
 
-    async def patch(self, to: Address, body: object, within: float = WITHIN) -> Object:
+    async def patch(self, to: Address, body: object) -> Object:
         """Change a part of an object or subresource by a merge patch (RFC 7396)."""
-        return await self._write("patch", to, body, MERGE, within)
+        return await self._write("patch", to, body, MERGE, WITHIN)
 
     async def log(self, pod: str, query: Mapping[str, str], within: float = WITHIN) -> str:
         """Return what a container wrote; `query` may have `container`, `tailLines` and `previous`."""
@@ -120,9 +120,9 @@ class Client:
         async with self._call(Request("watch", Address(resource), timeout, query)) as response:
             yield _events(response.content)
 
-    async def ping(self, within: float = WITHIN) -> None:
+    async def ping(self) -> None:
         """Ask for something small, so that a connection is warm when it is needed."""
-        async with self._send("GET", "/version", Request("get", Address(PODS), _within(within))) as response:
+        async with self._send("GET", "/version", Request("get", Address(PODS), _within(WITHIN))) as response:
             await response.read()
 
     async def close(self) -> None:
@@ -132,7 +132,7 @@ class Client:
             self._http = None
 
     async def _write(self, verb: str, to: Address, body: object, kind: str, within: float) -> Object:
-        query = {"fieldManager": self.field_manager}
+        query = {"fieldManager": FIELD_MANAGER}
         return await self._ask(Request(verb, to, _within(within), query, json.dumps(body).encode(), kind))
 
     async def _ask(self, request: Request) -> Object:

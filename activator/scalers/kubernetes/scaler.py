@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from activator.kube.client import FIELD_MANAGER
 from activator.kube.resources import name_of
 from activator.scalers.base import Listener, ReplicaSet, ReplicaSpec
 from activator.scalers.kubernetes.api import ClientApi
@@ -44,7 +45,7 @@ class KubernetesScaler:
         self.on_hindrance: Callable[[str, str], None] | None = None
         self.workloads: dict[str, Workload] = {}
         self._deployments, self._pods = views.deployments, views.pods
-        place = (views.client.namespace, views.client.field_manager)
+        place = (views.client.namespace, FIELD_MANAGER)
         api = api or ClientApi(views.client)
         self._around = Around(*place, routing, api, tasks, clock, self._publish, self._leads, self._hinder, ask)
         self._listeners: list[Listener] = []
