@@ -16,7 +16,7 @@ from activator.scalers.base import Phase
 from activator.scalers.causes import exec_sentence, exit_sentence
 from activator.scalers.keeper.client import KeeperClient
 from activator.scalers.local import LocalScaler
-from activator.scalers.ports import PORTS, free_port
+from activator.scalers.ports import free_port
 from activator.scalers.probe import probe
 
 if TYPE_CHECKING:
@@ -38,8 +38,8 @@ class ProcessScaler(LocalScaler):
     range that the kernel hands out. A replica that ended is never ready, whoever answers on its port.
     """
 
-    def __init__(self, routing: Routing, *, clock: Callable[[], float], log_dir: Path, ports: range = PORTS) -> None:
-        self._processes = Processes(log_dir, ports)
+    def __init__(self, routing: Routing, *, clock: Callable[[], float], log_dir: Path) -> None:
+        self._processes = Processes(log_dir)
         super().__init__(self._processes, routing, clock, _new_name)
 
     async def start(self) -> None:
@@ -74,16 +74,15 @@ class Process:
 class Processes:
     """A Runner of processes."""
 
-    def __init__(self, log_dir: Path, ports: range) -> None:
+    def __init__(self, log_dir: Path) -> None:
         self.keeper = KeeperClient(self._hear, self._lost)
         self._log_dir = log_dir
-        self._ports = ports
         self._running: dict[str, Process] = {}
 
     def start(self, launch: Launch, news: News) -> Phase:
         """Order the keeper to start a process; what comes of it is told as news."""
         try:
-            port = free_port(HOST, {process.port for process in self._running.values()}, self._ports)
+            port = free_port(HOST, {process.port for process in self._running.values()})
             self.keeper.send(self._order(launch, port))
         except OSError as error:
             message = f"{launch.name} could not be started: {error}"
