@@ -218,21 +218,20 @@ def metadata(title: str, annotations: Table) -> Table:
     )
 
 
-_METADATA = metadata("metadata of an InferenceService", ANNOTATIONS)
-
-
-def _object(title: str, spec: Table) -> Table:
+def manifest(title: str, about: Table, spec: Table) -> Table:
+    """Return the fields of an object, with its metadata `about` it."""
     return Table(
         title,
         (
             Field("apiVersion", Fate.HONOURED, "which fields there are", Text()),
             Field("kind", Fate.HONOURED, "which fields there are", Text()),
-            Field("metadata", Fate.HONOURED, "", inside=_METADATA),
+            Field("metadata", Fate.HONOURED, "", inside=about),
             Field("spec", Fate.TRANSLATED, "", inside=spec),
             Field("status", Fate.SERVER, "written by the API server"),
         ),
     )
 
 
-BETA = _object("InferenceService v1beta1", _BETA)
-ALPHA = _object("InferenceService v1alpha2", _ALPHA)
+_METADATA = metadata("metadata of an InferenceService", ANNOTATIONS)
+BETA = manifest("InferenceService v1beta1", _METADATA, _BETA)
+ALPHA = manifest("InferenceService v1alpha2", _METADATA, _ALPHA)

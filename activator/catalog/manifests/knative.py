@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from activator.catalog.manifests import scaling
 from activator.catalog.manifests.annotations import KNATIVE_ANNOTATIONS, LAST_APPLIED
 from activator.catalog.manifests.components import Origin, Pod, finished, pod_keys
-from activator.catalog.manifests.fields import metadata
+from activator.catalog.manifests.fields import manifest, metadata
 from activator.catalog.manifests.model import Application, Component, Elsewhere, Revision, application
 from activator.catalog.manifests.names import keys_alone
 from activator.catalog.manifests.pods import POD
@@ -65,38 +65,21 @@ _TRAFFIC = Table(
         Field("url", Fate.SERVER, "written by the API server"),
     ),
 )
-KNATIVE_SERVICE = Table(
-    "Knative Service",
+_TEMPLATE = Table(
+    "template of a Knative Service",
     (
-        Field("apiVersion", Fate.HONOURED, "which fields there are", Text()),
-        Field("kind", Fate.HONOURED, "which fields there are", Text()),
-        Field("metadata", Fate.HONOURED, "", inside=metadata("metadata of a Knative Service", _OWN_ANNOTATIONS)),
-        Field(
-            "spec",
-            Fate.TRANSLATED,
-            "",
-            inside=Table(
-                "spec of a Knative Service",
-                (
-                    Field(
-                        "template",
-                        Fate.TRANSLATED,
-                        "a revision",
-                        inside=Table(
-                            "template of a Knative Service",
-                            (
-                                Field("metadata", Fate.TRANSLATED, "", inside=_TEMPLATE_METADATA),
-                                Field("spec", Fate.TRANSLATED, "the pod", inside=_POD),
-                            ),
-                        ),
-                    ),
-                    Field("traffic", Fate.TRANSLATED, "who gets which share", each=_TRAFFIC),
-                ),
-            ),
-        ),
-        Field("status", Fate.SERVER, "written by the API server"),
+        Field("metadata", Fate.TRANSLATED, "", inside=_TEMPLATE_METADATA),
+        Field("spec", Fate.TRANSLATED, "the pod", inside=_POD),
     ),
 )
+_SPEC = Table(
+    "spec of a Knative Service",
+    (
+        Field("template", Fate.TRANSLATED, "a revision", inside=_TEMPLATE),
+        Field("traffic", Fate.TRANSLATED, "who gets which share", each=_TRAFFIC),
+    ),
+)
+KNATIVE_SERVICE = manifest("Knative Service", _METADATA, _SPEC)
 
 
 TEMPLATE = ("spec", "template", "spec")
