@@ -9,11 +9,11 @@ import pytest
 
 from activator.catalog.manifests import local, previous, read, render
 from activator.catalog.manifests.read import KINDS, Document
-from activator.catalog.manifests.reference import ROOTS
 from activator.settings.problems import SettingsError
 from activator.settings.schema import Settings
 from activator.settings.source import Source
 from tests.activator.catalog.manifests.full import BEFORE, COUNTS, FOCUS, MANIFESTS
+from tests.activator.catalog.manifests.reference import ROOTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

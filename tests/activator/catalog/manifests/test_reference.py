@@ -7,8 +7,8 @@ from pathlib import Path
 
 from activator.catalog.annotations import KNATIVE_KEYS
 from activator.catalog.manifests.annotations import SUFFIXES
-from activator.catalog.manifests.reference import markdown
 from activator.settings.manifests import Manifests
+from tests.activator.catalog.manifests.reference import markdown
 
 ROOT = Path(__file__).parents[4]
 PAGE = (ROOT / "docs" / "inferenceservice.md").read_text()
@@ -16,7 +16,7 @@ MARK = "## Every field\n\n"
 
 
 def test_the_page_has_the_tables_word_for_word() -> None:
-    """To write them anew: python -c "from activator.catalog.manifests.reference import *; print(markdown())"."""
+    """To write them anew: python -c "from tests.activator.catalog.manifests.reference import *; print(markdown())"."""
     assert PAGE.partition(MARK)[2] == markdown()
 
 
