@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 
-INT32 = 2**31 - 1
-
 
 class RefusedError(ValueError):
     """A value that a rule does not take, with what to write instead where that is known."""
