@@ -49,9 +49,9 @@ class Tunnel(asyncio.Protocol):
         limits = self._exchange.revision.limits
         silent = 0.0 if self._paused else now - self._last_byte
         if limits.total and now - self._exchange.dispatched > limits.total:
-            self._exchange.fail(_too_long(f"The WebSocket was open for longer than {limits.total:g} s."))
+            self._exchange.fail(too_slow(f"The WebSocket was open for longer than {limits.total:g} s."))
         elif limits.idle and silent > limits.idle:
-            self._exchange.fail(_too_long(f"Nothing passed through the WebSocket for {limits.idle:g} s."))
+            self._exchange.fail(too_slow(f"Nothing passed through the WebSocket for {limits.idle:g} s."))
         elif (self._client_ended or self._replica_ended) and silent > HALF_CLOSED_SECONDS:
             self._exchange.wake()
 
@@ -116,5 +116,6 @@ class Tunnel(asyncio.Protocol):
         self._exchange.client.resume_reading()
 
 
-def _too_long(message: str) -> EdgeError:
+def too_slow(message: str) -> EdgeError:
+    """Return the end of a request that a replica has been sent, by a clock that it has used up."""
     return EdgeError(Reason.UPSTREAM_TIMEOUT, message, sent=True)

@@ -17,7 +17,7 @@ from router.exchange import ClientGone
 from router.headers import request_head
 from router.response import BadResponse, ResponseReader
 from router.sockets import poll_of, unread, was_cut
-from router.tunnel import Tunnel
+from router.tunnel import Tunnel, too_slow
 
 if TYPE_CHECKING:
     import select
@@ -134,12 +134,12 @@ class Upstream(asyncio.Protocol):
             return
         limits = exchange.revision.limits
         if limits.total and now - exchange.dispatched > limits.total:
-            exchange.fail(_too_slow(f"The response took longer than {limits.total:g} s."))
+            exchange.fail(too_slow(f"The response took longer than {limits.total:g} s."))
         elif not exchange.first_byte:
             if limits.first_byte and now - self._last_sent > limits.first_byte and not self._awaits_client(exchange):
-                exchange.fail(_too_slow(f"The model did not begin to answer within {limits.first_byte:g} s."))
+                exchange.fail(too_slow(f"The model did not begin to answer within {limits.first_byte:g} s."))
         elif limits.idle and not self._paused and now - self.last_byte > limits.idle:
-            exchange.fail(_too_slow(f"The response paused for longer than {limits.idle:g} s."))
+            exchange.fail(too_slow(f"The response paused for longer than {limits.idle:g} s."))
 
     def client_left(self) -> None:
         """Go on for nobody, or give up: as the revision says, and always when the request was not sent whole."""
@@ -269,7 +269,3 @@ class Upstream(asyncio.Protocol):
         harmless = request.method in SAFE and request.body is None and request.upgrade is None
         raced = self._kept and self._reader.silent and self._clock() - exchange.dispatched < RACE_SECONDS
         return harmless and raced and not exchange.unwanted and exchange.revision.limits.retry_unanswered
-
-
-def _too_slow(message: str) -> EdgeError:
-    return EdgeError(Reason.UPSTREAM_TIMEOUT, message, sent=True)
