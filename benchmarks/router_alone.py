@@ -16,6 +16,7 @@ import uvloop
 from router.listener import Listener
 from router.ports import Endpoint, Replicas
 from router.proxy import Proxy
+from router.servers import bind
 from router.table import Limits, OnDisconnect, Revision, Service, Share, Table
 from router.tuning import tune
 
@@ -38,7 +39,7 @@ async def main() -> None:
     proxy.replace_table(Table((Service("model", ("model.example",), (Share(revision, 100),)),)))
     proxy.update(Replicas(revision.name, (Endpoint("model-v1-1", "127.0.0.1", replica_port),)))
     listener = Listener(proxy.serve, time.monotonic, lambda _: None)
-    await listener.open("127.0.0.1", port)
+    await listener.serve_on(bind("127.0.0.1", port))
     tune()
     while True:
         for _ in range(SWEEPS_PER_PERIOD):

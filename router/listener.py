@@ -10,7 +10,7 @@ from router.connection import NEWCOMER_SECONDS, Connection
 from router.door import Door, Guest
 from router.errors import spread
 from router.origin import Policy
-from router.servers import Servers, bind
+from router.servers import Servers
 from router.table import EdgeLimits
 
 if TYPE_CHECKING:
@@ -63,13 +63,6 @@ class Listener:
         """Take new bounds; what is open stays open."""
         self.limits = limits
         self.door.limit(limits)
-
-    async def open(self, host: str, port: int, certificates: Certificates | None = None) -> int:
-        """Listen, by TLS if there are certificates, and return the port. OSError when the address is in use."""
-        sockets = bind(host, port)
-        await self.serve_on(sockets, certificates)
-        bound: int = sockets[0].getsockname()[1]
-        return bound
 
     async def serve_on(self, sockets: Sequence[socket.socket], certificates: Certificates | None = None) -> None:
         """Accept clients of sockets that listen, by TLS if there are certificates."""

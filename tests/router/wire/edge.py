@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from router.listener import Listener
 from router.ports import Endpoint, Replicas, StartStatus
 from router.proxy import Proxy
+from router.servers import bind
 from router.table import EdgeLimits, Limits, Revision, Service, Share, Table
 from router.tls import Certificates, load_certificate
 from tests.certificates import client_context, pair, server_context
@@ -119,15 +120,20 @@ class Edge:
     async def open(self) -> None:
         asyncio.get_running_loop().set_exception_handler(lambda _, context: self.defects.append(context))
         self.limit()
-        self.port = await self.listener.open(LOCAL, 0)
+        await self._listen()
 
     async def speak_tls(self, *names: str, handshake: float = 5.0) -> Certificates:
         """Listen by TLS from now on, with certificates of these names; return them."""
         certificates = Certificates()
         certificates.replace([load_certificate(*pair(name)) for name in names])
         self.listener.handshake = handshake
-        self.port = await self.listener.open(LOCAL, 0, certificates)
+        await self._listen(certificates)
         return certificates
+
+    async def _listen(self, certificates: Certificates | None = None) -> None:
+        sockets = bind(LOCAL, 0)
+        await self.listener.serve_on(sockets, certificates)
+        self.port = sockets[0].getsockname()[1]
 
     async def close(self) -> None:
         """End all, and check that nothing is left of any request and that nothing broke unseen."""
