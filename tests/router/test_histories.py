@@ -13,9 +13,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from tests.router.happenings import REPLICAS, Events, Happenings
 from tests.router.waiting import Caller, Stage
 
-REPLICAS = 3
 number = st.integers(0, 7)
 calm = st.one_of(
     st.tuples(st.just("arrive"), number),
@@ -26,11 +26,10 @@ calm = st.one_of(
     st.tuples(st.just("shrink"), number),
 )
 stormy = st.one_of(calm, st.tuples(st.sampled_from(["refuse", "mend", "pause", "slow", "fast"]), number))
-Events = list[list[tuple[str, int]]]
 
 
 @dataclass
-class History:
+class History(Happenings):
     """Lets a history happen, and checks after each event and each turn what must always hold."""
 
     limit: int
@@ -54,20 +53,6 @@ class History:
     def arrive(self, argument: int) -> None:
         self.stage.arrive(body=argument * 10 or None)
 
-    def leave(self, argument: int) -> None:
-        for caller in self.pick(argument, "waiting", "running"):
-            caller.leave()
-
-    def finish(self, argument: int) -> None:
-        for caller in self.pick(argument, "running"):
-            caller.finish()
-
-    def grow(self, _: int) -> None:
-        self.resize(min(self.count + 1, REPLICAS))
-
-    def shrink(self, _: int) -> None:
-        self.resize(max(self.count - 1, 0))
-
     def refuse(self, argument: int) -> None:
         self.stage.connections.refused.add(f"r{argument % REPLICAS + 1}")
 
@@ -82,15 +67,6 @@ class History:
 
     def pause(self, _: int) -> None:
         self.pausing = 0.15
-
-    def resize(self, count: int) -> None:
-        self.count = count
-        self.stage.grow(count)
-
-    def pick(self, argument: int, *states: str) -> list[Caller]:
-        """Return one of those in `states`, if there is one."""
-        found = [caller for caller in self.stage.callers if caller.state in states]
-        return [found[argument % len(found)]] if found else []
 
     def check_limit(self) -> None:
         running = self.stage.running()

@@ -142,6 +142,10 @@ class Stage:
             assert (queue.held, queue.held_bytes, queue.in_flight()) == (0, 0, {})
 
     @property
+    def present(self) -> list[Caller]:
+        return self.callers
+
+    @property
     def held(self) -> int:
         return self.queues[self.revision.name].held
 

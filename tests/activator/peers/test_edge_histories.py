@@ -8,18 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import looptime
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.activator.peers.edges import NAME, Edges, Node
+from tests.router.happenings import REPLICAS, Events, Happenings
 
-if TYPE_CHECKING:
-    from tests.activator.peers.stage import Caller
-
-REPLICAS = 3
 MOST_NODES = 4
 number = st.integers(0, 11)
 calm = st.tuples(
@@ -28,11 +24,10 @@ calm = st.tuples(
 stormy = st.one_of(
     calm, st.tuples(st.sampled_from(["kill", "notice", "join", "part", "meet", "refuse", "mend", "reload"]), number)
 )
-Events = list[list[tuple[str, int]]]
 
 
 @dataclass
-class History:
+class History(Happenings):
     """Lets a history happen, and checks after each event and each turn what must always hold."""
 
     limit: int
@@ -56,20 +51,6 @@ class History:
 
     def arrive(self, argument: int) -> None:
         self.stage.arrive(self.node(argument), body=argument * 10)
-
-    def leave(self, argument: int) -> None:
-        for caller in self.pick(argument, "waiting", "running"):
-            caller.leave()
-
-    def finish(self, argument: int) -> None:
-        for caller in self.pick(argument, "running"):
-            caller.finish()
-
-    def grow(self, _: int) -> None:
-        self.resize(min(self.count + 1, REPLICAS))
-
-    def shrink(self, _: int) -> None:
-        self.resize(max(self.count - 1, 0))
 
     def deliver(self, argument: int) -> None:
         ways = [way for node in self.stage.living for way in node.ways.values()]
@@ -120,16 +101,8 @@ class History:
             self.limit = max(self.limit, argument % 4 + 1)
             self.stage.take(container_concurrency=self.limit, queue_depth=1000)
 
-    def resize(self, count: int) -> None:
-        self.count = count
-        self.stage.grow(count)
-
     def node(self, argument: int) -> Node:
         return self.stage.living[argument % len(self.stage.living)]
-
-    def pick(self, argument: int, *states: str) -> list[Caller]:
-        found = [caller for caller in self.stage.present if caller.state in states]
-        return [found[argument % len(found)]] if found else []
 
     def check_limit(self) -> None:
         running = self.stage.running()

@@ -14,19 +14,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.activator.peers.stage import NAME, Caller, Stage
+from tests.router.happenings import REPLICAS, Events, Happenings
 
-REPLICAS = 3
 MOST_NODES = 4
 number = st.integers(0, 11)
 calm = st.tuples(st.sampled_from(["arrive", "arrive", "leave", "finish", "finish", "grow", "shrink", "beat"]), number)
 stormy = st.one_of(calm, st.tuples(st.sampled_from(["kill", "join", "refuse", "mend", "ask", "deliver"]), number))
 crossing = st.one_of(calm, st.tuples(st.just("one"), number), st.tuples(st.just("one"), number))
 reloading = st.one_of(stormy, st.tuples(st.just("reload"), st.integers(0, 3)))
-Events = list[list[tuple[str, int]]]
 
 
 @dataclass
-class History:
+class History(Happenings):
     """Lets a history happen, and checks after each event and each turn what must always hold."""
 
     limit: int
@@ -55,20 +54,6 @@ class History:
 
     def arrive(self, argument: int) -> None:
         self.stage.arrive(argument, body=argument * 10)
-
-    def leave(self, argument: int) -> None:
-        for caller in self.pick(argument, "waiting", "running"):
-            caller.leave()
-
-    def finish(self, argument: int) -> None:
-        for caller in self.pick(argument, "running"):
-            caller.finish()
-
-    def grow(self, _: int) -> None:
-        self.resize(min(self.count + 1, REPLICAS))
-
-    def shrink(self, _: int) -> None:
-        self.resize(max(self.count - 1, 0))
 
     def beat(self, _: int) -> None:
         self.beats = 0.3
@@ -109,14 +94,6 @@ class History:
         self.taken = None
         revision = self.stage.revision
         self.stage.take(replace(revision, limits=replace(revision.limits, container_concurrency=limit)))
-
-    def resize(self, count: int) -> None:
-        self.count = count
-        self.stage.grow(count)
-
-    def pick(self, argument: int, *states: str) -> list[Caller]:
-        found = [caller for caller in self.stage.present if caller.state in states]
-        return [found[argument % len(found)]] if found else []
 
     def check_limit(self) -> None:
         """Check that the owner sees all that runs on a replica, and grants nothing above the limit, once all have
