@@ -64,7 +64,7 @@ class Revision:
         self.room_made_at: float | None = None  # when another one last gave way to it
         self._next_tick = now
         self._zero_at: float | None = None
-        self._state = initial_state(plan.spec, ready, now)
+        self._state = initial_state(ready, now)
 
     @property
     def due(self) -> float:

@@ -33,7 +33,7 @@ def filled(spec: Spec) -> Windows:
 
 def one_revision(spec: Spec) -> float:
     """Return the CPU microseconds of one round of one revision."""
-    windows, state = filled(spec), initial_state(spec, 1, 0.0)
+    windows, state = filled(spec), initial_state(1, 0.0)
     begun = process_time()
     for now in range(120, 120 + ROUNDS):
         state = _round(spec, windows, state, now)
@@ -42,7 +42,7 @@ def one_revision(spec: Spec) -> float:
 
 def many_revisions(spec: Spec) -> float:
     """Return the CPU seconds of one round of each of 10,000 revisions."""
-    revisions = [(filled(spec), initial_state(spec, n % 5, 0.0)) for n in range(REVISIONS)]
+    revisions = [(filled(spec), initial_state(n % 5, 0.0)) for n in range(REVISIONS)]
     begun = process_time()
     for windows, state in revisions:
         _round(spec, windows, state, 120)

@@ -44,7 +44,7 @@ class _Track(NamedTuple):
     clamps: tuple[Clamp, ...]
 
 
-def initial_state(spec: Spec, ready: int, now: float) -> State:  # noqa: ARG001
+def initial_state(ready: int, now: float) -> State:
     """Return the state of a revision first seen at `now`, without history.
 
     More than one ready replica starts in panic, so that a restart takes nothing away for a stable window.

@@ -50,7 +50,7 @@ def replay(trace: Mapping[str, object]) -> dict[str, object]:
 
 
 def _rows(spec: Spec, initial_ready: int, values: Sequence[float | None], steps: Sequence[_Step]) -> list[list[object]]:
-    windows, state = Windows(spec), initial_state(spec, initial_ready, 0.0)
+    windows, state = Windows(spec), initial_state(initial_ready, 0.0)
     rows, second = [], 0
     for at, ready in steps:
         while second < len(values) and second <= at:

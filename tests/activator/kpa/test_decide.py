@@ -31,7 +31,7 @@ def made(spec: Spec, seen: Observation, state: State = CALM, now: float = 0.0) -
 
 def run(spec: Spec, ready: int, *history: tuple[float, int, float, float]) -> list[Decision]:
     """Decide for each (now, ready, stable, panic) in turn, beginning with `ready` at 0."""
-    state, decisions = initial_state(spec, ready, 0.0), []
+    state, decisions = initial_state(ready, 0.0), []
     for now, count, stable, panic in history:
         state, decision = decide(spec, state, Observation(count, stable, panic), now)
         decisions.append(decision)
@@ -234,9 +234,9 @@ def replayed(spec: Spec, state: State, history: list[tuple[int, Observation]], n
 def test_the_same_history_leads_to_the_same_decisions(
     spec: Spec, ready: int, history: list[tuple[int, Observation]]
 ) -> None:
-    start = initial_state(spec, ready, 0.0)
+    start = initial_state(ready, 0.0)
     once = replayed(spec, start, history, 0.0)
-    assert start == initial_state(spec, ready, 0.0)
+    assert start == initial_state(ready, 0.0)
     assert replayed(spec, start, history, 0.0) == once
 
 
@@ -246,7 +246,7 @@ def test_what_is_wanted_is_never_negative_and_never_shrinks_in_panic(
 ) -> None:
     spec = replace(spec, scale_down_delay=0.0)
     before = None
-    for decision in replayed(spec, initial_state(spec, ready, 0.0), history, 0.0):
+    for decision in replayed(spec, initial_state(ready, 0.0), history, 0.0):
         assert decision.desired >= 0
         if before and before.panicking and decision.panicking:
             assert decision.desired >= before.desired
@@ -257,7 +257,7 @@ def test_what_is_wanted_is_never_negative_and_never_shrinks_in_panic(
 def test_clamps_lead_from_what_the_load_asks_for_to_what_is_wanted(
     spec: Spec, ready: int, history: list[tuple[int, Observation]]
 ) -> None:
-    for decision in replayed(spec, initial_state(spec, ready, 0.0), history, 0.0):
+    for decision in replayed(spec, initial_state(ready, 0.0), history, 0.0):
         number = decision.want_panic if decision.by_panic_window else decision.want_stable
         for clamp in decision.clamps:
             assert clamp.before == number
@@ -274,7 +274,7 @@ def test_a_restored_state_decides_as_if_no_time_had_passed(
     after: list[tuple[int, Observation]],
     ticks: int,
 ) -> None:
-    state, now = initial_state(spec, ready, 0.0), 0.0
+    state, now = initial_state(ready, 0.0), 0.0
     for step, seen in before:
         now += step
         state, _ = decide(spec, state, seen, now)

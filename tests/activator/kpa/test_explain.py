@@ -84,7 +84,7 @@ def test_requests_per_second_and_the_activation_scale_are_named() -> None:
 
 def test_the_delay_tells_how_long_it_holds() -> None:
     spec = replace(SPEC, scale_down_delay=60.0)
-    state, _ = decide(spec, initial_state(spec, 1, 0.0), Observation(1, 1, 1), 0.0)
+    state, _ = decide(spec, initial_state(1, 0.0), Observation(1, 1, 1), 0.0)
     assert told(spec, state, Observation(1, 0, 0), 20.0) == (
         "Wants 1 because the stable window saw no requests; the scale-down delay keeps 1 for at least 40 s more."
     )
@@ -95,7 +95,7 @@ def test_every_decision_has_exactly_one_sentence(
     ready: int, stable: float, panic: float, reachable: bool, activation: int
 ) -> None:
     spec = replace(SPEC, reachable=reachable, activation_scale=activation, scale_down_delay=30.0)
-    text = told(spec, initial_state(spec, ready, 0.0), Observation(ready, stable, panic), 5.0)
+    text = told(spec, initial_state(ready, 0.0), Observation(ready, stable, panic), 5.0)
     assert text.startswith("Wants ")
     assert text.endswith(".")
     assert "None" not in text
