@@ -1,8 +1,8 @@
 """From what the decision wants to how many replicas there shall be: bounds, first start, idle period, failing starts.
 
-Knative's rules are in pkg/reconciler/autoscaling/kpa/scaler.go; where this project decides otherwise (the idle period
-is meant literally, a start that goes on is never given up for silence) SEMANTICS says so. All of it is pure: time is an
-argument, and each rule that changed the number is told.
+Knative's rules are in pkg/reconciler/autoscaling/kpa/scaler.go; this project decides otherwise in that the idle period
+is meant literally, and a start that goes on is never given up for silence. All of it is pure: time is an argument, and
+each rule that changed the number is told.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """From service to share: independent draws over the percentages, or a tag that names one.
 
-The draw is handed in, so that a seed reproduces a split; it is made once per request (DESIGN: invariants). For sticky
-services it is a hash of what tells clients apart: shares are laid side by side in the order of the service, so when a
-border between two of them moves, only the clients that it passes change sides.
+The draw is handed in, so that a seed reproduces a split; it is made once per request. For sticky services it is a hash
+of what tells clients apart: shares are laid side by side in the order of the service, so when a border between two of
+them moves, only the clients that it passes change sides.
 """
 
 from __future__ import annotations

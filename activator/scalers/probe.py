@@ -1,7 +1,7 @@
 """The readiness probe: a starting replica is asked every 20 ms, so it is a bare socket, not an HTTP client.
 
 HTTP/1.1 (RFC 9112): one GET with `Connection: close`, of whose answer only the status line is read. 200 is
-ready, as in the issue; anything else (204 and redirects too) is not.
+ready; anything else (204 and redirects too) is not.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The faults of the control plane, by their numbers in RELIABILITY.md (F) and HTTP.md 2.5 (T)."""
+"""The faults of the control plane, by the numbers under which they are run and reported."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ FAULTS: dict[str, Fault] = {}
 def fault(
     number: str, title: str, seconds: float, *, quick: float | None = None, known: str = ""
 ) -> Callable[[Run], Run]:
-    """Register the decorated coroutine under its number in RELIABILITY."""
+    """Register the decorated coroutine under its number."""
 
     def register(run: Run) -> Run:
         FAULTS[number] = Fault(number, title, run, seconds, quick, known)
