@@ -36,9 +36,7 @@ class Admin:
     """Serves what `insight` tells, and moves the traffic of canaries; a move is answered when it is `kept`, which
     tells whether it could be. `wall` is the Unix time."""
 
-    def __init__(
-        self, insight: Insight, wall: Callable[[], float], kept: Callable[[], Awaitable[bool]] | None = None
-    ) -> None:
+    def __init__(self, insight: Insight, wall: Callable[[], float], kept: Callable[[], Awaitable[bool]]) -> None:
         self._insight = insight
         self._wall = wall
         self._kept = kept
@@ -115,7 +113,7 @@ class Admin:
                 text="Another edge leads, and moves the traffic. Ask that one: see activator_leader."
             )
         why = MOVES[request.path.rpartition("/")[2]](rollouts, name)
-        if self._kept is not None and not await self._kept():
+        if not await self._kept():
             raise web.HTTPServiceUnavailable(
                 reason="Moved but not saved",
                 text=f"{why} That is in force, but could not be saved: a restart, or another leader, may undo it. "

@@ -88,7 +88,7 @@ def _for_openai(error: EdgeError) -> dict[str, object]:
     return {"error": {"message": error.message, "type": kind, "param": param, "code": error.reason}}
 
 
-def compose(error: EdgeError, fields: dict[str, object], *, keep_alive: bool, bodyless: bool = False) -> bytes:
+def compose(error: EdgeError, fields: dict[str, object], *, keep_alive: bool, bodyless: bool) -> bytes:
     """Return head and JSON body of an error response."""
     body = json.dumps(fields).encode() + b"\n"
     lines = [

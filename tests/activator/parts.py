@@ -61,6 +61,10 @@ class Parts:
         """Return Unix time: clock second 1000 is midnight of 2 January 2026, UTC."""
         return 1767312000.0 + self.now - 1000.0
 
+    async def kept(self) -> bool:
+        """Keep a move, as the edge does on disk."""
+        return True
+
     def wake(self, revision: str) -> None:
         self.loop.wake(revision)
 

@@ -40,7 +40,7 @@ class Operator:
 @pytest.fixture
 async def operator() -> AsyncIterator[Operator]:
     async with all_parts() as parts:
-        admin = Admin(parts.insight, parts.wall)
+        admin = Admin(parts.insight, parts.wall, parts.kept)
         port = await admin.open("127.0.0.1", 0)
         async with ClientSession(f"http://127.0.0.1:{port}") as session:
             yield Operator(parts, session)
@@ -255,13 +255,13 @@ class TestErrors:
 
     async def test_an_address_in_use_is_an_os_error(self, operator: Operator) -> None:
         port = operator.session._base_url.port if operator.session._base_url else 0
-        other = Admin(operator.parts.insight, operator.parts.wall)
+        other = Admin(operator.parts.insight, operator.parts.wall, operator.parts.kept)
         with pytest.raises(OSError, match="in use"):
             await other.open("127.0.0.1", port or 0)
         await other.close()
 
     async def test_closing_what_never_listened_is_harmless(self, operator: Operator) -> None:
-        await Admin(operator.parts.insight, operator.parts.wall).close()
+        await Admin(operator.parts.insight, operator.parts.wall, operator.parts.kept).close()
 
 
 class TestCanaries:

@@ -45,7 +45,7 @@ async def an_edge(*canaries: Canary) -> AsyncIterator[str]:
         parts.scaler.script("m-1", [Start(delay=60)])
         await parts.ask()
         parts.ledger.add(("m", "m-1"), (2, 1), 60.0, parts.wall() + 60)
-        admin = Admin(parts.insight, parts.wall)
+        admin = Admin(parts.insight, parts.wall, parts.kept)
         yield f"127.0.0.1:{await admin.open('127.0.0.1', 0)}"
         await admin.close()
 
