@@ -1,4 +1,4 @@
-"""The command `activator`: serve, check, schema and decide work alone; all others ask a running edge.
+"""The command `activator`: status, explain, usage and the moves of canaries ask a running edge; all others work alone.
 
 A command imports what it needs when it runs: the whole edge takes most of a second, which nobody who asks for the
 status should wait for.
@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from activator import client, manifest_commands
+from activator.manifest_commands import BAD_INPUT, told
 
 if TYPE_CHECKING:
     from activator.kube.client import Client
     from activator.kube.views import Views
-    from activator.settings.problems import SettingsError
     from activator.settings.schema import Settings
 
 app = typer.Typer(
@@ -31,7 +31,6 @@ app = typer.Typer(
     add_completion=False,
 )
 
-BAD_INPUT = 2
 DEFAULT_CONFIG = Path("config/local.yaml")
 ConfigOption = Annotated[
     str | None,
@@ -56,7 +55,6 @@ def serve(config: ConfigOption = None) -> None:
     from activator import logs
     from activator.app import Edge
     from activator.origin import begin
-    from activator.settings.problems import SettingsError
 
     logs.configure(pretty=sys.stderr.isatty())
     logs.ignore_bad_server_names()
@@ -67,9 +65,8 @@ def serve(config: ConfigOption = None) -> None:
         return await Edge(origin, settings, views).run()
 
     try:
-        ended_well = uvloop.run(run())
-    except SettingsError as error:
-        raise _refused(error) from None
+        with told():
+            ended_well = uvloop.run(run())
     except OSError as error:
         typer.echo(f"activator: {error}", err=True)
         raise typer.Exit(1) from None
@@ -85,7 +82,6 @@ def restore(config: ConfigOption = None) -> None:
     from activator.kube.errors import ApiError, UnreachableError
     from activator.origin import begin
     from activator.restore import restore as restored
-    from activator.settings.problems import SettingsError
 
     async def run() -> bool:
         origin, settings = await begin(config, DEFAULT_CONFIG, None)
@@ -100,9 +96,8 @@ def restore(config: ConfigOption = None) -> None:
         return not any(each.problem for each in results)
 
     try:
-        well = asyncio.run(run())
-    except SettingsError as error:
-        raise _refused(error) from None
+        with told():
+            well = asyncio.run(run())
     except (OSError, ApiError, UnreachableError) as error:
         typer.echo(f"activator: {error}", err=True)
         raise typer.Exit(1) from None
@@ -214,18 +209,9 @@ async def _connected(settings: Settings) -> Client:
 
 def _load(file: Path) -> Settings:
     from activator.settings.load import load
-    from activator.settings.problems import SettingsError
 
-    try:
+    with told():
         return load(file)
-    except SettingsError as error:
-        raise _refused(error) from None
-
-
-def _refused(error: SettingsError) -> typer.Exit:
-    for problem in error.problems:
-        typer.echo(str(problem), err=True)
-    return typer.Exit(BAD_INPUT)
 
 
 def _ask(admin: str, path: str, key: str, ask: Any = client.get) -> dict[str, Any]:

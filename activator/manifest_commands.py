@@ -33,7 +33,7 @@ def render(
     """Print manifests as Deployments and Services for kubectl, or as a configuration file."""
     from activator.catalog.manifests import use
 
-    with _told():
+    with told():
         settings = _settings(config)
         manifests = _manifests(files, previous or [], settings, namespace)
         if local or command:
@@ -50,7 +50,7 @@ def checked(file: Path) -> bool:
 
     if not use.is_manifest(file):
         return False
-    with _told():
+    with told():
         settings = _settings(None)
         manifests = _manifests([file], [], settings, "")
     _warn(use.advice(manifests))
@@ -79,8 +79,8 @@ def _warn(warnings: Iterable[Problem]) -> None:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
-    """Print the problems of files, and exit."""
+def told() -> Iterator[None]:
+    """Print the problems of files, and exit with BAD_INPUT."""
     from activator.settings.problems import SettingsError
 
     try:
