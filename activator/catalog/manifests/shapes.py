@@ -1,16 +1,13 @@
 """What values of manifests may be, beside the rules of our own keys: what is passed on to a pod is checked by the API
-server, so here it is only made sure that it can be handled."""
+server, so here it is only made sure that it can be handled. No editor is told of them, so they have no JSON Schema."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from activator.settings.rules import RefusedError, Rule
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping as Keys
 
 
 @dataclass(frozen=True)
@@ -36,10 +33,6 @@ class Text(Rule):
             raise RefusedError("must be text")
         return value
 
-    def schema(self) -> Keys[str, object]:
-        """Return the JSON Schema."""
-        return {"type": "string"}
-
 
 @dataclass(frozen=True)
 class Texts(Rule):
@@ -55,10 +48,6 @@ class Texts(Rule):
         if not isinstance(value, dict):
             raise RefusedError("must be a mapping of names to text")
         return {key: Text().read(item) for key, item in value.items() if item is not None}
-
-    def schema(self) -> Keys[str, object]:
-        """Return the JSON Schema."""
-        return {"type": "object"}
 
 
 @dataclass(frozen=True)
@@ -76,10 +65,6 @@ class Mapping(Rule):
             raise RefusedError("must be a mapping of keys")
         _check(value)
         return value
-
-    def schema(self) -> Keys[str, object]:
-        """Return the JSON Schema."""
-        return {"type": "object"}
 
 
 @dataclass(frozen=True)
@@ -104,10 +89,6 @@ class Items(Rule):
         _check(value)
         return value
 
-    def schema(self) -> Keys[str, object]:
-        """Return the JSON Schema."""
-        return {"type": "array"}
-
 
 @dataclass(frozen=True)
 class Listed(Rule):
@@ -130,10 +111,6 @@ class Listed(Rule):
     def write(self, value: Any) -> object:
         """Return the items as a file would have them."""
         return [self.of.write(each) for each in value]
-
-    def schema(self) -> Keys[str, object]:
-        """Return the JSON Schema."""
-        return {"type": "string"}
 
 
 def _check(value: Any) -> None:

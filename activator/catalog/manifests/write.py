@@ -28,7 +28,7 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    if "\n" in text.rstrip("\n") and text.isprintable() is False and _is_block(text):
+    if "\n" in text.rstrip("\n") and _is_block(text):
         return dumper.represent_scalar(_STR, text, style="|")
     plain = _PLAIN.fullmatch(text) and text.lower() not in _WORDS
     return dumper.represent_scalar(_STR, text, style=None if plain else '"')

@@ -33,6 +33,17 @@ def test_text_that_cannot_is_not(text: str) -> None:
     assert write.document({"a": text}) == f"a: {text}\n"
 
 
+def test_a_script_stays_readable() -> None:
+    assert write.document({"args": ["set -e\npython model.py\n"]}) == "args:\n  - |\n    set -e\n    python model.py\n"
+
+
+@given(st.text("ab \n#:-'", max_size=12))
+def test_lines_are_read_back_whatever_they_look_like(text: str) -> None:
+    written = write.document({"a": [text]})
+    assert yaml.safe_load(written) == {"a": [text]}
+    assert [each.data for each in parse_documents(written, "x")] == [{"a": [text]}]
+
+
 @given(DATA)
 def test_what_is_written_is_read_back(data: Any) -> None:
     assert yaml.safe_load(write.document({"a": data})) == {"a": data}
