@@ -126,7 +126,7 @@ class Tenure:
 
     def _enlist(self, peer: str) -> None:
         claimer = self._claimers[peer] = Claimer(lambda message: self._send(peer, message), self._clock)
-        claimer.heard = lambda: self._takes_claims(peer)
+        claimer.heard = lambda: self.views.agrees(peer)
 
     def hear(self, peer: str, message: ToPeer) -> None:  # noqa: C901 - one line a message
         """Take a message of a peer, in its order."""
@@ -163,7 +163,7 @@ class Tenure:
     def _acknowledge(self, peer: str) -> None:
         """Claim again what waits, of a peer that sees the same, and then say that its view was heard, before which it
         grants nothing. Those who were woken just now, to wait in another queue, claim before that, too."""
-        if self._takes_claims(peer):
+        if self.views.agrees(peer):
             self._claimers[peer].repeat()
         epoch = self.views.epoch_of(peer)
         if epoch:
@@ -171,12 +171,8 @@ class Tenure:
 
     def _send(self, peer: str, message: m.ToOwner) -> None:
         """Send what a claimer says, if it can be heard."""
-        if self._takes_claims(peer) if isinstance(message, m.Claim) else peer in self.views.members:
+        if self.views.agrees(peer) if isinstance(message, m.Claim) else peer in self.views.members:
             self.ledgers[peer].line.send(message)
-
-    def _takes_claims(self, peer: str) -> bool:
-        """Tell whether a peer can be asked: it sees the same, and takes claims though others may not do so yet."""
-        return self.views.agrees(peer)
 
     def _see(self, members: frozenset[str], lost: frozenset[str]) -> None:
         self._begin(members, lost)

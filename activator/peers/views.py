@@ -60,7 +60,7 @@ class Views:
             self._announced[peer] = self._announced[peer]._replace(seen=epoch)
 
     def agrees(self, peer: str) -> bool:
-        """Tell whether a peer has the same view, as far as we know."""
+        """Tell whether a peer has the same view, as far as we know: it takes claims, even if others do not yet."""
         announced = self._announced.get(peer)
         return announced is not None and (announced.members, announced.lost) == (self.members, self.lost)
 
