@@ -14,7 +14,7 @@ from activator import logs
 from activator.admin import Admin
 from activator.catalog.file import build
 from activator.cluster import Cluster
-from activator.front import Alone, Front
+from activator.front import Alone, Front, naming
 from activator.insight import Insight
 from activator.journal import Journal
 from activator.kube.edges import EdgePods
@@ -39,8 +39,6 @@ from router.tls import CertificateError
 from router.tuning import tune
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from activator.catalog.model import Catalog
     from activator.front import Router
     from activator.kube.views import Views
@@ -48,7 +46,6 @@ if TYPE_CHECKING:
     from activator.revision import Record, Revision
     from activator.rollouts import Told
     from activator.scalers.base import ReplicaSet
-    from activator.settings.places import Address
     from activator.settings.schema import Settings
     from router.ports import Clock
 
@@ -194,7 +191,8 @@ class Edge:
             EdgePods(self._views.pods, self._front.port, self._front.list)
         ports = await self._front.open(settings)
         more = {} if plain is None else {"plain": f"{plain.host}:{ports['listen-plain']}"}
-        admin_port = await _open(self._admin.open, admin, "admin")
+        with naming(admin, "admin"):
+            admin_port = await self._admin.open(admin.host, admin.port)
         if self._cluster is None:
             self._savings.restore()
             self._tasks.spawn(self._savings.keep(), "state")
@@ -316,10 +314,3 @@ class Edge:
         self._insight.defects += 1
         self._log.error("a background task died, the edge stops", task=task, exc_info=error)
         self._stop()
-
-
-async def _open(listen: Callable[[str, int], Awaitable[int]], address: Address, key: str) -> int:
-    try:
-        return await listen(address.host, address.port)
-    except OSError as error:
-        raise OSError(f"{key}: cannot listen on {address}: {error.strerror or error}") from error

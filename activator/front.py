@@ -5,6 +5,7 @@ The composition root knows only this, and the router's three protocols as the lo
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from activator.serving import Serving
@@ -14,7 +15,7 @@ from router.servers import bind
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from structlog.typing import FilteringBoundLogger
 
@@ -148,7 +149,14 @@ def addresses(settings: Settings) -> dict[str, Address]:
 
 def listening(address: Address, key: str) -> list[socket.socket]:
     """Return sockets that listen on the address of `key`. OSError, which names both, when that cannot be."""
-    try:
+    with naming(address, key):
         return bind(address.host, address.port)
+
+
+@contextmanager
+def naming(address: Address, key: str) -> Iterator[None]:
+    """Have an OSError say on which address, and of which key, nobody can listen."""
+    try:
+        yield
     except OSError as error:
         raise OSError(f"{key}: cannot listen on {address}: {error.strerror or error}") from error

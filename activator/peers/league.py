@@ -7,7 +7,7 @@ import asyncio
 import os
 from typing import TYPE_CHECKING
 
-from activator.front import Alone, Health
+from activator.front import Alone, Health, naming
 from activator.peers.council import Council
 from activator.peers.link import Link, Self
 from activator.peers.links import Links
@@ -58,10 +58,8 @@ class League:
         listen = settings.peers.listen
         if listen is None:
             raise ValueError("peers.listen is not set")
-        try:
+        with naming(listen, "peers.listen"):
             await self.links.open(listen.host, listen.port)
-        except OSError as error:
-            raise OSError(f"peers.listen: cannot listen on {listen}: {error.strerror or error}") from error
         if settings.peers.addresses:
             self.list([str(address) for address in settings.peers.addresses])
         await self._meet()
