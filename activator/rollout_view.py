@@ -52,10 +52,11 @@ def events(rollouts: Rollouts, service: str) -> list[Told]:
 
 
 def metrics(insight: Insight) -> Iterator[Metric]:
-    """Yield the metrics of all rollouts. Evidence is a decimal logarithm: 2 = by chance at most once in 100."""
+    """Yield the metrics of all rollouts."""
     percent = GaugeMetricFamily("activator_canary_percent", "Of the service's traffic, now", labels=LABELS)
     phase = GaugeMetricFamily("activator_canary_phase", "1 for the phase it is in", labels=(*LABELS, "phase"))
-    evidence = GaugeMetricFamily("activator_canary_evidence", "That it is worse", labels=(*LABELS, "test"))
+    text = "That it is worse, a decimal logarithm: 2 = by chance at most once in 100"
+    evidence = GaugeMetricFamily("activator_canary_evidence", text, labels=(*LABELS, "test"))
     moved = CounterMetricFamily("activator_canary_events", "What happened to it", labels=(*LABELS, "kind"))
     fallbacks = CounterMetricFamily("activator_canary_fallbacks", "Answered by the stable revision", labels=LABELS)
     rollouts = insight.rollouts
