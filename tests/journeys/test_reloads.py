@@ -20,6 +20,11 @@ BAD = {
 }
 
 
+async def test_the_log_tells_by_which_file_the_edge_begins_to_serve(edge: Edge) -> None:
+    (line,) = edge.logs("serving")
+    assert line["file"] == str(edge.daemon.file)
+
+
 async def test_a_changed_file_is_noticed_without_a_signal(edge: Edge) -> None:
     await edge.deploy(service("watched", **{"show-revision": True}))
     assert "Activator-Revision" in (await edge.request("watched")).headers
