@@ -16,6 +16,7 @@ from activator.catalog.manifests.annotations import (
 )
 from activator.catalog.manifests.fields import EXPLAINER, EXPLAINERS, FRAMEWORKS, PREDICTOR
 from activator.catalog.manifests.model import Revision, revision_name
+from activator.catalog.manifests.names import served_name
 from activator.catalog.manifests.pods import POD
 
 if TYPE_CHECKING:
@@ -146,7 +147,7 @@ def _pod(role: str, spec: Mapping[str, Any], origin: Origin, at: Location) -> Po
     if not pod.spec.get("containers"):
         return None
     _more_models(pod, spec, origin.notes, (*at, "storageUris"))
-    if pod.unplaced and not pod.models and "huggingface" not in spec:
+    if pod.unplaced and not pod.models:
         origin.notes.warn((*at, named[0]), f"names no storageUri: its server finds no model at {storage.MODELS}")
     pod.spec["containers"][0].setdefault("name", MAIN[0])
     return pod
@@ -179,14 +180,15 @@ def _built_in(kind: str, pod: Pod, spec: Mapping[str, Any], origin: Origin, at: 
         return
     protocol = _protocol(framework, served, notes, at)
     timeout = spec.get("timeout") or DEFAULT_TIMEOUT
-    base = runtimes.container(framework, origin.name, served, timeout)
+    base = runtimes.container(framework, protocol, origin.name, served, timeout)
     gpu = gpus(served, origin.annotations)
     picture = runtimes.image(
         framework, served.get("runtimeVersion", ""), origin.settings.runtimes, protocol=protocol, gpu=gpu
     )
     _merge(pod, base, picture, served)
-    pod.readiness = runtimes.readiness(framework, origin.name, protocol)
+    pod.readiness = runtimes.readiness(framework, served_name(pod.spec["containers"][0], origin.name), protocol)
     _stored(pod, served, notes, at)
+    pod.unplaced &= framework != "huggingface"  # it fetches by --model_id
 
 
 def _explainer(kind: str, pod: Pod, served: Mapping[str, Any], origin: Origin, at: Location) -> None:
@@ -197,12 +199,15 @@ def _explainer(kind: str, pod: Pod, served: Mapping[str, Any], origin: Origin, a
 
 
 def _merge(pod: Pod, base: Mapping[str, Any], picture: str, served: Mapping[str, Any]) -> None:
-    """Put the server's container in front: what the manifest writes counts, arguments and environment are joined."""
+    """Put the server's container in front: what the manifest writes counts, arguments are joined, and
+    so are variables of the environment, each of which is there once."""
     own = {key: deepcopy(value) for key, value in served.items() if key not in _SERVED_KEYS | {"type", "config"}}
     container = {"name": MAIN[0], "image": picture, **base, **own}
     for key in ("args", "env"):
         if key in base or key in own:
             container[key] = [*deepcopy(base.get(key, [])), *own.get(key, [])]
+    if "env" in container:
+        container["env"] = [*{each.get("name"): each for each in container["env"]}.values()]
     pod.spec["containers"] = [container, *pod.spec.get("containers", [])]
 
 
@@ -214,7 +219,7 @@ def _framework(kind: str, served: Mapping[str, Any], notes: Notes, at: Location)
     if runtime and runtime not in runtimes.BY_RUNTIME:
         notes.warn((*at, "runtime"), "is no runtime that is known here: the format's image is a setting", runtime)
     elif runtime:
-        name = runtimes.BY_RUNTIME[runtime]
+        name = name if name in runtimes.BY_FORMAT.get(runtime, ()) else runtimes.BY_RUNTIME[runtime]
     if name in (*FRAMEWORKS, "mlflow"):
         return name
     known = ", ".join((*FRAMEWORKS, "mlflow"))
@@ -223,12 +228,13 @@ def _framework(kind: str, served: Mapping[str, Any], notes: Notes, at: Location)
 
 
 def _protocol(framework: str, served: Mapping[str, Any], notes: Notes, at: Location) -> str:
-    protocol = str(served.get("protocolVersion", ""))
-    spoken = runtimes.protocols(framework)
+    by_format = framework in runtimes.BY_FORMAT.get(served.get("runtime", ""), ())
+    protocol = str(served.get("protocolVersion", runtimes.V2 if by_format else ""))
+    spoken = (runtimes.V2,) if by_format else runtimes.protocols(framework)
     if protocol and protocol not in spoken:
         told = f"has no effect: of {framework}, {' and '.join(spoken)} over HTTP can be passed on"
         notes.warn((*at, "protocolVersion"), told, protocol)
-        return ""
+        return runtimes.V2 if by_format else ""
     return protocol
 
 

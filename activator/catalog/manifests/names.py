@@ -56,14 +56,24 @@ def _without_models(keys: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in keys.items() if key not in {MODELS, PROBES, OTHERS}}
 
 
+def served_name(container: Mapping[str, Any], name: str) -> str:
+    """Return by which name the server in `container`, one of KServe's, has its model; `name` where nothing tells."""
+    told = _values(list(_words(container.get("args", ()))), NAMED, several=False) or _variable(container)
+    return told[-1] if told else name
+
+
 def _names(revision: Revision, name: str) -> list[str]:
     """Return what a revision's model is called: as its server is told, else as the manifest."""
     container = revision.container
     words = list(_words((*container.get("command", ()), *container.get("args", ()))))
     told = _values(words, SERVED, several=True) or _values(words, NAMED, several=False)
     if not told:
-        told = [each["value"] for each in container.get("env", ()) if each.get("name") == VARIABLE and "value" in each]
+        told = _variable(container)
     return [each for each in told if Model().takes(each)] or [name]
+
+
+def _variable(container: Mapping[str, Any]) -> list[str]:
+    return [each["value"] for each in container.get("env", ()) if each.get("name") == VARIABLE and "value" in each]
 
 
 def _words(arguments: Iterable[str]) -> Iterator[str]:

@@ -6,6 +6,7 @@ Sources: config/runtimes of kserve/kserve; for the explainers its pkg/apis/servi
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from activator.catalog.manifests.storage import MODELS
@@ -36,6 +37,8 @@ BY_RUNTIME = {
     "kserve-tritonserver": "triton",
     "kserve-mlserver": "mlflow",
 }
+BY_FORMAT = {"kserve-mlserver": OF_MLSERVER}  # servers of several formats, each of which they must be told
+_PLAIN = re.compile(r"[\w.-]+", re.ASCII)
 TRITON = ["tritonserver", f"--model-store={MODELS}", "--grpc-port=9000", "--http-port=8080", "--allow-grpc=true"]
 
 
@@ -51,9 +54,9 @@ def runs_on_mlserver(framework: str, protocol: str) -> bool:
     return framework == "mlflow" or (framework in OF_MLSERVER and protocol == V2)
 
 
-def container(framework: str, name: str, spec: Mapping[str, Any], timeout: int) -> dict[str, Any]:
+def container(framework: str, protocol: str, name: str, spec: Mapping[str, Any], timeout: int) -> dict[str, Any]:
     """Return the container of a built-in predictor without image: command, arguments and environment."""
-    if runs_on_mlserver(framework, spec.get("protocolVersion", "")):
+    if runs_on_mlserver(framework, protocol):
         env = {
             "MLSERVER_MODEL_IMPLEMENTATION": OF_MLSERVER[framework],
             "MLSERVER_MODEL_NAME": name,
@@ -61,14 +64,16 @@ def container(framework: str, name: str, spec: Mapping[str, Any], timeout: int) 
             "MLSERVER_HTTP_PORT": str(PORT),
             "MLSERVER_GRPC_PORT": "9000",
         }
-        return {"env": [{"name": key, "value": value} for key, value in env.items()]}
+        return {"env": _variables(env)}
     if framework == "tensorflow":
         arguments = ["--port=9000", f"--rest_api_port={PORT}", f"--model_name={name}", f"--model_base_path={MODELS}"]
         arguments.append(f"--rest_api_timeout_in_ms={timeout * 1000}")
         return {"command": ["/usr/bin/tensorflow_model_server"], "args": arguments}
     if framework == "pytorch":
         config = f"{MODELS}/config/config.properties"
-        return {"args": ["torchserve", "--start", f"--model-store={MODELS}/model-store", f"--ts-config={config}"]}
+        env = {"TS_SERVICE_ENVELOPE": "kservev2" if protocol == V2 else "kserve", "PROTOCOL_VERSION": protocol or V1}
+        arguments = ["torchserve", "--start", f"--model-store={MODELS}/model-store", f"--ts-config={config}"]
+        return {"args": arguments, "env": _variables(env)}
     if framework in {"triton", "onnx"}:
         return {"args": TRITON}
     arguments = [f"--model_name={name}", f"--model_dir={MODELS}", f"--http_port={PORT}"]
@@ -87,10 +92,18 @@ def explainer(name: str, spec: Mapping[str, Any], predictor: str) -> dict[str, A
     return {"args": arguments}
 
 
+def _variables(env: Mapping[str, str]) -> list[dict[str, str]]:
+    return [{"name": key, "value": value} for key, value in env.items()]
+
+
 def readiness(framework: str, name: str, protocol: str) -> str:
-    """Return the path that answers 200 when the model is loaded, not just when its server listens."""
+    """Return the path that answers 200 when the model `name` is loaded, not just when its server listens. It is ""
+    where no path can be told: TorchServe's models are named by a file beside them, and it listens once they are loaded.
+    """
     if framework in {"triton", "onnx"}:
         return "/v2/health/ready"
+    if framework == "pytorch" or not _PLAIN.fullmatch(name):
+        return ""
     if protocol == V2 or framework == "mlflow":
         return f"/v2/models/{name}/ready"
     return f"/v1/models/{name}"

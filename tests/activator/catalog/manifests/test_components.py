@@ -22,6 +22,7 @@ from tests.activator.catalog.manifests.written import (
     warnings,
 )
 
+MLSERVER = "MLSERVER_MODEL_NAME"
 GPU = {"limits": {"nvidia.com/gpu": "1"}}
 ACCELERATOR = "serving.kubeflow.org/gke-accelerator"
 
@@ -138,11 +139,12 @@ class TestBuiltIn:
         assert container["readinessProbe"]["httpGet"] == {"port": 8080, "path": "/v1/models/m"}
 
     @pytest.mark.parametrize("kind", FRAMEWORKS)
-    def test_every_framework_has_an_image_arguments_and_a_path_of_the_model(self, kind: str) -> None:
+    def test_every_framework_has_an_image_arguments_and_a_readiness_of_the_model(self, kind: str) -> None:
         revision = only(built_in(kind))
         assert revision.container["image"] == getattr(Runtimes(), kind)
         assert revision.container["args"]
-        assert revision.readiness.startswith(("/v1/models/m", "/v2/"))
+        path = {"pytorch": "", "triton": "/v2/health/ready", "onnx": "/v2/health/ready"}.get(kind, "/v1/models/m")
+        assert revision.readiness == path
         assert revision.container["volumeMounts"][0]["mountPath"] == "/mnt/models"
 
     def test_the_image_is_a_setting_and_the_version_its_tag(self) -> None:
@@ -173,6 +175,50 @@ class TestBuiltIn:
         assert revision.container["image"] == Runtimes().mlserver
         assert revision.readiness == "/v2/models/m/ready"
         assert env(revision.container)["MLSERVER_MODEL_NAME"] == "m"
+
+    @pytest.mark.parametrize(
+        ("kind", "fields", "path"),
+        [
+            ("huggingface", {"args": ["--model_name=llama3", "--model_id=org/llama"]}, "/v1/models/llama3"),
+            ("sklearn", {"args": ["--model_name", "iris"]}, "/v1/models/iris"),
+            ("tensorflow", {"args": ["--model_name=$(NAME)"]}, ""),
+            (
+                "sklearn",
+                {"protocolVersion": "v2", "env": [{"name": MLSERVER, "value": "iris"}]},
+                "/v2/models/iris/ready",
+            ),
+        ],
+    )
+    def test_it_is_asked_for_the_model_by_the_name_that_it_is_given(self, kind: str, fields: Any, path: str) -> None:
+        assert only(built_in(kind, **fields)).readiness == path
+
+    def test_a_variable_that_the_manifest_writes_is_there_once(self) -> None:
+        own = [{"name": MLSERVER, "value": "iris"}]
+        container = only(built_in("sklearn", protocolVersion="v2", env=own)).container
+        assert [each["value"] for each in container["env"] if each["name"] == MLSERVER] == ["iris"]
+
+    @pytest.mark.parametrize(
+        ("protocol", "envelope", "version"), [({}, "kserve", "v1"), ({"protocolVersion": "v2"}, "kservev2", "v2")]
+    )
+    def test_torchserve_is_told_its_protocol(self, protocol: Any, envelope: str, version: str) -> None:
+        found = env(only(built_in("pytorch", **protocol)).container)
+        assert (found["TS_SERVICE_ENVELOPE"], found["PROTOCOL_VERSION"]) == (envelope, version)
+
+    @pytest.mark.parametrize("protocol", [{}, {"protocolVersion": "v2"}])
+    def test_mlserver_by_name_serves_the_format_that_is_named(self, protocol: Any) -> None:
+        model = {
+            "modelFormat": {"name": "xgboost"},
+            "runtime": "kserve-mlserver",
+            "storageUri": "pvc://a/b",
+            **protocol,
+        }
+        revision = only(beta({"model": model}))
+        assert (revision.container["image"], revision.readiness) == (Runtimes().mlserver, "/v2/models/m/ready")
+        assert env(revision.container)["MLSERVER_MODEL_IMPLEMENTATION"] == "mlserver_xgboost.XGBoostModel"
+
+    def test_a_model_of_hugging_face_needs_no_place(self) -> None:
+        model = {"modelFormat": {"name": "huggingface"}, "args": ["--model_id=org/llama"]}
+        assert warnings(beta({"model": model, "minReplicas": 0})) == []
 
     def test_another_protocol_is_warned_of(self) -> None:
         [told] = warnings(built_in(protocolVersion="v2"))
