@@ -9,6 +9,7 @@ status should wait for.
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -42,8 +43,33 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def main() -> None:
-    """Run the command line."""
-    app()
+    """Run the command line. Streams that are closed are those of /dev/null, and an error of the system, such as a disk
+    that is full, is told in one line."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115
+    try:
+        app()
+    except OSError as error:
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - the rest cannot be written, either
+        typer.echo(f"activator: {error}", err=True)
+        sys.exit(1)
+
+
+def _version(wanted: bool) -> None:
+    from importlib.metadata import version
+
+    if wanted:
+        typer.echo(f"activator {version('gpu-activator')}")
+        raise typer.Exit
+
+
+VersionOption = Annotated[bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)]
+
+
+@app.callback()
+def options(version: VersionOption = False) -> None:
+    """An HTTP edge and autoscaler that let GPU models sleep at zero."""
 
 
 @app.command()

@@ -56,8 +56,8 @@ def _ask(admin: str, path: str, key: str, body: bytes | None) -> dict[str, Any]:
 
 
 def quoted(name: str) -> str:
-    """Return `name` as a path segment."""
-    return quote(name, safe="")
+    """Return `name` as a path segment, whatever bytes it was given as."""
+    return quote(name, safe="", errors="surrogateescape")
 
 
 def status_table(data: dict[str, Any]) -> None:

@@ -3,6 +3,8 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import subprocess
+import sys
 from contextlib import asynccontextmanager
 from itertools import islice
 from pathlib import Path
@@ -14,6 +16,7 @@ from typer.testing import CliRunner
 
 from activator.admin import Admin
 from activator.cli import app
+from activator.client import quoted
 from activator.scalers.memory import Start
 from tests.activator.parts import CANARY, all_parts
 from tests.activator.settings.files import small, written
@@ -270,3 +273,29 @@ class TestMoves:
 
     async def test_explain_tells_what_happened_to_it(self) -> None:
         assert "m-2  canary begun  m-2 gets 1 %" in await asked("explain", "m", canaries=(CANARY,))
+
+
+def shell(line: str) -> subprocess.CompletedProcess[str]:
+    """Run `activator` as `line` of a shell has it, in which it is "$@"."""
+    words = [sys.executable, "-c", "from activator.cli import main; main()"]
+    return subprocess.run(["sh", "-c", line, "sh", *words], capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_the_version_is_told() -> None:
+    result = run("--version")
+    assert (result.exit_code, result.stdout) == (0, "activator 0.1.0\n")
+
+
+def test_a_full_disk_is_told_in_one_line() -> None:
+    result = shell('"$@" schema > /dev/full')
+    assert (result.returncode, result.stderr) == (1, "activator: [Errno 28] No space left on device\n")
+
+
+def test_a_closed_stream_is_like_dev_null() -> None:
+    assert shell('"$@" schema >&-').returncode == 0
+    result = shell('"$@" render - <&-')
+    assert (result.returncode, result.stderr) == (2, "-: is empty\n")
+
+
+def test_a_name_that_is_no_text_is_one_that_is_not_known() -> None:
+    assert quoted("\udcff") == "%FF"
