@@ -136,12 +136,12 @@ def _pod(role: str, spec: Mapping[str, Any], origin: Origin, at: Location) -> Po
     pod = Pod(pod_keys(spec), [])
     containers = pod.spec.get("containers", [])
     if not named:
-        _custom(role, pod, origin, (*at, "containers"))
+        _custom(role, pod, spec, origin, (*at, "containers"))
     elif named == ["custom"]:
         pod.spec["containers"] = [deepcopy(spec["custom"].get("container", {})), *containers]
-        _custom(role, pod, origin, (*at, "custom", "container"))
+        _custom(role, pod, spec, origin, (*at, "custom", "container"))
     elif role == EXPLAINER:
-        _explainer(named[0], pod, spec[named[0]], origin, (*at, named[0]))
+        _explainer(named[0], pod, spec, origin, (*at, named[0]))
     else:
         _built_in(named[0], pod, spec, origin, (*at, named[0]))
     if not pod.spec.get("containers"):
@@ -153,7 +153,7 @@ def _pod(role: str, spec: Mapping[str, Any], origin: Origin, at: Location) -> Po
     return pod
 
 
-def _custom(role: str, pod: Pod, origin: Origin, at: Location) -> None:
+def _custom(role: str, pod: Pod, spec: Mapping[str, Any], origin: Origin, at: Location) -> None:
     containers = pod.spec["containers"]
     number = next((index for index, each in enumerate(containers) if each.get("name") in MAIN), 0)
     containers.insert(0, containers.pop(number))
@@ -162,10 +162,9 @@ def _custom(role: str, pod: Pod, origin: Origin, at: Location) -> None:
         origin.notes.refuse(at, "the container has no image")
     if role != PREDICTOR:
         arguments = container.setdefault("args", [])
-        told = (("--model_name", origin.name), ("--predictor_host", origin.predictor), ("--http_port", None))
-        for name, value in told:
+        for name, value in _told(spec, origin, probes.port_of(container)):
             if not any(each.partition("=")[0] == name for each in arguments):
-                arguments += [name, value or str(probes.port_of(container))]
+                arguments += [name, value]
     for number, variable in enumerate(container.get("env", ())):
         if variable.get("name") == STORAGE_URI and variable.get("value"):
             if storage.check(variable["value"], origin.notes, (*at, "env", number, "value")):
@@ -191,8 +190,16 @@ def _built_in(kind: str, pod: Pod, spec: Mapping[str, Any], origin: Origin, at: 
     pod.unplaced &= framework != "huggingface"  # it fetches by --model_id
 
 
-def _explainer(kind: str, pod: Pod, served: Mapping[str, Any], origin: Origin, at: Location) -> None:
-    base = runtimes.explainer(origin.name, served, origin.predictor)
+def _told(spec: Mapping[str, Any], origin: Origin, port: int) -> list[tuple[str, str]]:
+    """Return the arguments that KServe gives to transformers and explainers that do not write them themselves."""
+    told = [("--model_name", origin.name), ("--predictor_host", origin.predictor), ("--http_port", str(port))]
+    limit = spec.get("containerConcurrency") or spec.get("parallelism")
+    return [*told, ("--workers", str(limit))] if limit else told
+
+
+def _explainer(kind: str, pod: Pod, spec: Mapping[str, Any], origin: Origin, at: Location) -> None:
+    served = spec[kind]
+    base = runtimes.explainer(kind, served, _told(spec, origin, runtimes.PORT))
     picture = runtimes.image(kind, served.get("runtimeVersion", ""), origin.settings.runtimes, protocol="", gpu=False)
     _merge(pod, base, picture, served)
     _stored(pod, served, origin.notes, at)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from activator.catalog.manifests.storage import MODELS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from activator.settings.manifests import Runtimes
 
@@ -38,6 +38,11 @@ BY_RUNTIME = {
     "kserve-mlserver": "mlflow",
 }
 BY_FORMAT = {"kserve-mlserver": OF_MLSERVER}  # servers of several formats, each of which they must be told
+TYPES = {
+    "alibi": (),
+    "art": ("--adversary_type",),
+    "aix": ("--explainer_type",),
+}  # what comes before an explainer's type
 _PLAIN = re.compile(r"[\w.-]+", re.ASCII)
 TRITON = ["tritonserver", f"--model-store={MODELS}", "--grpc-port=9000", "--http-port=8080", "--allow-grpc=true"]
 
@@ -80,13 +85,15 @@ def container(framework: str, protocol: str, name: str, spec: Mapping[str, Any],
     return {"args": [*arguments, *([f"--nthread={spec['nthread']}"] if "nthread" in spec else [])]}
 
 
-def explainer(name: str, spec: Mapping[str, Any], predictor: str) -> dict[str, Any]:
-    """Return the container of a built-in explainer without image."""
-    arguments = ["--model_name", name, "--predictor_host", predictor, "--http_port", str(PORT)]
+def explainer(kind: str, spec: Mapping[str, Any], told: Iterable[tuple[str, str]]) -> dict[str, Any]:
+    """Return the container of a built-in explainer without image; `told` are arguments for all of them, unless the
+    manifest writes them itself."""
+    own = {each.partition("=")[0] for each in spec.get("args", ())}
+    arguments = [word for name, value in told if name not in own for word in (name, value)]
     if spec.get("storageUri"):
         arguments += ["--storage_uri", MODELS]
     if spec.get("type"):
-        arguments.append(spec["type"])
+        arguments += [*TYPES[kind], spec["type"]]
     for key, value in sorted(spec.get("config", {}).items()):
         arguments += [f"--{key}", value]
     return {"args": arguments}

@@ -35,6 +35,14 @@ def env(container: Any) -> dict[str, Any]:
     return {each["name"]: each.get("value", each.get("valueFrom")) for each in container.get("env", ())}
 
 
+def component_of(role: str, **fields: Any) -> list[str]:
+    """Return the arguments of a custom transformer or explainer."""
+    name = "m" if role == "transformer" else "m-explainer"
+    spec: Any = {role: custom(**fields)}
+    found = component(beta(**spec), name)
+    return list(found.revisions[0].container["args"])
+
+
 class TestCustom:
     def test_the_container_is_passed_on_with_port_and_probe(self) -> None:
         revision = only(beta(custom(minReplicas=0)))
@@ -118,6 +126,12 @@ class TestCustom:
         box = {**IMAGE, "args": ["--predictor_host=other", "--model_name", "x"]}
         found = component(beta(transformer={"containers": [box]}), "m")
         assert found.revisions[0].container["args"] == [*box["args"], "--http_port", "8080"]
+
+    @pytest.mark.parametrize("role", ["transformer", "explainer"])
+    def test_those_that_call_a_predictor_are_told_how_many_may_run(self, role: str) -> None:
+        arguments = component_of(role, containerConcurrency=4)
+        assert arguments[-2:] == ["--workers", "4"]
+        assert "--workers" not in component_of(role, containerConcurrency=0)
 
     def test_v1alpha2_has_one_container(self) -> None:
         default = {"predictor": {"custom": {"container": {"image": "m:1"}}, "serviceAccountName": "reader"}}
@@ -253,13 +267,19 @@ class TestBuiltIn:
         assert "--nthread=4" in only(data).container["args"]
 
     @pytest.mark.parametrize("kind", EXPLAINERS)
-    def test_explainers_are_told_their_predictor(self, kind: str) -> None:
+    def test_explainers_are_told_their_predictor_and_their_type(self, kind: str) -> None:
         explainer = {kind: {"type": "AnchorImages", "storageUri": "gs://a/b", "config": {"seed": "1"}}}
+        flags = {"alibi": [], "art": ["--adversary_type"], "aix": ["--explainer_type"]}[kind]
         found = component(beta(explainer=explainer), "m-explainer")
         container = found.revisions[0].container
         assert container["image"] == getattr(Runtimes(), kind)
         assert "m-predictor.ml" in container["args"]
-        assert container["args"][-3:] == ["AnchorImages", "--seed", "1"]
+        assert container["args"][8:] == [*flags, "AnchorImages", "--seed", "1"]
+
+    def test_what_an_explainer_is_told_by_the_manifest_counts(self) -> None:
+        explainer = {"art": {"type": "SquareAttack", "args": ["--predictor_host=other"]}}
+        container = component(beta(explainer=explainer), "m-explainer").revisions[0].container
+        assert "--predictor_host" not in container["args"]
 
     def test_containers_beside_a_built_in_server_stay(self) -> None:
         data = beta({"sklearn": {"storageUri": "pvc://a/b"}, "containers": [{"name": "sidecar", "image": "s:1"}]})
