@@ -52,7 +52,7 @@ def _of_start(revision: Revision) -> Iterator[str]:
 
 
 def _of_readiness(revision: Revision) -> Iterator[str]:
-    probe = revision.container.get("readinessProbe", {})
+    probe = revision.front.get("readinessProbe", {})
     if "exec" in probe or "grpc" in probe:
         yield "only the kubelet can make its readiness probe: with httpGet the edge sees at once when it is ready"
     elif not revision.readiness and "readiness-path" not in revision.keys["process"]:

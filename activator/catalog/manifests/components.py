@@ -15,7 +15,7 @@ from activator.catalog.manifests.annotations import (
     READONLY,
 )
 from activator.catalog.manifests.fields import EXPLAINER, EXPLAINERS, FRAMEWORKS, PREDICTOR
-from activator.catalog.manifests.model import Revision, revision_name
+from activator.catalog.manifests.model import Revision, front_of, revision_name
 from activator.catalog.manifests.names import served_name
 from activator.catalog.manifests.pods import POD
 
@@ -94,7 +94,9 @@ def finished(
     storage.mount(pod.spec, models, origin.settings)
     if any(storage.lacks_keys(model, origin.settings) for model in models):
         origin.notes.warn(at, storage.NO_KEYS, pod.spec.get("serviceAccountName") or pod.spec.get("serviceAccount"))
-    port, readiness = probes.complete(pod.spec["containers"][0], pod.readiness, (origin.notes, at))
+    front = front_of(pod.spec["containers"])
+    known = pod.readiness if front is pod.spec["containers"][0] else ""
+    port, readiness = probes.complete(front, known, (origin.notes, at))
     template = {
         "labels": dict(labels),
         "annotations": _carried(annotations, port),

@@ -9,24 +9,28 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from activator.settings.problems import Location, Problem
+
+    Container = TypeVar("Container", bound=Mapping[str, Any])
 
 HASH = 8
 VISIBILITY = ("networking.kserve.io/visibility", "networking.knative.dev/visibility")
 LONGEST_NAME = 63
+BESIDE = "transformer-container"
+"""KServe's name for a transformer that is in the pod of its predictor."""
 
 
 @dataclass(frozen=True, slots=True)
 class Revision:
     """One version of a component.
 
-    `template` is a pod template: labels, annotations and spec, whose first container is the model. It is asked at
-    `port`, and is ready when it answers GET of `readiness` with 200 ("" = when the port is open). `keys` are
+    `template` is a pod template: labels, annotations and spec, whose first container is the model. Its `front` is asked
+    at `port`, and is ready when it answers GET of `readiness` with 200 ("" = when the port is open). `keys` are
     autoscaling, requests and process, as a configuration file has them, and what it says of its service and of itself
     as a canary. It `wakes` the components that it calls.
     `called` is the name the manifest gives it, `models` are the places of its model files, `assumed` tells in sentences
@@ -59,6 +63,11 @@ class Revision:
         """Return the model's container."""
         container: Mapping[str, Any] = self.spec["containers"][0]
         return container
+
+    @property
+    def front(self) -> Mapping[str, Any]:
+        """Return the container that takes the requests."""
+        return front_of(self.spec["containers"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +124,12 @@ class Manifests:
 
     applications: tuple[Application, ...]
     warnings: tuple[Problem, ...]
+
+
+def front_of(containers: Sequence[Container]) -> Container:
+    """Return the container of a pod that takes the requests: a transformer beside the model, else the model's, which is
+    the first one."""
+    return next((each for each in containers if each.get("name") == BESIDE), containers[0])
 
 
 def revision_name(component: str, template: Mapping[str, Any], port: int) -> str:

@@ -63,13 +63,15 @@ def served_name(container: Mapping[str, Any], name: str) -> str:
 
 
 def _names(revision: Revision, name: str) -> list[str]:
-    """Return what a revision's model is called: as its server is told, else as the manifest."""
-    container = revision.container
-    words = list(_words((*container.get("command", ()), *container.get("args", ()))))
-    told = _values(words, SERVED, several=True) or _values(words, NAMED, several=False)
-    if not told:
-        told = _variable(container)
+    """Return what a revision's model is called: as the server that is asked is told, or the one behind it, else as the
+    manifest."""
+    told = _told(revision.front) or _told(revision.container)
     return [each for each in told if Model().takes(each)] or [name]
+
+
+def _told(container: Mapping[str, Any]) -> list[str]:
+    words = list(_words((*container.get("command", ()), *container.get("args", ()))))
+    return _values(words, SERVED, several=True) or _values(words, NAMED, several=False) or _variable(container)
 
 
 def _variable(container: Mapping[str, Any]) -> list[str]:

@@ -109,7 +109,12 @@ CONTAINER = Table("Container", _FIELDS)
 POD_FIELDS = (
     *(Field(key, Fate.HONOURED, _POD, rule) for key, rule in _POD_FIELDS),
     Field("resources", Fate.HONOURED, _POD, inside=RESOURCES),
-    Field("containers", Fate.HONOURED, "the pod's containers; the first one is the model's", each=CONTAINER),
+    Field(
+        "containers",
+        Fate.HONOURED,
+        "the first one is the model's; a transformer-container takes its requests",
+        each=CONTAINER,
+    ),
     Field("restartPolicy", Fate.WARNED, "the pods of a Deployment are always restarted"),
     Field("activeDeadlineSeconds", Fate.WARNED, "the pods of a Deployment have no deadline"),
     Field("ephemeralContainers", Fate.WARNED, "they cannot be part of a Deployment"),

@@ -9,6 +9,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from activator.catalog.manifests.model import front_of
+
 if TYPE_CHECKING:
     from activator.catalog.manifests.notes import Notes
     from activator.settings.manifests import Manifests
@@ -26,6 +28,7 @@ NO_KEYS = (
     "name the Secret that has them in manifests.storage-secret"
 )
 SECRETS = {"AWS_ACCESS_KEY_ID": "awsAccessKeyID", "AWS_SECRET_ACCESS_KEY": "awsSecretAccessKey"}
+READ_ONLY = {"readOnly": True}
 _URI = re.compile(r"([a-z0-9+]+)://(.*)", re.DOTALL)
 _CLAIM = re.compile(r"[a-z0-9](?:[-a-z0-9.]*[a-z0-9])?")
 
@@ -75,7 +78,7 @@ def check(uri: str, notes: Notes, at: Location) -> bool:
 
 
 def mount(pod: dict[str, Any], models: list[Model], settings: Manifests) -> None:
-    """Put models into a pod whose first container serves them."""
+    """Put models into a pod whose first container serves them, also where a transformer is in front of it."""
     for number, model in enumerate(models):
         name = "model" if len(models) == 1 else f"model-{number}"
         source = {"name": name, "mountPath": model.path}
@@ -90,8 +93,9 @@ def mount(pod: dict[str, Any], models: list[Model], settings: Manifests) -> None
             initializer["volumeMounts"] = [dict(source)]
             pod.setdefault("initContainers", []).append(initializer)
         pod.setdefault("volumes", []).append({"name": name, **volume})
-        container = pod["containers"][0]
-        container.setdefault("volumeMounts", []).append(source if model.writable else {**source, "readOnly": True})
+        first, front = pod["containers"][0], front_of(pod["containers"])
+        for container in (first,) if front is first else (first, front):
+            container.setdefault("volumeMounts", []).append({**source, **({} if model.writable else READ_ONLY)})
 
 
 def _initializer(suffix: str, model: Model, settings: Manifests) -> dict[str, Any]:

@@ -127,6 +127,23 @@ class TestCustom:
         found = component(beta(transformer={"containers": [box]}), "m")
         assert found.revisions[0].container["args"] == [*box["args"], "--http_port", "8080"]
 
+    def test_a_transformer_in_the_pod_of_its_predictor_takes_the_requests(self) -> None:
+        ports = [{"containerPort": 9000, "protocol": "TCP"}]
+        transformer = {"name": "transformer-container", "image": "t:1", "ports": ports, "args": ["--model_name=x"]}
+        model = {**IMAGE, "env": [{"name": "STORAGE_URI", "value": "pvc://a/b"}]}
+        found = component(beta({"containers": [model, transformer]}), "m")
+        [revision] = found.revisions
+        predictor, front = revision.spec["containers"]
+        assert (revision.port, revision.readiness, found.keys["models"]) == (9000, "", ["x"])
+        assert front["readinessProbe"] == {"tcpSocket": {"port": 9000}}
+        assert ("ports" in predictor, "readinessProbe" in predictor) == (False, False)
+        assert front["volumeMounts"] == predictor["volumeMounts"]
+
+    def test_a_transformer_beside_a_built_in_server_is_asked_by_its_port(self) -> None:
+        transformer = {"name": "transformer-container", "image": "t:1"}
+        revision = only(beta({"sklearn": {"storageUri": "pvc://a/b"}, "containers": [transformer]}))
+        assert (revision.port, revision.readiness) == (8080, "")
+
     @pytest.mark.parametrize("role", ["transformer", "explainer"])
     def test_those_that_call_a_predictor_are_told_how_many_may_run(self, role: str) -> None:
         arguments = component_of(role, containerConcurrency=4)
