@@ -189,7 +189,9 @@ def _built_in(kind: str, pod: Pod, spec: Mapping[str, Any], origin: Origin, at: 
     _merge(pod, base, picture, served)
     pod.readiness = runtimes.readiness(framework, served_name(pod.spec["containers"][0], origin.name), protocol)
     _stored(pod, served, notes, at)
-    pod.unplaced &= framework != "huggingface"  # it fetches by --model_id
+    if framework == "huggingface":
+        pod.unplaced = False  # it fetches by --model_id
+        storage.share_memory(pod.spec)
 
 
 def _told(spec: Mapping[str, Any], origin: Origin, port: int) -> list[tuple[str, str]]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from activator.settings.problems import Location
 
 MODELS = "/mnt/models"
+SHARED = "/dev/shm"  # noqa: S108 - of the container
 INITIALIZER = "storage-initializer"
 FETCHED = ("s3", "gs", "https", "http", "hdfs", "webhdfs", "hf", "azure", "git")
 ELSEWHERE = {
@@ -96,6 +97,16 @@ def mount(pod: dict[str, Any], models: list[Model], settings: Manifests) -> None
         first, front = pod["containers"][0], front_of(pod["containers"])
         for container in (first,) if front is first else (first, front):
             container.setdefault("volumeMounts", []).append({**source, **({} if model.writable else READ_ONLY)})
+
+
+def share_memory(pod: dict[str, Any]) -> None:
+    """Give the first container shared memory without the 64 MiB that containers have, unless the pod says something of
+    it: the processes of a model on several GPUs talk by it."""
+    container, name = pod["containers"][0], "devshm"
+    mounts, volumes = container.setdefault("volumeMounts", []), pod.setdefault("volumes", [])
+    if all(each.get("mountPath") != SHARED for each in mounts) and all(each.get("name") != name for each in volumes):
+        mounts.append({"name": name, "mountPath": SHARED})
+        volumes.append({"name": name, "emptyDir": {"medium": "Memory"}})
 
 
 def _initializer(suffix: str, model: Model, settings: Manifests) -> dict[str, Any]:

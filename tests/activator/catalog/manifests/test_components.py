@@ -176,7 +176,7 @@ class TestBuiltIn:
         assert revision.container["args"]
         path = {"pytorch": "", "triton": "/v2/health/ready", "onnx": "/v2/health/ready"}.get(kind, "/v1/models/m")
         assert revision.readiness == path
-        assert revision.container["volumeMounts"][0]["mountPath"] == "/mnt/models"
+        assert revision.container["volumeMounts"][-1]["mountPath"] == "/mnt/models"
 
     def test_the_image_is_a_setting_and_the_version_its_tag(self) -> None:
         images = Settings.model_validate({"runtimes": {"sklearn": "registry.example:5000/a/sk@sha256:00"}})
@@ -246,6 +246,13 @@ class TestBuiltIn:
         revision = only(beta({"model": model}))
         assert (revision.container["image"], revision.readiness) == (Runtimes().mlserver, "/v2/models/m/ready")
         assert env(revision.container)["MLSERVER_MODEL_IMPLEMENTATION"] == "mlserver_xgboost.XGBoostModel"
+
+    def test_a_model_of_hugging_face_has_shared_memory_as_kserves_runtime_gives_it(self) -> None:
+        revision = only(built_in("huggingface"))
+        assert {"name": "devshm", "mountPath": "/dev/shm"} in revision.container["volumeMounts"]
+        assert {"name": "devshm", "emptyDir": {"medium": "Memory"}} in revision.spec["volumes"]
+        own: Any = {"volumeMounts": [{"name": "mine", "mountPath": "/dev/shm"}]}
+        assert "devshm" not in str(only(built_in("huggingface", **own)).template)
 
     def test_a_model_of_hugging_face_needs_no_place(self) -> None:
         model = {"modelFormat": {"name": "huggingface"}, "args": ["--model_id=org/llama"]}
