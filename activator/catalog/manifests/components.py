@@ -92,8 +92,10 @@ def finished(
     writable = annotations.get(READONLY) == "false"
     models = [storage.Model(each.uri, each.path, writable, each.secret) for each in pod.models]
     storage.mount(pod.spec, models, origin.settings)
-    if any(storage.lacks_keys(model, origin.settings) for model in models):
-        origin.notes.warn(at, storage.NO_KEYS, pod.spec.get("serviceAccountName") or pod.spec.get("serviceAccount"))
+    account = pod.spec.get("serviceAccountName") or pod.spec.get("serviceAccount") or ""
+    for told in dict.fromkeys(storage.keys_lost(model, account, origin.settings) for model in models):
+        if told:
+            origin.notes.warn(at, told, account or None)
     front = front_of(pod.spec["containers"])
     known = pod.readiness if front is pod.spec["containers"][0] else ""
     port, readiness = probes.complete(front, known, (origin.notes, at))

@@ -24,10 +24,6 @@ ELSEWHERE = {
     "oci": "models in images need KServe's own helper; put the model on a volume or in a bucket",
     "file": "",
 }
-NO_KEYS = (
-    "s3:// may need keys, which KServe looks up by the service account and which cannot be looked up here: "
-    "name the Secret that has them in manifests.storage-secret"
-)
 SECRETS = {"AWS_ACCESS_KEY_ID": "awsAccessKeyID", "AWS_SECRET_ACCESS_KEY": "awsSecretAccessKey"}
 READ_ONLY = {"readOnly": True}
 _URI = re.compile(r"([a-z0-9+]+)://(.*)", re.DOTALL)
@@ -55,9 +51,15 @@ def is_remote(uri: str) -> bool:
     return scheme_of(uri) in FETCHED
 
 
-def lacks_keys(model: Model, settings: Manifests) -> bool:
-    """Tell whether a model is in a bucket that may want keys, and none are named."""
-    return scheme_of(model.uri) == "s3" and not model.secret and not settings.storage_secret
+def keys_lost(model: Model, account: str, settings: Manifests) -> str:
+    """Return what is to be said of the keys of a bucket or site, which KServe takes from the Secrets of the pod's
+    service `account`; "" where none are missed. A bucket of S3 is hardly ever without."""
+    scheme, s3 = scheme_of(model.uri), scheme_of(model.uri) == "s3"
+    if model.secret or (settings.storage_secret if s3 else not (account and is_remote(model.uri))):
+        return ""
+    where = "name the Secret that has them in manifests.storage-secret" if s3 else "keep the model on a volume (pvc://)"
+    told = "may need keys, which KServe looks up by the service account and which cannot be looked up here"
+    return f"{scheme}:// {told}: {where}"
 
 
 def check(uri: str, notes: Notes, at: Location) -> bool:

@@ -339,6 +339,13 @@ class TestStorage:
         reference = {"name": "s3", "key": "awsAccessKeyID", "optional": True}
         assert env(fetch)["AWS_ACCESS_KEY_ID"] == {"secretKeyRef": reference}
 
+    def test_keys_that_kserve_finds_by_the_service_account_are_warned_of(self) -> None:
+        fields: Any = {"sklearn": {"storageUri": "hf://org/m"}, "minReplicas": 0}
+        [told] = warnings(beta({**fields, "serviceAccountName": "reader"}))
+        assert "hf:// may need keys, which KServe looks up by the service account" in told
+        assert told.endswith("keep the model on a volume (pvc://) (got 'reader')")
+        assert warnings(beta(fields)) == []
+
     def test_a_storage_spec_is_a_place_with_a_secret(self) -> None:
         storage = {"key": "mine", "path": "a/m", "parameters": {"type": "s3", "bucket": "models"}}
         revision = only(beta({"sklearn": {"storage": storage}}))
