@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from activator.kpa.explain import sentence
 from activator.lifecycle import (
+    CALLED,
     DEADLINE,
     EVICTED,
     FOLLOWS,
@@ -46,6 +47,7 @@ _CLAUSES = {
     EVICTED: "it has given its GPU to requests of another service, until a request comes",
     FOLLOWS: "another edge leads, and this one only wakes what is at zero",
     UNSETTLED: "as many as there are, {after}, stay until it is agreed that no request is open anywhere",
+    CALLED: "the request is one that a service which calls this one has, and is counted ahead",
     DEADLINE: "its start took longer than the progress deadline, so it is given up",
 }
 

@@ -38,6 +38,7 @@ GPU_LIMIT = "gpu-limit"
 EVICTED = "evicted"
 FOLLOWS = "another edge leads"
 UNSETTLED = "not agreed yet"
+CALLED = "counted ahead"
 
 FIRST_RETRY = 10.0
 

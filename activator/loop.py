@@ -140,20 +140,20 @@ class Loop:
                 continue
             self.pokes[name] += 1
             known.collector.poke(self._clock())
-            self.step(name, poked=True)
+            self.step(name, poked=True, called=name != revision)
             waiting += (each for each in known.plan.wakes if each not in seen)
             seen.update(known.plan.wakes)
 
-    def step(self, name: str, *, poked: bool = False) -> None:
+    def step(self, name: str, *, poked: bool = False, called: bool = False) -> None:
         """Decide for one revision and ask the scaler for what was decided."""
-        self._decide(name, self._scaler.replicas(name).desired, poked=poked)
+        self._decide(name, self._scaler.replicas(name).desired, poked=poked, called=called)
 
-    def _decide(self, name: str, desired: int, *, poked: bool = False) -> None:
+    def _decide(self, name: str, desired: int, *, poked: bool = False, called: bool = False) -> None:
         """Decide for a revision of which `desired` replicas were last asked for, maybe in an earlier run."""
         revision = self.revisions[name]
         before = self._scaler.replicas(name)
         seen = replace(before, desired=desired)
-        record = revision.step(seen, self._traffic.look(name), self._clock(), poked=poked)
+        record = revision.step(seen, self._traffic.look(name), self._clock(), poked=poked, called=called)
         waking = before.desired or min(1, record.outcome.replicas)
         if record.outcome.replicas != waking and not self.leads():
             record = revision.overrule(FOLLOWS, waking)

@@ -15,7 +15,7 @@ from activator.eviction import Standing
 from activator.explain import tell
 from activator.kpa import checks
 from activator.kpa.decide import Observation, State, decide, initial_state
-from activator.lifecycle import Life, Outcome, ruled, settle
+from activator.lifecycle import CALLED, Life, Outcome, ruled, settle
 from activator.scalers.base import Phase
 
 if TYPE_CHECKING:
@@ -104,15 +104,19 @@ class Revision:
         """Give way to another revision: have no replica until a request comes."""
         self.life = replace(self.life, evicted=True)
 
-    def step(self, replicas: ReplicaSet, stats: RevisionStats, now: float, *, poked: bool = False) -> Record:
+    def step(
+        self, replicas: ReplicaSet, stats: RevisionStats, now: float, *, poked: bool = False, called: bool = False
+    ) -> Record:
         """Decide how many replicas there shall be now, and remember why. When `poked`, it is for a request, even if
-        another revision answers that meanwhile."""
+        another revision answers that meanwhile; when it is to be `called`, for one that is still with its caller."""
         spec = self.plan.spec
         if poked and not stats.open:
             stats = replace(stats, open=1)
         seen = Observation(replicas.count(Phase.READY), *self.collector.averages(now))
         self._state, decision = decide(spec, self._state, seen, now)
         self.life, outcome = settle((spec, self.plan.bounds), self.life, decision, (replicas, stats), now)
+        if called:
+            outcome = ruled(outcome, CALLED, outcome.replicas)
         record = Record(now, outcome, tell(outcome, now), poked)
         self.records.append(record)
         self.busy = stats.open > 0

@@ -154,6 +154,15 @@ class TestChain:
             assert call.dispatched_at == 43
             assert stage.changes == [(3, "front-1", 1), (3, "model-1", 1)]
 
+    async def test_what_is_woken_for_its_caller_says_so(self) -> None:
+        async with on_stage(plan("front-1", wakes=("model-1",)), plan("model-1")) as stage:
+            stage.arrive(name="front-1")
+            told = {name: stage.records(name)[-1].sentence for name in ("front-1", "model-1")}
+            assert told["model-1"].endswith(
+                "; the request is one that a service which calls this one has, and is counted ahead."
+            )
+            assert "calls this one" not in told["front-1"]
+
     async def test_a_chain_is_followed_to_its_end_and_a_circle_once(self) -> None:
         plans = (plan("a-1", wakes=("b-1",)), plan("b-1", wakes=("c-1", "a-1")), plan("c-1", wakes=("c-1", "gone-1")))
         async with on_stage(*plans) as stage:
