@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 DEFAULT = "127.0.0.1:9090"
 TIMEOUT = 5.0
 WIDEST = 1000
+LONGEST_REASON = 200
 MOST = 1000  # decisions that an edge tells
 HINT = "is it running, and is --admin its admin address?"
 
@@ -48,7 +49,10 @@ def _ask(admin: str, path: str, key: str, body: bytes | None) -> dict[str, Any]:
     except HTTPError as error:
         raise AdminError(_told(admin, error)) from error
     except (OSError, HTTPException, ValueError, RecursionError) as error:
-        reason = getattr(error, "reason", error)
+        told = str(getattr(error, "reason", error))[:LONGEST_REASON]
+        reason = "".join(
+            each if each.isprintable() else "?" for each in told
+        )  # whatever listens there may have said it
         raise AdminError(f"no edge answers on {admin} ({reason}); {HINT}") from error
     if not isinstance(data, dict) or key not in data:
         raise AdminError(f"what answers on {admin} is not an edge's admin listener; {HINT}")
@@ -76,7 +80,7 @@ def status_table(data: dict[str, Any]) -> None:
 def decisions_text(data: dict[str, Any], last: int = MOST) -> None:
     """Print the `last` decisions that said something new and what happened to a canary, oldest first, a sentence each,
     under their days in UTC; then what is wrong now."""
-    console = Console(highlight=False, soft_wrap=True)
+    console = _console(soft_wrap=True)
     told = [*_news(data["decisions"]), *data.get("rollout", ())]
     told = sorted(told, key=lambda each: str(each["at"]))[-last:]
     if not told:
@@ -108,7 +112,7 @@ def moved_text(data: dict[str, Any]) -> None:
     """Print what was done to a canary, and how the traffic is split now."""
     canary = data["canary"]
     split = f"{canary['revision']} has {canary['percent']} %, {canary['stable']} {canary['stable_percent']} %"
-    Console(highlight=False, soft_wrap=True).print(f"{data['why']} Now {split}.")
+    _console(soft_wrap=True).print(f"{data['why']} Now {split}.")
 
 
 def usage_table(data: dict[str, Any]) -> None:
@@ -151,7 +155,12 @@ def _table(columns: tuple[str, ...], right: set[str]) -> Table:
 
 def _print(table: Table) -> None:
     """Print a table, cut to the terminal's width; whole when it goes elsewhere."""
-    Console(width=None if sys.stdout.isatty() else WIDEST).print(table)
+    _console(width=None if sys.stdout.isatty() else WIDEST).print(table)
+
+
+def _console(*, width: int | None = None, soft_wrap: bool = False) -> Console:
+    """Return what prints text as it is: the last words of a model are full of what could be taken for markup."""
+    return Console(width=width, highlight=False, soft_wrap=soft_wrap, markup=False, emoji=False)
 
 
 def _clock(moment: str | None) -> str:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -108,6 +109,21 @@ class TestGet:
             result = CliRunner().invoke(app, [*command.split(), "--admin", address])
         assert result.exit_code == 1
         assert "is that an edge of another version? Try --json." in result.output
+
+    def test_what_does_not_speak_http_writes_nothing_to_the_terminal(self) -> None:
+        def babble() -> None:
+            with listener.accept()[0] as connection:
+                connection.recv(4096)
+                connection.sendall(b"\x1b[2J" + b"x" * 900 + b"\r\n")
+
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            thread = threading.Thread(target=babble)
+            thread.start()
+            with pytest.raises(client.AdminError) as error:
+                client.get(f"127.0.0.1:{listener.getsockname()[1]}", "/v1/usage", "usage")
+            thread.join()
+        assert str(error.value).isprintable()
+        assert len(str(error.value)) < 400
 
     @pytest.mark.parametrize("admin", ["127.0.0.1:1", "a b", "127.0.0.1:port", "http://", "nowhere.invalid:80"])
     def test_nobody_on_the_address_is_told(self, admin: str) -> None:
@@ -224,6 +240,12 @@ class TestShow:
             "now       m-1  starting: GET /helth answered 404",
             "now       m-2  failing (3 failed starts in a row): CUDA is missing",
         ]
+
+    def test_the_last_words_of_a_model_are_told_as_they_are(self, capsys: pytest.CaptureFixture[str]) -> None:
+        words = "[rank0]: cannot load [/opt/m.so] [error] :warning:"
+        trouble = {"revision": "m-1", "phase": "failing", "failed": 1, "message": words}
+        client.decisions_text({"decisions": [], "troubles": [trouble]})
+        assert capsys.readouterr().out.splitlines()[-1] == f"now       m-1  failing: {words}"
 
     def test_a_move_is_told_with_the_shares_that_come_of_it(self, capsys: pytest.CaptureFixture[str]) -> None:
         client.moved_text({"why": "m-1 was promoted by hand.", "canary": CANARY})
