@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from activator.catalog.manifests.model import front_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from activator.catalog.manifests.notes import Notes
     from activator.settings.manifests import Manifests
     from activator.settings.problems import Location
@@ -83,7 +85,7 @@ def check(uri: str, notes: Notes, at: Location) -> bool:
 def mount(pod: dict[str, Any], models: list[Model], settings: Manifests) -> None:
     """Put models into a pod whose first container serves them, also where a transformer is in front of it."""
     for number, model in enumerate(models):
-        name = "model" if len(models) == 1 else f"model-{number}"
+        name = _free("model" if len(models) == 1 else f"model-{number}", pod)
         source = {"name": name, "mountPath": model.path}
         if scheme_of(model.uri) == "pvc":
             claim, _, path = model.uri.removeprefix("pvc://").partition("/")
@@ -99,6 +101,12 @@ def mount(pod: dict[str, Any], models: list[Model], settings: Manifests) -> None
         first, front = pod["containers"][0], front_of(pod["containers"])
         for container in (first,) if front is first else (first, front):
             container.setdefault("volumeMounts", []).append({**source, **({} if model.writable else READ_ONLY)})
+
+
+def _free(name: str, pod: Mapping[str, Any]) -> str:
+    """Return a name that no volume of the pod has: `name`, if it may be that."""
+    taken = {each.get("name") for each in pod.get("volumes", ())}
+    return next(each for each in (name, *(f"{name}-{tried}" for tried in range(len(taken)))) if each not in taken)
 
 
 def share_memory(pod: dict[str, Any]) -> None:

@@ -319,6 +319,16 @@ class TestStorage:
         assert "initContainers" not in revision.spec
         assert "subPath" not in only(built_in(storageUri="pvc://models")).container["volumeMounts"][0]
 
+    def test_a_volume_of_the_manifest_keeps_its_name(self) -> None:
+        names = ["model", "model-0"]
+        own: Any = {
+            "volumes": [{"name": each, "emptyDir": {}} for each in names],
+            "sklearn": {"storageUri": "pvc://a/b"},
+        }
+        revision = only(beta(own))
+        assert [each["name"] for each in revision.spec["volumes"]] == [*names, "model-1"]
+        assert revision.container["volumeMounts"][0]["name"] == "model-1"
+
     def test_a_volume_may_be_writable(self) -> None:
         data = beta({"sklearn": {"storageUri": "pvc://a/b"}}, annotations={"storage.kserve.io/readonly": "false"})
         assert "readOnly" not in only(data).container["volumeMounts"][0]
