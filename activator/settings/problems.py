@@ -47,7 +47,7 @@ class Problem:
         hints = (
             f"got {self.value}" if self.value else "",
             f"allowed: {self.allowed}" if self.allowed else "",
-            f"did you mean {self.suggestion}?" if self.suggestion else "",
+            f"did you mean {self.suggestion}?" if self.suggestion and _is_short(self.suggestion) else "",
         )
         notes = "; ".join(hint for hint in hints if hint)
         path = f"{self.path} ({_key(self.subject)})" if self.subject else self.path
@@ -89,6 +89,10 @@ def _text(value: object) -> str:
     if isinstance(value, int):
         return str(value) if value.bit_length() < 128 else "a very large number"
     return repr(value).removesuffix(".0")
+
+
+def _is_short(text: str) -> bool:
+    return len(text) <= 2 * _LONGEST_VALUE and text.isprintable()
 
 
 def _key(part: str) -> str:

@@ -639,3 +639,11 @@ def test_a_service_to_be_woken_must_be_another_one(name: str, hint: str) -> None
     [told] = problems(text)
     assert "services[1].revisions[0].wakes (generator-v1): is no other service" in told
     assert hint in told
+
+
+@pytest.mark.parametrize("path", ["a" * 5000, "a\x1b[2J"])
+def test_a_suggestion_that_is_long_or_not_printable_is_not_made(path: str) -> None:
+    [told] = map(str, problems(whole(process={"readiness-path": path})))
+    assert "must begin with /" in told
+    assert "did you mean" not in told
+    assert told.isprintable()
