@@ -209,6 +209,7 @@ def _explainer(kind: str, pod: Pod, spec: Mapping[str, Any], origin: Origin, at:
     picture = runtimes.image(kind, served.get("runtimeVersion", ""), origin.settings.runtimes, protocol="", gpu=False)
     _merge(pod, base, picture, served)
     _stored(pod, served, origin.notes, at)
+    pod.unplaced = False  # what it explains is with the predictor; some kinds have no files of their own
 
 
 def _merge(pod: Pod, base: Mapping[str, Any], picture: str, served: Mapping[str, Any]) -> None:

@@ -175,7 +175,12 @@ _OLD_SERVER = Table(
     ),
 )
 _THREADS = Field("nthread", Fate.TRANSLATED, "argument --nthread", Whole(1))
-_OLD_EXTRAS: dict[str, tuple[Field, ...]] = {"pytorch": (_CLASS,), "xgboost": (_THREADS,), "alibi": _EXPLAINED}
+_OLD_EXTRAS: dict[str, tuple[Field, ...]] = {
+    "pytorch": (_CLASS,),
+    "xgboost": (_THREADS,),
+    "alibi": _EXPLAINED,
+    "aix": _EXPLAINED,
+}
 
 
 def _old_server(kind: str) -> Table:
@@ -191,7 +196,7 @@ def _old(role: str, kinds: tuple[str, ...]) -> Field:
 
 _ENDPOINT = Table(
     "default and canary of v1alpha2",
-    (_old(PREDICTOR, FRAMEWORKS), _old(TRANSFORMER, ()), _old(EXPLAINER, ("alibi",))),
+    (_old(PREDICTOR, FRAMEWORKS), _old(TRANSFORMER, ()), _old(EXPLAINER, ("alibi", "aix"))),
 )
 _ALPHA = Table(
     "spec of v1alpha2",

@@ -191,9 +191,12 @@ MANIFESTS: dict[str, Data] = {
         explainer={**OLD, "custom": OLD_BOX},
     ),
     **{f"alpha {kind}": alpha(predictor={**OLD, kind: {**OLD_SERVER, "nthread": 3}}) for kind in FRAMEWORKS},
-    "alpha explainer": alpha(
-        predictor={"sklearn": OLD_SERVER}, explainer={"alibi": {**OLD_SERVER, "type": "x", "config": {"a": "b"}}}
-    ),
+    **{
+        f"alpha explainer {kind}": alpha(
+            predictor={"sklearn": OLD_SERVER}, explainer={kind: {**OLD_SERVER, "type": "x", "config": {"a": "b"}}}
+        )
+        for kind in ("alibi", "aix")
+    },
     "alpha canary": of(
         ALPHA,
         "InferenceService",

@@ -300,6 +300,15 @@ class TestBuiltIn:
         assert "m-predictor.ml" in container["args"]
         assert container["args"][8:] == [*flags, "AnchorImages", "--seed", "1"]
 
+    def test_an_explainer_needs_no_files_of_its_own(self) -> None:
+        explainer = {"alibi": {"type": "AnchorText"}, "minReplicas": 0}
+        assert warnings(beta(custom(minReplicas=0), explainer=explainer)) == []
+
+    def test_v1alpha2_has_explainers_of_aix(self) -> None:
+        predictor = {"custom": {"container": {"image": "m:1"}}}
+        found = component(alpha({"predictor": predictor, "explainer": {"aix": {"type": "LimeImages"}}}), "m-explainer")
+        assert found.revisions[0].container["args"][-2:] == ["--explainer_type", "LimeImages"]
+
     def test_what_an_explainer_is_told_by_the_manifest_counts(self) -> None:
         explainer = {"art": {"type": "SquareAttack", "args": ["--predictor_host=other"]}}
         container = component(beta(explainer=explainer), "m-explainer").revisions[0].container
