@@ -110,7 +110,8 @@ def _revision(
         return None
     serving = next((number for number, each in enumerate(containers) if each.get("ports")), 0)
     containers.insert(0, containers.pop(serving))
-    containers[0].setdefault("name", "user-container")
+    for number, each in enumerate(containers):
+        each.setdefault("name", f"user-container-{number}" if number else "user-container")
     pod = Pod({**pod_keys(spec), "containers": containers}, [])
     origin = Origin(meta["name"], labels, annotations, "", settings, notes)
     made = finished(meta["name"], pod, labels, annotations, (origin, TEMPLATE, spec, keys))

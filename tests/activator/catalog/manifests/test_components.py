@@ -454,6 +454,10 @@ class TestKnative:
         revision = only(knative({"containers": containers}))
         assert (revision.container["image"], revision.port) == ("b:1", 9000)
 
+    def test_every_container_has_a_name(self) -> None:
+        revision = only(knative({"containers": [{"image": "a:1", "ports": [{"containerPort": 80}]}, {"image": "b:1"}]}))
+        assert [each["name"] for each in revision.spec["containers"]] == ["user-container", "user-container-1"]
+
     def test_annotations_of_the_service_itself_reach_no_pod(self) -> None:
         data = knative()
         data["metadata"]["annotations"] = {"autoscaling.knative.dev/min-scale": "1"}
