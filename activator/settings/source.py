@@ -7,6 +7,7 @@ have several documents, and aliases (see `aliases`).
 
 from __future__ import annotations
 
+import os
 import re
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -103,9 +104,11 @@ def read(path: Path) -> Source:
 
 
 def text_of(path: Path) -> str:
-    """Return the text of a file. SettingsError if it cannot be read, is no text or too large."""
+    """Return the text of a file. SettingsError if it cannot be read, is no text or too large. A pipe to which nobody
+    writes is empty: who waited for it would never come to read the file that is there next."""
     try:
-        with path.open("rb") as file:
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            os.set_blocking(file.fileno(), True)
             content = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         raise _unreadable(str(path), f"cannot be read: {getattr(error, 'strerror', None) or error}") from None

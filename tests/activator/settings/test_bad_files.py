@@ -647,3 +647,9 @@ def test_a_suggestion_that_is_long_or_not_printable_is_not_made(path: str) -> No
     assert "must begin with /" in told
     assert "did you mean" not in told
     assert told.isprintable()
+
+
+def test_a_pipe_to_which_nobody_writes_is_empty(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(SettingsError, match="is empty"):
+        load(tmp_path / "pipe")
