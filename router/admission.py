@@ -15,6 +15,7 @@ from router.errors import EdgeError, Reason, spread
 from router.queue import deadline_of
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
 
     from router.body import Body
@@ -139,11 +140,15 @@ class Admission:
         connection before anything was sent: the slot is given back and the replica left alone for a moment. EdgeError
         when the hold has ended by then."""
         upstream: Upstream | None = None
+        connecting = self._pool.connect(slots, max(self._left(exchange), CONNECT_SECONDS))
+        connecting.add_done_callback(lambda _: exchange.resume())
         try:
-            upstream = await self._pool.connect(slots, max(self._left(exchange), CONNECT_SECONDS))
+            await exchange.wait()
+            upstream = connecting.result()
         except (OSError, TimeoutError):
             pass
         except BaseException:
+            _abandon(connecting)
             slots.lender.release(slots)
             raise
         if upstream is None or not upstream.usable:
@@ -154,15 +159,19 @@ class Admission:
             if self._left(exchange) <= 0:
                 raise self.queues[exchange.revision.name].hold_timeout(exchange.revision.limits.hold)
             return None
-        if exchange.failure is not None:
-            upstream.rest()
-            slots.lender.release(slots)
-            raise exchange.failure
         return upstream
 
     def _left(self, exchange: Exchange) -> float:
         """Return for how many more seconds a request may be held."""
         return deadline_of(exchange, exchange.revision) - self._clock()
+
+
+def _abandon(connecting: asyncio.Task[Upstream]) -> None:
+    """Keep a connection for the next request, or make it no more, when the one it was for has ended."""
+    if not connecting.done() or connecting.cancelled():
+        connecting.cancel()
+    elif connecting.exception() is None:
+        connecting.result().rest()
 
 
 def _upload_timeout(exchange: Exchange) -> EdgeError:

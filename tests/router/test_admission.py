@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
@@ -93,16 +94,39 @@ async def test_the_hold_counts_on_while_connects_fail(staged: Staged) -> None:
     assert caller.error.reason == Reason.HOLD_TIMEOUT
 
 
-async def test_one_who_leaves_while_it_is_connected_gives_slot_and_connection_back(staged: Staged) -> None:
+async def test_one_who_leaves_while_it_is_connected_gives_its_slot_back_at_once(staged: Staged) -> None:
     stage = staged(container_concurrency=1)
     stage.connections.delay = 1.0
     stage.grow(1)
     first, second = await stage.arrived(2)
+    await stage.later(0.5)
     first.leave()
-    await stage.later(1.0)
-    assert (first.state, stage.connections.idle) == ("gone", 1)
+    await stage.later(0.1)
+    assert first.state == "gone"
     await stage.later(1.0)
     assert (second.state, stage.running()) == ("running", {"r1": 1})
+    assert len(stage.connections.made) == 1
+
+
+async def test_and_the_connection_too_if_it_was_made_in_that_very_turn(staged: Staged) -> None:
+    stage = staged()
+    stage.connections.delay = 1.0
+    stage.grow(1)
+    (caller,) = await stage.arrived(1)
+    loop = asyncio.get_running_loop()
+    loop.call_later(1.0, loop.call_soon, caller.leave)
+    await stage.later(1.1)
+    assert (caller.state, stage.running(), stage.connections.idle) == ("gone", {}, 1)
+
+
+async def test_one_who_is_refused_while_it_is_connected_hears_so_at_once(staged: Staged) -> None:
+    stage = staged()
+    stage.connections.delay = 60.0
+    stage.grow(1)
+    (caller,) = await stage.arrived(1)
+    caller.exchange.fail(EdgeError(Reason.SHUTTING_DOWN, "Enough."))
+    await stage.later(0.1)
+    assert caller.state == "refused"
 
 
 async def test_those_who_wait_for_a_revision_that_left_the_table_are_resolved_again_in_order(staged: Staged) -> None:

@@ -99,7 +99,8 @@ async def test_that_is_so_with_a_connection_that_was_made_for_one_who_left_meanw
     stage = Stage()
     left = exchange(now=stage.clock())
     left.run(stage.proxy.serve(left))
-    left.client_left()
+    loop = asyncio.get_running_loop()
+    loop.call_later(0.01, loop.call_soon, left.client_left)  # when it is there, which the request has yet to hear
     await stage.later(0.02)
     assert ended(left)
     asked = await stage.asked()
