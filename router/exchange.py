@@ -165,11 +165,13 @@ class Exchange(Driven):
 
     def fail(self, error: Exception) -> None:
         """End the wait, or the next one, with `error`; the first failure counts, unless it would only be a reason to
-        try again."""
+        try again. What the replica says from then on is not heard: to begin an answer is to have it cut."""
         if isinstance(self.failure, Unanswered):
             self.failure = error
         else:
             super().fail(error)
+            if self.upstream is not None:
+                self.upstream.pause_reading()
 
     def refuse(self, error: EdgeError, now: float) -> None:
         """Answer with the edge's own error, or cut the response if one has begun."""

@@ -153,6 +153,19 @@ async def test_a_client_is_told_that_nothing_is_read_behind_an_early_answer(
     assert (early.status, early.get("Connection")) == (status, "close")
 
 
+async def test_an_answer_that_comes_in_the_turn_in_which_its_time_is_over_is_not_begun(edge: Edge) -> None:
+    edge.limit(first_byte=5.0)
+    replica = await edge.serving(answer(go=asyncio.Event()))
+    client = await edge.client(GET.format(1))
+    await edge.until(lambda: bool(replica.talks and replica.talks[0].heard))
+    replica.talks[0].writer.write(HELLO)
+    edge.later(6)
+    assert (await client.response()).status == 504
+    await edge.serving()
+    await client.send(GET.format(2))
+    assert (await client.response()).status == 200
+
+
 async def test_the_model_has_its_time_from_the_last_byte_that_it_was_sent(edge: Edge) -> None:
     edge.limit(first_byte=5.0)
     edge.bound(body_rate=0)
