@@ -339,8 +339,10 @@ class ResponseReader:
 
 
 def _ordinary(exchange: Exchange) -> bool:
-    """Tell whether nothing about the request is special, and its connection stays open, which may have changed."""
-    return exchange.keep_alive and exchange.request.ordinary
+    """Tell whether nothing about the request is special, and its connection stays open, which may have changed: for
+    one, it does not when a body is answered before its end."""
+    body = exchange.request.body
+    return exchange.keep_alive and exchange.request.ordinary and (body is None or body.complete)
 
 
 def _own_lines(exchange: Exchange, dated: bool) -> bytes:

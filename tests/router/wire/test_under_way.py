@@ -153,6 +153,25 @@ async def test_a_client_is_told_that_nothing_is_read_behind_an_early_answer(
     assert (early.status, early.get("Connection")) == (status, "close")
 
 
+async def test_that_is_so_with_an_answer_that_came_before_too(edge: Edge) -> None:
+    async def answers(talk: Talk) -> None:
+        for _ in range(3):
+            await talk.request()
+            await talk.send(TOO_LARGE % b"")
+        await talk.head()
+        await talk.send(TOO_LARGE % b"")
+        await talk.ended()
+
+    replica = await edge.serving(answers)
+    client = await edge.client()
+    for _ in range(3):
+        await client.send(POST.format(3), b"abc")
+        assert (await client.response()).get("Connection") is None
+    await client.send(POST.format(1 << 20), b"x" * 100_000)
+    assert (await client.response()).get("Connection") == "close"
+    assert len(replica.talks) == 1
+
+
 async def test_an_answer_that_comes_in_the_turn_in_which_its_time_is_over_is_not_begun(edge: Edge) -> None:
     edge.limit(first_byte=5.0)
     replica = await edge.serving(answer(go=asyncio.Event()))
