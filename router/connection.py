@@ -244,7 +244,7 @@ class Connection(asyncio.Protocol):
         """Check what runs here, and what is read and written for it; answer 408 to a head that does not come, close
         what has been idle for too long."""
         current, limits = self._current, self._edge.limits
-        writes = (self._clogged or self._closing) and not self.lost
+        writes = (self._clogged or self._closing or self._below is not None) and not self.lost
         if writes and self._watch.takes_nothing(self.unsent, self._transport, limits.write, now):
             self.abort()
         if current is not None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from router.exchange import Exchange
 
 BODY_GRACE_SECONDS = 5.0
+MOST_LEFT = 4 << 20  # bytes; what is sent on purpose waits at its source when a small part of that is not taken
 
 
 class Watch:
@@ -44,15 +45,16 @@ class Watch:
 
     def takes_nothing(self, left: int, transport: asyncio.Transport, longest: float, now: float) -> bool:
         """Tell whether the client has taken nothing of the `left` bytes that wait for it for longer than `longest`
-        seconds (0 = it may wait for ever). Bytes that it acknowledges are progress even while the kernel asks for no
-        more of them."""
+        seconds (0 = it may wait for ever), or leaves more than MOST_LEFT: the TLS library answers whoever asks for new
+        keys (RFC 8446 4.6.3), as often as it is asked. Bytes that it acknowledges are progress even while the kernel
+        asks for no more of them; more that wait are none."""
         if not left or not longest:
             self._standstill = None
-            return False
-        mark = (left, acknowledged(transport))
+            return left > MOST_LEFT
+        mark = acknowledged(transport) or left
         if self._standstill is None:
             self._standstill = Standstill(mark, now)
-        return self._standstill.lasts(mark, now) > longest
+        return left > MOST_LEFT or self._standstill.lasts(mark, now) > longest
 
 
 def left_unseen(transport: asyncio.Transport, exchange: Exchange) -> bool:

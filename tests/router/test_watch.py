@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from router.body import Body
 from router.exchange import SWITCHING
 from router.table import OnDisconnect
-from router.watch import left_unseen
+from router.watch import MOST_LEFT, Watch, left_unseen
 from tests.router.fakes import Client, exchange, request, revision
 
 if TYPE_CHECKING:
@@ -27,11 +28,12 @@ class Kernel:
 
     def __init__(self, state: int) -> None:
         self.state = state
+        self.acknowledged = 0
 
     def getsockopt(self, level: int, option: int, size: int) -> bytes:
         if self.state < 0:
             raise OSError
-        return bytes([self.state]) + bytes(size - 1)
+        return (bytes([self.state]) + bytes(119) + self.acknowledged.to_bytes(8, sys.byteorder))[:size]
 
 
 class Carrier:
@@ -85,3 +87,19 @@ async def test_so_may_the_last_bytes_of_a_websocket() -> None:
 async def test_one_that_sends_no_more_may_wait_for_its_answer_where_requests_are_finished() -> None:
     assert left_unseen(transport(CLOSE_WAIT), asked(dispatched=True, complete=True))
     assert not left_unseen(transport(CLOSE_WAIT), asked(dispatched=True, complete=True, finish=True))
+
+
+def test_that_more_waits_for_a_client_is_no_progress_but_what_it_takes_is() -> None:
+    client, watch = transport(ESTABLISHED), Watch()
+    kernel: Kernel = client.get_extra_info("socket")
+    kernel.acknowledged = 100
+    assert not any(watch.takes_nothing(1000 + now, client, 10.0, now) for now in range(11))
+    kernel.acknowledged = 101
+    assert not any(watch.takes_nothing(2000 + now, client, 10.0, now) for now in range(11, 22))
+    assert watch.takes_nothing(3000, client, 10.0, 22)
+
+
+@pytest.mark.parametrize("longest", [0.0, 10.0])
+def test_no_more_is_kept_for_a_client_than_may_be_however_it_takes_it(longest: float) -> None:
+    assert not Watch().takes_nothing(MOST_LEFT, transport(ESTABLISHED), longest, 0.0)
+    assert Watch().takes_nothing(MOST_LEFT + 1, transport(ESTABLISHED), longest, 0.0)

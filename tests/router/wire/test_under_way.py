@@ -82,6 +82,15 @@ async def test_and_what_has_not_left_in_time_is_seen_to_be_cut(edge: Edge) -> No
     assert client.was_reset
 
 
+async def test_a_client_of_tls_has_no_longer_for_the_rest_of_an_answer_than_others(edge: Edge) -> None:
+    await edge.speak_tls("a")
+    edge.bound(write=10.0)
+    await taking_nothing(edge, tls="a.example")
+    for _ in range(3):
+        edge.later(6.0)
+    await edge.until(lambda: not edge.listener.connections)
+
+
 async def test_a_client_whose_answer_has_not_left_makes_no_room_for_another(edge: Edge) -> None:
     client, count = await taking_nothing(edge)
     edge.later(1)
