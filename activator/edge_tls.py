@@ -7,7 +7,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from router.tls import Certificate, CertificateError, Certificates, load_certificate, upstream_contexts
+from activator.terms import Copy
+from router.tls import (
+    Certificate,
+    CertificateError,
+    Certificates,
+    copy_certificate,
+    load_certificate,
+    upstream_contexts,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -29,6 +37,14 @@ class EdgeTls:
         upstream_contexts.renew()
         if fresh:
             self._serve(fresh)
+
+    def copies(self) -> tuple[Copy, ...]:
+        """Return the certificates in use, for another process to serve by them."""
+        return tuple(Copy(pair, *certificate.files) for pair, certificate in self._loaded.items())
+
+    def take_copies(self, copies: Iterable[Copy]) -> None:
+        """Serve by what another process has in use. OSError where that cannot be."""
+        self._serve({copy.of: copy_certificate((copy.certificate, copy.key), copy.of.hosts) for copy in copies})
 
     async def renew(self) -> None:
         """Read the files again that are in use, one by one: a configuration that is refused must not keep a certificate

@@ -21,6 +21,15 @@ class Pair:
 
 
 @dataclass(frozen=True, slots=True)
+class Copy:
+    """A certificate and its key as they are in use, in PEM, which its files may be no more."""
+
+    of: Pair
+    certificate: bytes
+    key: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Terms:
     """How to serve. `trusted_hops` are networks; see the configuration's keys of these names."""
 

@@ -7,8 +7,9 @@ the listener or a connection: whoever shakes hands next gets the new one.
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import cycle, islice
@@ -41,12 +42,14 @@ class CertificateError(OSError):
 
 @dataclass(frozen=True, eq=False)
 class Certificate:
-    """A certificate with its key. `names` are lower case, `*.` stands for one label; times are seconds since 1970."""
+    """A certificate with its key. `names` are lower case, `*.` stands for one label; times are seconds since 1970;
+    `files` is what was read, in PEM: the certificate and the key."""
 
     names: frozenset[str]
     not_before: float
     not_after: float
     context: ssl.SSLContext
+    files: tuple[bytes, bytes]
 
     def covers(self, name: str) -> bool:
         """Tell whether the certificate is for `name` (RFC 6125 6.4.3)."""
@@ -60,12 +63,30 @@ def load_certificate(certificate: Path, key: Path, hosts: Sequence[str] = ()) ->
     return _load_certificate(certificate, key, tuple(hosts), (stamp(certificate), stamp(key)))
 
 
+def copy_certificate(files: tuple[bytes, bytes], hosts: Sequence[str] = ()) -> Certificate:
+    """Return a certificate by the `files` of one that was loaded, whatever has become of them on disk. OSError where
+    there are no files in memory (Linux has them), which the TLS library reads them from."""
+    with ExitStack() as stack:
+        paths = []
+        for data in files:
+            held = stack.enter_context(os.fdopen(os.memfd_create("certificate"), "wb", buffering=0))
+            held.write(data)
+            paths.append(Path(f"/proc/self/fd/{held.fileno()}"))
+        return _read_certificate(paths[0], paths[1], tuple(hosts))
+
+
 @lru_cache(maxsize=1024)
 def _load_certificate(
     certificate: Path, key: Path, hosts: tuple[str, ...], _: tuple[Stamp | None, Stamp | None]
 ) -> Certificate:
-    _check_file(certificate, "certificate", b"-----BEGIN CERTIFICATE-----")
-    _check_file(key, "key", b"PRIVATE KEY-----")
+    return _read_certificate(certificate, key, hosts)
+
+
+def _read_certificate(certificate: Path, key: Path, hosts: tuple[str, ...]) -> Certificate:
+    files = (
+        _check_file(certificate, "certificate", b"-----BEGIN CERTIFICATE-----"),
+        _check_file(key, "key", b"PRIVATE KEY-----"),
+    )
     context = _server_context()
     try:
         context.load_cert_chain(certificate, key, _no_password)
@@ -78,7 +99,7 @@ def _load_certificate(
     if not names:
         raise CertificateError("hosts", "must be written: the certificate has no subjectAltName")
     begin, end = (ssl.cert_time_to_seconds(shown[field]) for field in ("notBefore", "notAfter"))
-    return Certificate(frozenset(names), begin, end, context)
+    return Certificate(frozenset(names), begin, end, context, files)
 
 
 class Handshake(ssl.SSLObject):
@@ -211,13 +232,14 @@ def _server_context(kind: type[ssl.SSLContext] = ssl.SSLContext) -> ssl.SSLConte
     return context
 
 
-def _check_file(path: Path, part: str, mark: bytes) -> None:
+def _check_file(path: Path, part: str, mark: bytes) -> bytes:
     try:
         data = path.read_bytes()
     except OSError as error:
         raise CertificateError(part, f"cannot be read: {error.strerror}") from None
     if mark not in data:
         raise CertificateError(part, f"has no {part} in PEM form")
+    return data
 
 
 def _no_password() -> str:

@@ -263,7 +263,7 @@ class Crew:
             self._log.error("worker speaks another version", worker=mate.number, version=hello.version)
             mate.kill()
             return
-        mate.wire.send(self._terms)
+        mate.wire.send(m.Configure(self._terms.version, self._terms.terms, self._tls.copies()))
         self.router.join(mate.account)
         if self._draining:
             mate.wire.send(m.Drain(0))

@@ -12,7 +12,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from activator.terms import Terms  # noqa: TC001 - the decoder reads the annotations
+from activator.terms import Copy, Terms  # noqa: TC001 - the decoder reads the annotations
 from router.ports import Endpoint, StartStatus, UpstreamTls  # noqa: TC001
 from router.table import Table  # noqa: TC001
 
@@ -32,10 +32,12 @@ class Hello(Message, tag=0):
 
 
 class Configure(Message, tag=1):
-    """Owner: serve by these terms from now on; answered by Configured."""
+    """Owner: serve by these terms from now on; answered by Configured. Who does not serve yet begins by the `copies` of
+    the certificates, as their files may be bad by now."""
 
     version: int
     terms: Terms
+    copies: tuple[Copy, ...] = ()
 
 
 class Configured(Message, tag=2):

@@ -12,6 +12,7 @@ import signal
 import socket
 import sys
 import time
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -101,10 +102,11 @@ class Worker:
     async def _secure(self, message: m.Configure) -> None:
         """Serve by the certificates of a message; with one that cannot be used, go on with those that there are."""
         async with self._securing:  # what came last must be served last
-            await ready(message.terms.certificates)
             problem = ""
             try:
-                self._serving.tls.take(message.terms.certificates)
+                if not await self._take_copies(message):
+                    await ready(message.terms.certificates)
+                    self._serving.tls.take(message.terms.certificates)
             except CertificateError as error:
                 problem = str(error)
             if problem or self._listening:
@@ -112,6 +114,15 @@ class Worker:
             else:
                 self._listening = True
                 await self._open(message)
+
+    async def _take_copies(self, message: m.Configure) -> bool:
+        """Begin by the certificates that the others serve by; False when they have to be read from their files."""
+        if self._listening or not message.copies:
+            return False
+        with suppress(AttributeError, OSError):
+            await asyncio.to_thread(self._serving.tls.take_copies, message.copies)
+            return True
+        return False
 
     async def _open(self, message: m.Configure) -> None:
         secure = self._serving.tls.certificates if message.terms.certificates else None

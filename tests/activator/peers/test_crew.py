@@ -89,6 +89,14 @@ def certificates_in(certificate: Path, key: Path) -> tuple[Pair, ...]:
     return (Pair(str(certificate), str(key)),)
 
 
+def copied(name: str, where: Path) -> list[Path]:
+    """Return copies of a certificate and its key, which may be changed."""
+    made = [where / file.name for file in pair(name)]
+    for file, copy in zip(pair(name), made, strict=True):
+        shutil.copy(file, copy)
+    return made
+
+
 def listening_anywhere() -> Any:
     return SimpleNamespace(listen=Address("127.0.0.1", 0), listen_plain=None)
 
@@ -147,24 +155,33 @@ async def test_a_worker_that_cannot_be_started_for_whatever_reason_is_started_la
     assert crew.restarts == 2
 
 
-async def test_a_worker_whose_certificate_could_not_be_read_is_told_again_until_it_can(tmp_path: Path) -> None:
-    files = [tmp_path / "certificate.pem", tmp_path / "key.pem"]
-    for source, file in zip(pair("a"), files, strict=True):
-        shutil.copy(source, file)
+async def test_a_worker_that_is_replaced_while_a_certificate_is_bad_serves_by_what_was_in_use(tmp_path: Path) -> None:
+    files = copied("a", tmp_path)
     crew = Crew(1, Wakes(), time.monotonic, cast("Any", log := Log()))
     crew.take(Terms(table(), certificates_in(*files)))
-    files[0].write_text("half of it")
-    opening = asyncio.create_task(crew.open(listening_anywhere()))
-    async with asyncio.timeout(PATIENCE):
-        while not log.lines:
-            await asyncio.sleep(0.05)
-            crew.sweep()
-        shutil.copy(pair("a")[0], files[0])
-        while not opening.done():
-            await asyncio.sleep(0.05)
-            crew.sweep()
-    assert await answers((await opening)["listen"], tls=True)
-    await crew.drain(1.0)
+    async with at_work(crew) as port:
+        shutil.copy(pair("b")[1], files[1])
+        crew._mates[0].kill()
+        async with asyncio.timeout(PATIENCE):
+            while crew.restarts < 1 or crew.health().workers < 1:  # noqa: ASYNC110 - the simplest
+                await asyncio.sleep(0.01)
+        assert await answers(port, tls=True)
+    assert [line["event"] for line in log.lines] == ["worker ended, another one starts"]
+
+
+async def test_a_worker_whose_certificate_could_not_be_read_is_told_again_until_it_can(tmp_path: Path) -> None:
+    crew = Crew(1, Wakes(), time.monotonic, cast("Any", log := Log()))
+    crew.take(Terms(table(), certificates_in(*pair("a"))))
+    async with at_work(crew):
+        files = copied("renewed", tmp_path)
+        crew.take(Terms(table(), certificates_in(*files)))
+        files[0].write_text("half of it")
+        async with asyncio.timeout(PATIENCE):
+            while not crew._mates[0].problem:  # noqa: ASYNC110 - the simplest
+                await asyncio.sleep(0.01)
+            shutil.copy(pair("renewed")[0], files[0])
+            while crew._mates[0].problem:  # noqa: ASYNC110 - the simplest
+                await asyncio.sleep(0.01)
     assert [line["event"] for line in log.lines] == ["worker cannot use the configuration"]
 
 
