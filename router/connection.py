@@ -187,14 +187,14 @@ class Connection(asyncio.Protocol):
             self._transport.pause_reading()
 
     def resume_reading(self) -> None:
-        """Read on, unless enough requests wait already."""
+        """Read on, unless enough requests wait already; first what has been read."""
         if self._has_enough or not self._paused:
             return
         self._paused = self.full = False
-        if not self.lost and not self._transport.is_closing():
-            self._transport.resume_reading()
-            if self._unread:
-                self.loop.call_soon(self._read_on)
+        if self._unread:
+            self.loop.call_soon(self._read_on)
+        else:
+            self._read_on()
 
     @property
     def expects(self) -> bool:
@@ -295,7 +295,7 @@ class Connection(asyncio.Protocol):
         if self._half_closed:
             self._transport.close()
             return
-        if self._paused:
+        if self._paused or self._unread:
             self._transport.resume_reading()
         if self._transport.can_write_eof():
             self._transport.write_eof()
@@ -315,6 +315,8 @@ class Connection(asyncio.Protocol):
         while self._unread and not self._paused and not self._closing:
             piece, self._unread = self._unread[:SLICE], self._unread[SLICE:]
             self._feed(piece)
+        if not (self._paused or self._closing or self.lost or self._transport.is_closing()):
+            self._transport.resume_reading()
 
     def _feed(self, data: bytes) -> None:
         """Parse, and only then run a request whose body has begun: a small one is complete by now, and need not

@@ -265,6 +265,19 @@ async def test_no_more_requests_are_parsed_than_may_wait(edge: Edge) -> None:
     assert [(await client.response()).status for _ in range(1000)] == [200] * 1000
 
 
+async def test_however_many_requests_are_sent_at_once_no_more_is_read_than_can_be_answered(edge: Edge) -> None:
+    await edge.serving()
+    client = await edge.client()
+    sending = asyncio.create_task(client.send(*[GET.format(1) * 1000] * 100))
+    most = 0
+    for _ in range(200):
+        await client.response()
+        most = max(most, len(connection(edge)._unread))
+    assert 0 < most < 1 << 20
+    sending.cancel()
+    client.reset()
+
+
 async def test_requests_in_a_row_are_all_answered_to_one_who_sends_no_more(edge: Edge) -> None:
     edge.limit(on_disconnect=OnDisconnect.FINISH)
     await edge.serving()
