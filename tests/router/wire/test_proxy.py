@@ -64,8 +64,7 @@ async def test_a_response_tells_how_long_it_was_held(edge: Edge) -> None:
     timing = (await client.response()).get("Server-Timing")
     assert timing is not None
     hold, upstream = [float(number) for number in re.findall(r"dur=([0-9.]+)", timing)]
-    assert 2500 <= hold < 3500
-    assert 0 <= upstream < 1000
+    assert (hold, upstream) == (2500, 0)
 
 
 async def test_a_refused_connection_costs_no_request(edge: Edge) -> None:
@@ -345,7 +344,7 @@ async def test_what_is_counted_is_what_happened(edge: Edge) -> None:
     edge.later(1.0)
     stats = edge.proxy.collect()["a-1"]
     assert (stats.requests, stats.open, stats.held, stats.idle_since) == (2, 2, 2, None)
-    assert 1.5 < stats.concurrency <= 2.0
+    assert stats.concurrency == pytest.approx(2.0)
     await edge.serving()
     await client.response()
     await held.response()
