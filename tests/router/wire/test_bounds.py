@@ -13,6 +13,7 @@ from router.connection import PRESSED_IDLE_SECONDS
 from router.http1 import SLICE
 from router.listener import LOOK_SECONDS
 from router.ports import Replicas
+from router.sockets import acknowledged
 from router.table import OnDisconnect
 from router.watch import BODY_GRACE_SECONDS
 
@@ -187,13 +188,20 @@ async def test_a_client_that_takes_nothing_of_its_answer_is_cut_off(edge: Edge) 
 async def test_one_that_takes_it_slowly_is_not(edge: Edge) -> None:
     edge.bound(write=10.0)
     client = await stalled(edge)
+    (connection,) = edge.listener.connections
+
+    def untaken() -> tuple[int, int]:
+        return connection.unsent, acknowledged(connection._transport)
+
     edge.later(0)
     for _ in range(5):
         edge.later(9)
+        before = untaken()
         client.writer.transport.resume_reading()  # type: ignore[attr-defined]
-        await client.hear(200_000)
+        while untaken() == before:
+            await client.hear(200_000)
+            await asyncio.sleep(0.001)
         client.writer.transport.pause_reading()  # type: ignore[attr-defined]
-        await asyncio.sleep(0.02)
     assert edge.running == 1
     client.reset()
 
