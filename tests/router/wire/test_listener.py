@@ -84,17 +84,20 @@ async def test_a_good_request_is_answered_before_the_bad_one_behind_it_is_refuse
     assert await client.ended()
 
 
+def waits(edge: Edge) -> bool:
+    """Tell whether a request waits for its turn behind answers that the client does not take."""
+    (connection,) = edge.listener.connections
+    return connection._clogged and bool(connection._waiting)
+
+
 async def clogged(edge: Edge) -> tuple[Talk, int]:
     """Return a client that takes nothing, and how many requests of it were answered; one more waits for its turn."""
     await edge.serving(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n" + b"x" * 100_000)
     client = await edge.client()
     for asked in range(1000):
         await client.send(GET.format(asked))
-        try:
-            async with asyncio.timeout(0.2):
-                while len(edge.ended) <= asked:  # noqa: ASYNC110 - what is waited for is the state of the real thing
-                    await asyncio.sleep(0.001)
-        except TimeoutError:
+        await edge.until(lambda asked=asked: len(edge.ended) > asked or waits(edge))  # type: ignore[misc]
+        if len(edge.ended) <= asked:
             assert edge.running == 0
             return client, asked
     raise AssertionError("all that was sent was taken")

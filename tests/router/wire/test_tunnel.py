@@ -15,6 +15,7 @@ from router.tunnel import HALF_CLOSED_SECONDS
 from tests.router.fakes import HELLO
 from tests.router.segments import dribble
 from tests.router.wire.edge import answer
+from tests.router.wire.talk import PATIENCE
 
 if TYPE_CHECKING:
     from router.connection import Connection
@@ -421,11 +422,12 @@ async def test_the_total_clock_ends_a_tunnel_that_is_busy(edge: Edge) -> None:
 
 async def test_a_drain_leaves_tunnels_open_until_its_deadline(edge: Edge) -> None:
     client, replica = await opened(edge)
-    drain = asyncio.create_task(edge.listener.drain(0.2))
-    await asyncio.sleep(0.05)
+    early = asyncio.create_task(edge.listener.drain(PATIENCE))
+    await asyncio.sleep(0.1)
     await client.send(b"ping")
     assert await replica.hear() == b"ping"
-    await drain
+    early.cancel()
+    await edge.listener.drain(0.01)
     assert await client.ended()
     assert not client.was_reset
     assert await replica.ended()
