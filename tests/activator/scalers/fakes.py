@@ -40,17 +40,23 @@ class FakeRouting:
 
 
 class Watcher:
-    """Keeps every snapshot, and waits for one."""
+    """Keeps every snapshot, and when it was told, and waits for one."""
 
-    def __init__(self, scaler: Scaler, patience: float = 20.0) -> None:
+    def __init__(self, scaler: Scaler, clock: Callable[[], float], patience: float = 20.0) -> None:
         self.seen: list[ReplicaSet] = []
+        self._told: dict[int, float] = {}
         self._scaler = scaler
+        self._clock = clock
         self._patience = patience
         self._changed = asyncio.Event()
         scaler.subscribe(self._see)
 
     def of(self, revision: str) -> list[ReplicaSet]:
         return [snapshot for snapshot in self.seen if snapshot.revision == revision]
+
+    def told(self, snapshot: ReplicaSet) -> float:
+        """Return when a snapshot was told, by the clock: whoever waited for it may have gone on later."""
+        return self._told[id(snapshot)]
 
     async def until(self, revision: str, holds: Callable[[ReplicaSet], bool]) -> ReplicaSet:
         """Return the first snapshot from now on, the present one included, for which `holds`."""
@@ -69,4 +75,5 @@ class Watcher:
 
     def _see(self, snapshot: ReplicaSet) -> None:
         self.seen.append(snapshot)
+        self._told[id(snapshot)] = self._clock()
         self._changed.set()

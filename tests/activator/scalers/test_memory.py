@@ -21,7 +21,7 @@ class MemoryStage:
         self.clock = asyncio.get_running_loop().time
         self.routing = FakeRouting()
         self.scaler = MemoryScaler(self.routing, clock=self.clock)
-        self.watcher = Watcher(self.scaler, patience=1000)
+        self.watcher = Watcher(self.scaler, self.clock, patience=1000)
         self.specs = {name: ReplicaSpec(command=(name,)) for name in ("good", "slow", "doomed")}
         self.scaler.declare(self.specs)
         self.scaler.script("good", self._starts())

@@ -101,7 +101,7 @@ class KubernetesStage:
         self.scaler.leads = leads
         self.hindrances: list[tuple[str, str]] = []
         self.scaler.on_hindrance = lambda revision, sentence: self.hindrances.append((revision, sentence))
-        self.watcher = Watcher(self.scaler, patience=1000)
+        self.watcher = Watcher(self.scaler, self.clock, patience=1000)
         self.cluster.on_change.append(self._saw)
         self.specs = {name: ReplicaSpec(command=(name,), readiness_path="") for name in ("good", "slow", "doomed")}
         self._broken = False

@@ -41,7 +41,7 @@ class WireStage:
         self.client.guard = check
         views = Views(self.client)
         self.scaler = KubernetesScaler(views, self.routing, self.tasks, clock=self.clock)
-        self.watcher = Watcher(self.scaler)
+        self.watcher = Watcher(self.scaler, self.clock)
         for name in self.specs:
             item = deployment(name)
             container = item["spec"]["template"]["spec"]["containers"][0]
