@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 async def _run(*arguments: str) -> tuple[int | None, str]:
     """Return how a command ended, and what it said on standard error."""
     process = await asyncio.create_subprocess_exec(ACTIVATOR, *arguments, stderr=subprocess.PIPE)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         _, errors = await process.communicate()
     return process.returncode, errors.decode()
 
