@@ -23,7 +23,6 @@ from aiohttp import ClientSession, TCPConnector
 
 from activator.catalog.annotations import KNATIVE, LABEL, OWN
 from activator.kube.permissions import NAME
-from tests.activator.peers.ports import free_ports
 from tests.journeys.edge import Edge
 from tests.journeys.services import configuration
 from tests.journeys.test_peers import Pod, Way
@@ -34,6 +33,7 @@ from tests.ledger.stage import QUIET, Terms, Verdict, sample_of
 from tests.models.cluster import Cluster
 from tests.models.kubelet import Life, deployment
 from tests.models.pods import PodServers
+from tests.ports import free_ports
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping

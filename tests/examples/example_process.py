@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 import sys
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.ports import free_ports
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Example:
@@ -67,7 +62,8 @@ async def spawn(script: str, *options: str, port: int) -> Example:
 @asynccontextmanager
 async def running(script: str, *options: str) -> AsyncIterator[Example]:
     """Run an example until the block ends; it must end by itself with 0 after SIGTERM."""
-    example = await spawn(script, *options, port=free_port())
+    (port,) = free_ports(1)
+    example = await spawn(script, *options, port=port)
     try:
         async with asyncio.timeout(20):
             await example.listening()

@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
-from tests.examples.example_process import Example, free_port, running, spawn
+from tests.examples.example_process import Example, running, spawn
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -148,8 +148,8 @@ async def test_a_long_load_delays_listening() -> None:
 
 
 async def test_a_port_in_use_is_a_message_and_not_a_traceback() -> None:
-    port = free_port()
-    server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", port)
+    server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
     async with server:
         example = await spawn("sentiment.py", port=port)
         (line,) = await example.said()

@@ -15,13 +15,13 @@ from aiohttp import ClientSession, TCPConnector
 
 from activator.peers.views import owner
 from tests.activator.kube.talk import until
-from tests.activator.peers.ports import free_ports
 from tests.journeys.edge import Edge
 from tests.journeys.services import configuration
 from tests.journeys.test_kubernetes import KEYS, ClusterDaemon
 from tests.models.cluster import Cluster
 from tests.models.kubelet import deployment
 from tests.models.pods import PodServers
+from tests.ports import free_ports
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine, Mapping

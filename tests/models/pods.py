@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from tests.models.kubelet import Kubelet
+from tests.ports import free_ports
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping
@@ -39,7 +39,7 @@ class PodServers(Kubelet):
 
     def __init__(self, cluster: Cluster, *, nodes: Mapping[str, int] | None = None) -> None:
         super().__init__(cluster, nodes=nodes)
-        self.port = _free_port()
+        (self.port,) = free_ports(1)
         self.served: list[Served] = []
         self.cut: list[str] = []
         self.broken: set[str] = set()
@@ -110,9 +110,3 @@ class PodServers(Kubelet):
         task = asyncio.ensure_future(coroutine)
         self._begun.add(task)
         task.add_done_callback(self._begun.discard)
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])

@@ -15,7 +15,7 @@ from activator.peers.links import MOST_STRANGERS, Links
 from activator.peers.pacts import VERSION, Greet, Proof, ToPeer
 from activator.peers.wire import LENGTH
 from router.tasks import Tasks
-from tests.activator.peers.ports import free_ports
+from tests.ports import free_ports
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import pytest_asyncio
 
-from tests.activator.peers.ports import free_ports
 from tests.e2e.edge_processes import RUN
 from tests.e2e.edges import peers
 from tests.e2e.load import Client, Load
 from tests.e2e.manifests import Model
 from tests.e2e.test_leader import leader_of
 from tests.journeys.test_peers import Way
+from tests.ports import free_ports
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -9,6 +9,7 @@ import pytest
 
 from router.ports import RevisionStats
 from router.table import OnDisconnect, Service, Share, Table
+from tests.ports import free_ports
 from tests.router.fakes import HELLO, revision, table
 from tests.router.wire.edge import answer
 
@@ -69,8 +70,7 @@ async def test_a_response_tells_how_long_it_was_held(edge: Edge) -> None:
 
 async def test_a_refused_connection_costs_no_request(edge: Edge) -> None:
     replica = edge.replica(answer())
-    await replica.open()
-    await replica.close()
+    (replica.port,) = free_ports(1)
     client = await edge.client(GET)
     await edge.until(lambda: edge.held == 1)
     edge.ready(replica)
@@ -83,8 +83,7 @@ async def test_a_refused_connection_costs_no_request(edge: Edge) -> None:
 async def test_a_refused_connection_is_tried_again_again_and_again(edge: Edge) -> None:
     for _ in range(5):
         replica = edge.replica(answer())
-        await replica.open()
-        await replica.close()
+        (replica.port,) = free_ports(1)
         client = await edge.client(GET)
         edge.ready(replica)
         await client.quiet(0.01)
