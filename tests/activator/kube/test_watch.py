@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
 
 from activator.kube.resources import CONFIG_MAPS
 from activator.kube.store import Store
-from activator.kube.watch import Reflector
+from activator.kube.watch import FIRST_WAIT, LAST_WAIT, Reflector
 from tests.activator.kube.talk import config_map, until
 from tests.models.cluster import line
 
@@ -111,7 +112,7 @@ async def test_bookmarks_spare_the_list_after_history_was_forgotten(client: Clie
         for _ in range(3):
             cluster.put("pods", {"metadata": {"name": "p"}, "spec": {}})
         cluster.compact()
-        await asyncio.sleep(0.2)
+        await until(lambda: reflector._version == str(cluster.version))
         cluster.cut()
         await until(lambda: len(cluster.asked("watch", "configmaps")) == 2)
         cluster.put("configmaps", config_map("b"))
@@ -212,22 +213,22 @@ async def test_a_kind_that_is_not_installed_is_refused_and_not_asked_for_over_an
 async def test_a_busy_api_server_is_given_the_time_it_asks_for(cluster: Cluster, client: Client) -> None:
     cluster.faults.fail = lambda verb, resource: 429
     cluster.faults.retry_after = 1
-    async with watching(client) as reflector:
-        await until(lambda: reflector.store.trouble)
-        await asyncio.sleep(0.5)
-        assert lists(cluster) == 1
-        await until(lambda: lists(cluster) == 2)
+    async with watching(client):
+        await until(lambda: len(cluster.asked("list", "configmaps")) == 2)
+        first, second = cluster.asked("list", "configmaps")
+        assert second.at - first.at >= 1.0
 
 
 async def test_failures_slow_the_attempts_down_but_never_by_more_than_seconds(cluster: Cluster, client: Client) -> None:
+    cluster.faults.fail = lambda verb, resource: 500
     reflector = Reflector(client, CONFIG_MAPS, Store(), jitter=lambda: 1.0)
-    await cluster.stop()
     task = asyncio.create_task(reflector.run())
-    await asyncio.sleep(1.0)
+    await until(lambda: len(cluster.asked("list", "configmaps")) == 4)
     task.cancel()
-    assert 2 <= client.calls.total() <= 4
+    waits = [later.at - sooner.at for sooner, later in pairwise(cluster.asked("list", "configmaps"))]
+    assert all(wait >= least for wait, least in zip(waits, (FIRST_WAIT, 2 * FIRST_WAIT, 4 * FIRST_WAIT), strict=True))
     reflector._streak = 1000
-    await client.close()
+    assert reflector._pause() == LAST_WAIT
 
 
 async def test_history_that_was_forgotten_is_no_failure(cluster: Cluster, client: Client) -> None:
