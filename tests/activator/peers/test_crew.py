@@ -59,7 +59,7 @@ class Stillborn(Crew):
 
 async def test_a_worker_that_dies_at_its_start_again_and_again_is_started_more_and_more_slowly() -> None:
     log = Log()
-    crew = Stillborn(1, Wakes(), time.monotonic, cast("Any", log))
+    crew = Stillborn(1, Wakes(), lambda: 0.0, cast("Any", log))  # on no clock has any of them lived for long
     keeping = asyncio.create_task(crew._keep(0))
     try:
         async with asyncio.timeout(30):
@@ -179,7 +179,8 @@ async def test_a_worker_whose_certificate_could_not_be_read_is_told_again_until_
         async with asyncio.timeout(PATIENCE):
             while not crew._mates[0].problem:  # noqa: ASYNC110 - the simplest
                 await asyncio.sleep(0.01)
-            shutil.copy(pair("renewed")[0], files[0])
+            shutil.copy(pair("renewed")[0], tmp_path / "mended.pem")
+            (tmp_path / "mended.pem").replace(files[0])  # at once, or half of it may be read another time
             while crew._mates[0].problem:  # noqa: ASYNC110 - the simplest
                 await asyncio.sleep(0.01)
     assert [line["event"] for line in log.lines] == ["worker cannot use the configuration"]
