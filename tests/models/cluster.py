@@ -49,12 +49,13 @@ class Call(NamedTuple):
 
 @dataclass(eq=False)
 class Faults:
-    """What goes wrong. `delay` holds back every answer; `fail` decides over one request: a status, or None = none.
-    `denied` are pairs of verb and resource (`deployments/scale`) that RBAC does not allow."""
+    """What goes wrong. `delay` holds back every answer, `held` until it is set; `fail` decides over one request: a
+    status, or None = none. `denied` are pairs of verb and resource (`deployments/scale`) that RBAC does not allow."""
 
     delay: float = 0.0
     fail: Callable[[str, str], int | None] = lambda verb, resource: None
     denied: set[tuple[str, str]] = field(default_factory=set)
+    held: asyncio.Event | None = None
     retry_after: int | None = None
 
 
@@ -200,6 +201,8 @@ class Cluster:
         body = json.loads(data) if data else None
         if self.faults.delay:
             await asyncio.sleep(self.faults.delay)
+        if self.faults.held:
+            await self.faults.held.wait()
         response: web.StreamResponse
         if (verb, resource) in self.faults.denied:
             response = status(403, "Forbidden", f'{resource} is forbidden: cannot {verb} resource "{resource}"')
