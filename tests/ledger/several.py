@@ -9,6 +9,7 @@ import socket
 import time
 from typing import TYPE_CHECKING
 
+from tests.activator.scalers.processes import dead
 from tests.journeys.daemon import ACTIVATOR, Daemon, adopting
 from tests.ledger.fault import fault
 
@@ -28,9 +29,11 @@ STALL = 0.5
 @fault("F28", "one of two workers is killed", 8, quick=3)
 async def worker_killed(stage: Stage) -> None:
     victim = await _with_victim(stage)
+    stage.terms.kills = True
     async with stage.load(), stage.load("limited", rate=20, streams=0), stage.keeping():
         await stage.wait(0.3)
         os.kill(victim, signal.SIGKILL)
+        await _until(lambda: dead(victim))  # which takes as long as a busy machine lets it
         at = time.monotonic()
         await _until(lambda: len(stage.daemon.workers()) == 2 and victim not in stage.daemon.workers())
         stage.terms.facts["seconds until it was replaced"] = round(time.monotonic() - at, 2)
@@ -43,6 +46,7 @@ async def worker_killed(stage: Stage) -> None:
 @fault("F29", "one of two workers hangs", 9)
 async def worker_hangs(stage: Stage) -> None:
     victim = await _with_victim(stage)
+    stage.terms.kills = True
     async with stage.load(), stage.load("limited", rate=20, streams=0), stage.keeping():
         await stage.wait(0.2)
         os.kill(victim, signal.SIGSTOP)

@@ -60,6 +60,7 @@ class Terms:
     broken: list[str] = field(default_factory=list)
     facts: dict[str, object] = field(default_factory=dict)
     crashes: bool = False  # the edge is killed in it
+    kills: bool = False  # one of its workers is
     anonymous: bool = False  # requests without an id are sent, too
 
 
@@ -281,7 +282,7 @@ class Stage:
         if self.terms.anonymous:
             ledgers.served = [row for row in ledgers.served if row.id != "-"]
         found["I1"] = invariants.one_outcome_each(self.sent, self.asked)
-        found["I2"] = invariants.no_duplicates(ledgers)
+        found["I2"] = invariants.no_duplicates(ledgers, killed=self.terms.kills)
         found["I3"] = invariants.answers_are_the_models_own(ledgers)
         found["I4"] = invariants.within_concurrency(ledgers, self._limits)
         found["I5"] = invariants.within_bounds(ledgers, self._bounds)

@@ -72,6 +72,15 @@ def test_i2_finds_duplicates(method: str, rows: list[Served], words: str) -> Non
     assert words in found
 
 
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_i2_blames_no_edge_that_was_killed_for_a_client_that_asked_again(method: str) -> None:
+    rows, again = [served(), served(replica="m-1-y")], asked(method=method, retries=1)
+    assert not invariants.no_duplicates(ledgers([again], rows), killed=True)
+    assert invariants.no_duplicates(ledgers([again], rows))
+    assert invariants.no_duplicates(ledgers([again], [*rows, served()]), killed=True)
+    assert invariants.no_duplicates(ledgers([asked(method=method)], rows), killed=True)
+
+
 def test_i2_allows_a_second_try_of_what_is_idempotent_after_a_failure() -> None:
     rows = [served(ending="", end=None), served(replica="m-1-y")]
     assert not invariants.no_duplicates(ledgers([asked()], rows))

@@ -17,6 +17,14 @@ def alive(pid: int) -> bool:
     return Path("/proc", str(pid)).exists()
 
 
+def dead(pid: int) -> bool:
+    """Tell whether a process has ended, waited for or not: it holds no file or socket any more."""
+    try:
+        return Path("/proc", str(pid), "stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
 def marked(mark: str) -> list[int]:
     """Return the living processes that carry `mark`; not zombies, and not this one."""
     return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit() and _carries(entry, mark)]
