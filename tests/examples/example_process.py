@@ -65,7 +65,7 @@ async def running(script: str, *options: str) -> AsyncIterator[Example]:
     (port,) = free_ports(1)
     example = await spawn(script, *options, port=port)
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await example.listening()
             yield example
             example.terminate()
