@@ -202,7 +202,7 @@ async def test_a_bad_request_is_told_what_is_wrong(url: str) -> None:
 
 
 async def test_tokens_arrive_while_they_are_made_and_sigterm_does_not_cut_them_off() -> None:
-    async with running("generator.py", "--tokens-per-second", "20") as example, connect(example.url) as client:
+    async with running("generator.py", "--tokens-per-second", "5") as example, connect(example.url) as client:
         started = time.monotonic()
         arrivals, reasons = [], []
         async for chunk in await streamed(client, "What is a class?", max_tokens=10):
