@@ -22,13 +22,15 @@ WAIT = 1.0
 
 
 class Costs:
-    """Sets the costs of a revision's pods. `refused` says why that is not allowed, "" while it is."""
+    """Sets the costs of a revision's pods, for as long as `leads` says that it is ours to scale. `refused` says why
+    that is not allowed, "" while it is."""
 
-    def __init__(self, api: Api, tasks: Tasks, changed: Callable[[], None]) -> None:
+    def __init__(self, api: Api, tasks: Tasks, changed: Callable[[], None], leads: Callable[[], bool]) -> None:
         self.refused = ""
         self._api = api
         self._tasks = tasks
         self._changed = changed
+        self._leads = leads
         self._wanted: dict[str, int | None] = {}
         self._running = False
 
@@ -50,6 +52,9 @@ class Costs:
     async def _work(self) -> None:
         try:
             while self._wanted:
+                if not self._leads():  # another edge may use what we have chosen
+                    self._wanted.clear()
+                    return
                 name, cost = next(iter(self._wanted.items()))
                 if await self._set(name, cost) and self._wanted.get(name) == cost:
                     self._wanted.pop(name, None)

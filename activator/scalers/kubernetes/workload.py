@@ -62,7 +62,7 @@ class Workload:
         self.writer = Writer(place, self, around.api, around.tasks, around.clock)
         help_ = Help(around.api, around.tasks, around.clock, around.ask, self._hurried, self.reconcile)
         self._crew = Crew(spec, help_)
-        self.costs = Costs(around.api, around.tasks, self.reconcile)
+        self.costs = Costs(around.api, around.tasks, self.reconcile, around.leads)
         self._vacancies = Vacancies(revision)
         self._object: Object | None = None
         self._desired = 0

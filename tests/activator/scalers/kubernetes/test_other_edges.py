@@ -118,3 +118,17 @@ async def test_a_cost_that_someone_else_gave_a_pod_is_no_mark() -> None:
         await stage.api.set_cost(name, -100_000)
         await asyncio.sleep(5)
         assert phases(stage.scaler.replicas("good")) == {name: Phase.READY}
+
+
+async def test_an_edge_that_leads_no_more_marks_no_pod() -> None:
+    leads = True
+    async with on_stage(leads=lambda: leads) as stage:
+        stage.scaler.scale("good", 2)
+        await stage.watcher.until("good", ready(2))
+        stage.api.away = True
+        stage.scaler.scale("good", 1)
+        await asyncio.sleep(5)
+        leads, stage.api.away = False, False
+        await asyncio.sleep(10)
+        assert not any(pod["metadata"].get("annotations") for pod in stage.kubelet.pods("good"))
+        assert stage.replicas() == 2
