@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 AGAIN = 1.0
 PAST = 10.0
 """Seconds after which a pod that was to end by a write, and did not, is taken as one that stays."""
+WISH = 10.0
+"""Seconds for which it is to be woken though nobody waits for it: for who will, or is woken as well."""
 
 
 class Around(NamedTuple):
@@ -70,6 +72,7 @@ class Workload:
         self._room: int | None = None
         self._rivals: frozenset[str] = frozenset()
         self._again: asyncio.TimerHandle | None = None
+        self._woken_at: float | None = None  # when it was asked to wake, which nobody has done yet
         self._closed = False
         self._hindrance = ""
 
@@ -85,6 +88,8 @@ class Workload:
 
     def scale(self, desired: int) -> None:
         """Ask for `desired` replicas."""
+        if desired and not self._desired:
+            self._woken_at = self._around.clock()
         self._desired, self._asked = desired, True
         self.reconcile()
 
@@ -133,6 +138,7 @@ class Workload:
         for member in members:
             member.marked = not self._around.leads() and CHEAPEST <= member.pod.cost < 0
         again = self._crew.refresh(now)
+        self._follow_others(now)
         if self._passive():
             self._take_back(members, len(members))
         else:
@@ -240,7 +246,7 @@ class Workload:
         if self._passive():
             if self._around.leads():
                 return now.replicas or int(self._hurried())
-            return max(self._desired, now.replicas)
+            return now.replicas or int(self._wakes(self._around.clock()))
         counted = [member for member in self._crew.all() if member.counted]
         fewest = self._desired + sum(member.chosen and not member.drained for member in counted)
         if fewest >= now.replicas or not fewest:
@@ -284,8 +290,22 @@ class Workload:
         self.writer.saw(count, alone=self._around.leads(), sure=restored)
         if version is None:
             self._desired, self._asked = max(self._desired, count.replicas), True
-        elif self.writer.known is not known and (self._passive() or self._woken(known, count)):
+        elif self.writer.known is not known and (self.writer.held or self._woken(known, count)):
             self._desired = count.replicas
+
+    def _follow_others(self, now: float) -> None:
+        """Take over what is there where another edge leads: what was ordered before counts no more, but for a wake."""
+        known = self.writer.known
+        if known is None:
+            return
+        if known.replicas:
+            self._woken_at = None
+        if not self._around.leads():
+            self._desired = known.replicas or int(self._wakes(now))
+
+    def _wakes(self, now: float) -> bool:
+        """Whether it was asked to wake, and somebody waits for that still, or did just now."""
+        return self._woken_at is not None and (now < self._woken_at + WISH or self._hurried())
 
     def _woken(self, known: Count | None, count: Count) -> bool:
         """Whether another edge has woken the model: from zero every edge may, and all write under one name. (An API

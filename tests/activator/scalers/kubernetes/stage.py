@@ -104,6 +104,7 @@ class KubernetesStage:
         self.watcher = Watcher(self.scaler, self.clock, patience=1000)
         self.cluster.on_change.append(self._saw)
         self.specs = {name: ReplicaSpec(command=(name,), readiness_path="") for name in ("good", "slow", "doomed")}
+        self.away = False
         self._broken = False
 
     async def start(self) -> None:
@@ -143,7 +144,7 @@ class KubernetesStage:
     def _saw(self, event: Event) -> None:
         views = self.views
         store = {"deployments": views.deployments, "pods": views.pods, "nodes": views.nodes}.get(event.plural)
-        if store is not None:
+        if store is not None and not self.away:
             take = store.remove if event.kind == "DELETED" else store.put
             asyncio.get_running_loop().call_later(LAG, take, event.item)
 

@@ -132,3 +132,40 @@ async def test_an_edge_that_leads_no_more_marks_no_pod() -> None:
         await asyncio.sleep(10)
         assert not any(pod["metadata"].get("annotations") for pod in stage.kubelet.pods("good"))
         assert stage.replicas() == 2
+
+
+async def test_an_order_that_was_not_written_while_it_led_wakes_nothing_that_another_leader_put_to_sleep() -> None:
+    leads = True
+    async with on_stage(leads=lambda: leads) as stage:
+        stage.scaler.scale("good", 2)
+        await stage.watcher.until("good", ready(2))
+        stage.api.away = stage.away = True
+        stage.scaler.scale("good", 3)
+        await asyncio.sleep(15)
+        leads = False
+        stage.cluster.scale("good", 0, MANAGER)
+        stage.api.away = False  # its watch is cut off still
+        await asyncio.sleep(10)
+        assert stage.replicas() == 0
+
+
+async def test_a_wake_is_not_lost_by_what_else_changes_of_the_deployment_meanwhile() -> None:
+    async with on_stage(leads=lambda: False) as stage:
+        await asyncio.sleep(5)
+        stage.scaler.scale("good", 1)
+        stage.cluster.change("deployments", "good", lambda item: item["metadata"].update(annotations={"a": "b"}))
+        await asyncio.sleep(10)
+        assert stage.replicas() == 1
+
+
+@pytest.mark.parametrize("waits", [0, 1])
+async def test_an_edge_that_does_not_lead_wakes_late_only_what_somebody_waits_for(waits: int) -> None:
+    async with on_stage(leads=lambda: False) as stage:
+        await asyncio.sleep(5)
+        stage.api.away = True
+        stage.routing.held["good"] = 1
+        stage.scaler.scale("good", 1)
+        await asyncio.sleep(30)
+        stage.api.away, stage.routing.held["good"] = False, waits
+        await asyncio.sleep(10)
+        assert (stage.replicas(), stage.scaler.replicas("good").desired) == (waits, waits)
