@@ -122,12 +122,14 @@ class Council:
             self.follower.follow(None)
         elif link.leads and not self._leads and (leader is None or not leader.leads):
             self.follower.follow(link)
+        elif not link.leads:
+            self.follower.gone(link.peer)
 
     def joined(self, former: Ledger | None, ledger: Ledger, peer: str) -> None:
         """Take a peer with which there is a new connection; by the one before nobody leads."""
         self._told.discard(peer)
         self._lose(peer)
-        self.follower.gone(peer)
+        self.follower.lost(peer)
         if former is not None:
             self._agreement.replace(former, ledger)
         if self._leads:

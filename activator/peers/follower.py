@@ -1,4 +1,8 @@
-"""One of several edges as its leader knows it: sees replicas itself, and leaves alone those that the leader ends."""
+"""One of several edges as its leader knows it: sees replicas itself, and leaves alone those that the leader ends.
+
+To have left a replica is a promise: whoever was told may end it at any time. It is kept while the leader cannot be
+heard, since it may lead still, until it is known to be gone, leads no more, or another one does.
+"""
 
 from __future__ import annotations
 
@@ -49,6 +53,7 @@ class Follower:
     def __init__(self, proxy: Proxy, tenure: Tenure, clock: Clock) -> None:
         self.leader: Leader | None = None
         self.replicas: dict[str, Replicas] = {}
+        self._obeyed = ""  # the peer that gave the orders
         self._proxy = proxy
         self._tenure = tenure
         self._clock = clock
@@ -66,25 +71,36 @@ class Follower:
         """Take note of who leads: tell all to a new leader, and drop the former one's orders."""
         if leader is self.leader:
             return
-        self.release()
+        if leader is None or leader.peer != self._obeyed:
+            self.release()
         self.leader = leader
         if leader is not None:
+            self._obeyed = leader.peer
             for name in self._proxy.counters.revisions:
                 self._tell(name)
             leader.send(Told())
 
     def release(self) -> None:
         """Obey nobody: this edge leads, or nobody does."""
-        self.leader = None
+        self.leader, self._obeyed = None, ""
         ordered, self._orders = self._orders, {}
         self._departed.clear()
         self._restrict()
         for name in ordered:
             self._apply(name)
 
-    def gone(self, peer: str) -> None:
-        """Take note that a peer has ended."""
+    def lost(self, peer: str) -> None:
+        """Take note that a peer cannot be heard: what it ends is left alone, everything else begins again."""
         if self.leader is not None and self.leader.peer == peer:
+            self.leader = None
+            self._departed.clear()
+            for orders in self._orders.values():
+                orders.strict = False
+            self._restrict()
+
+    def gone(self, peer: str) -> None:
+        """Take note that a peer has ended, or leads no more."""
+        if self._obeyed == peer:
             self.release()
 
     def obey(self, peer: str, snapshot: m.Snapshot) -> None:

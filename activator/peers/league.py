@@ -115,7 +115,7 @@ class League:
     def lost(self, peer: str) -> None:
         """See links.Society."""
         self.tenure.lose(peer)
-        self.router.follower.gone(peer)
+        self.router.follower.lost(peer)
 
     def gone(self, peer: str) -> None:
         """See links.Society."""

@@ -84,7 +84,7 @@ class Node:
 
     def lost(self, peer: str) -> None:
         self.tenure.lose(peer)
-        self.council.follower.gone(peer)
+        self.council.follower.lost(peer)
 
     def gone(self, peer: str) -> None:
         former = self.tenure.ledgers.get(peer)

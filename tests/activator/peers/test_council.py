@@ -177,6 +177,43 @@ async def test_without_the_leader_edges_go_by_what_they_see() -> None:
         assert {(caller.state, caller.replica) for caller in callers} == {("running", "r1"), ("running", "r2")}
 
 
+async def test_a_replica_that_was_left_is_left_alone_while_the_leader_that_may_end_it_cannot_be_heard() -> None:
+    async with led(2, ready=2) as (stage, leader, (other,)):
+        every = stage.capacity
+        leader.council.update(type(every)(every.revision, every.endpoints[:1], every.start))
+        drained = asyncio.ensure_future(leader.council.drained(NAME, "r2"))
+        await stage.later(0.3)
+        await stage.spin()
+        assert drained.done()
+        stage.disconnect(leader, other)
+        await stage.turn()
+        assert {caller.replica for caller in await stage.arrived(*[other] * 4)} == {"r1"}
+        stage.connect(leader, other)
+        await stage.turn()
+        await stage.later(0.3)
+        assert {caller.replica for caller in await stage.arrived(*[other] * 4)} == {"r1"}
+        leader.council.update(every)
+        await stage.turn()
+        assert "r2" in {caller.replica for caller in await stage.arrived(*[other] * 4)}
+
+
+@pytest.mark.parametrize("another", [True, False])
+async def test_what_a_leader_was_to_end_is_used_again_once_another_one_leads_or_it_does_no_more(another: bool) -> None:
+    async with led(3, ready=2) as (stage, leader, others):
+        every = stage.capacity
+        leader.council.update(type(every)(every.revision, every.endpoints[:1], every.start))
+        await stage.turn()
+        for other in others:
+            stage.disconnect(leader, other)
+        await stage.turn()
+        stage.elect(others[0] if another else None)
+        for other in others if not another else ():
+            stage.connect(leader, other)
+        await stage.turn()
+        await stage.later(0.3)
+        assert {caller.replica for caller in await stage.arrived(*[others[1]] * 4)} == {"r1", "r2"}
+
+
 async def test_a_request_without_a_replica_is_told_to_the_leader_at_once() -> None:
     async with led(ready=0) as (stage, leader, others):
         await stage.arrived(others[0])
