@@ -65,6 +65,7 @@ class Link:
         self._offset = Offset()
         self._began = self._heard_at = me.clock()
         self._pulse: float | None = None  # `at` of the last one that was heard
+        self._says = False  # whether we lead, as we last said
         self._expected = b""
         self._nonce = os.urandom(NONCE_BYTES)
         self._greet = Greet(VERSION, me.name, self._nonce, self._began)
@@ -77,6 +78,7 @@ class Link:
 
     def beat(self, now: float, *, leads: bool) -> None:
         """Tell the other side that we live; cut it off when it does not."""
+        self._says = leads
         patience = SILENCE_SECONDS if self.open else GREETING_SECONDS
         if now - self._heard_at > patience:
             self.refuse(f"it was silent for {now - self._heard_at:.1f} s")
@@ -105,7 +107,9 @@ class Link:
     def _hear(self, message: ToPeer) -> None:
         now = self._me.clock()
         if isinstance(message, Pulse):
-            self._heard_at, self._pulse = now, message.at
+            first, self._heard_at, self._pulse = self._pulse is None, now, message.at
+            if first:  # answered at once: it may have been stopped in the handshake, which tells little of its clock
+                self.beat(now, leads=self._says)
             self._offset.learn(message, now)
             self.leads = message.leads
         self._hears.heard(self, self._offset.translate(message))
