@@ -104,8 +104,7 @@ class SharedSavings:
     async def _write(self) -> bool:
         self._ledger.forget()
         try:
-            await self._put()
-            return True
+            return await self._put()
         except ApiError as error:
             self._log.error("state cannot be saved", error=str(error))
             if error.status == CONFLICT:  # somebody led meanwhile, or edited it: what is there is read again
@@ -114,9 +113,9 @@ class SharedSavings:
             self._log.error("state cannot be saved", error=str(error))
         return False
 
-    async def _put(self) -> None:
-        """Write all; if it is more than a ConfigMap holds, without the usage of the older days. Who leads next must
-        know the rest: a canary that was rolled back, and idle clocks."""
+    async def _put(self) -> bool:
+        """Write all, if this edge still leads once it is packed; if it is more than a ConfigMap holds, without the
+        usage of the older days. Who leads next must know the rest: a canary that was rolled back, and idle clocks."""
         while True:
             now = self._wall()
             documents = {
@@ -126,7 +125,7 @@ class SharedSavings:
                 **{name: each.dump() for name, each in self._good.items()},
             }
             try:
-                return await self._map.write(documents)
+                return await self._map.write(documents, self._leads)
             except ApiError as error:
                 if not error.too_large or not self._days:
                     raise

@@ -13,7 +13,7 @@ from activator.kube.errors import CONFLICT, NOT_FOUND, ApiError
 from activator.kube.resources import CONFIG_MAPS, annotations_of, version_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from activator.kube.client import Client
     from activator.kube.resources import Object
@@ -46,16 +46,17 @@ class ConfigMap:
         data = found.get("binaryData") or {}
         return {key.removesuffix(SUFFIX): self._unpacked(key, text) for key, text in data.items()}
 
-    async def write(self, documents: Mapping[str, Any]) -> None:
+    async def write(self, documents: Mapping[str, Any], may: Callable[[], bool] = lambda: True) -> bool:
         """Replace all documents: also if somebody has labelled it meanwhile or deleted it, or if it was written by us
-        before, and only the answer was lost."""
+        before, and only the answer was lost. Tell whether that was done: `may` is asked before each call that writes,
+        since packing and reading take their time."""
         data = await asyncio.to_thread(_all_packed, documents)
         try:
-            await self._put(data)
+            return may() and await self._put(data)
         except ApiError as error:
             if error.status not in {CONFLICT, NOT_FOUND} or not await self._is_ours():
                 raise
-            await self._put(data)
+            return may() and await self._put(data)
 
     async def _is_ours(self) -> bool:
         """Tell whether what is there now was written here; so is nothing. The next write is for what is there now."""
@@ -73,7 +74,7 @@ class ConfigMap:
                 raise
             return {}
 
-    async def _put(self, data: Mapping[str, str]) -> None:
+    async def _put(self, data: Mapping[str, str]) -> bool:
         known = self._metadata or {"name": self.name, "namespace": self._client.namespace, "labels": LABELS}
         annotations = {**(known.get("annotations") or {}), WRITER: self._identity}
         body: Object = {
@@ -89,6 +90,7 @@ class ConfigMap:
         metadata = written["metadata"]
         self._metadata = {key: metadata[key] for key in KEPT if key in metadata}
         self._metadata["resourceVersion"] = version_of(written)
+        return True
 
     def _unpacked(self, key: str, text: object) -> Any:
         try:

@@ -22,7 +22,7 @@ from tests.activator.stage import NAME, bounds, no_rollouts, on_stage, plan
 from tests.activator.traffic.canaries import canary
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from tests.activator.stage import Stage
 
@@ -46,10 +46,12 @@ class Map:
         self._fail()
         return self.documents
 
-    async def write(self, documents: dict[str, Any]) -> None:
+    async def write(self, documents: dict[str, Any], may: Callable[[], bool]) -> bool:
         self._fail()
-        self.documents = documents
-        self.writes.append(asyncio.get_running_loop().time())
+        if may():
+            self.documents = documents
+            self.writes.append(asyncio.get_running_loop().time())
+        return may()
 
     def _fail(self) -> None:
         failure = self.failures.pop(0) if self.failures else None
@@ -296,12 +298,13 @@ async def test_two_that_save_at_once_do_not_get_in_each_others_way() -> None:
     shared = Map()
     writing = 0
 
-    async def write(documents: dict[str, Any]) -> None:
+    async def write(documents: dict[str, Any], may: Callable[[], bool]) -> bool:
         nonlocal writing
         writing += 1
         assert writing == 1
         await asyncio.sleep(1)
         writing -= 1
+        return may()
 
     shared.write = write  # type: ignore[method-assign]
     async with on_stage() as stage, leader(stage, shared) as edge:

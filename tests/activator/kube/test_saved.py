@@ -89,6 +89,17 @@ async def test_a_write_whose_answer_was_lost_is_no_conflict(cluster: Cluster, cl
     assert await ConfigMap(client, NAME).read() == {"n": 3}
 
 
+@pytest.mark.parametrize("turns", [(False,), (True, False)])
+async def test_who_may_not_write_any_more_when_it_comes_to_it_writes_nothing(
+    cluster: Cluster, client: Client, turns: tuple[bool, ...]
+) -> None:
+    saved, may = ConfigMap(client, NAME), iter(turns)
+    await saved.write({"n": 1})
+    cluster.change("configmaps", NAME, lambda item: item["metadata"]["labels"].update(others="x"))
+    assert not await saved.write({"n": 2}, lambda: next(may))
+    assert await saved.read() == {"n": 1}
+
+
 @pytest.mark.parametrize("text", ["", "!", base64.b64encode(b"plain").decode(), base64.b64encode(b"\x1f\x8b").decode()])
 async def test_what_cannot_be_read_says_where_it_is(cluster: Cluster, client: Client, text: str) -> None:
     cluster.put("configmaps", {"metadata": {"name": NAME}, "binaryData": {"a.json.gz": text}})
