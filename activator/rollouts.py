@@ -82,6 +82,7 @@ class Rollouts:
         self._goals: dict[str, int] = {}  # of the stable revisions, by service
         self._loads: dict[str, float] = {}  # by service, in terms of its metric
         self._away: dict[str, Any] = {}  # rollouts of services that are not in the catalog, as they are saved
+        self._ahead: dict[str, Rollout] = {}  # of another edge, by a configuration that is not ours yet
 
     def restore(self, saved: Mapping[str, Any]) -> None:
         """Let `configure` go on with what `dump` gave in an earlier run."""
@@ -102,8 +103,10 @@ class Rollouts:
             if each.name in self.canaries
         }
         for service, canary in catalog.canaries.items():
-            before = known.get(service)
-            if before is None and service in self._away:
+            before, ahead = known.get(service), self._ahead.get(service)
+            if ahead is not None and _is_of(ahead, canary):
+                before = self._ahead.pop(service)
+            elif before is None and service in self._away:
                 try:
                     before = Rollout.load(self._away[service])
                 except ValueError as error:
@@ -116,11 +119,13 @@ class Rollouts:
         return problems
 
     def adopt(self, saved: Mapping[str, Any]) -> list[str]:
-        """Go on as `dump` of another edge says, now; return what could not be used, in sentences."""
+        """Go on as `dump` of another edge says, now, or as soon as its configuration is ours, too; return what could
+        not be used, in sentences."""
         problems = []
+        self._ahead.clear()
+        services = {each.name for each in self._catalog.table.services}
         for service, data in saved.items():
-            canary = self.canaries.get(service)
-            if canary is None:
+            if service not in services:
                 self._away[service] = data
                 continue
             try:
@@ -128,8 +133,11 @@ class Rollouts:
             except ValueError as error:
                 problems.append(f"The saved rollout of {service} cannot be used, it goes on as it is: {error}.")
                 continue
-            if (rollout.identity, rollout.goal) == (canary.identity, canary.goal):
+            canary = self.canaries.get(service)
+            if canary is not None and _is_of(rollout, canary):
                 self.rollouts[service] = rollout
+            else:
+                self._ahead[service] = rollout
         self._put_into_force()
         return problems
 
@@ -251,3 +259,7 @@ class Rollouts:
         replicas = self._scaler.replicas(name)
         leaving = replicas.count(ReplicaPhase.DRAINING)
         return Have(max(replicas.desired, len(replicas.replicas) - leaving), leaving)
+
+
+def _is_of(rollout: Rollout, canary: Canary) -> bool:
+    return (rollout.identity, rollout.goal) == (canary.identity, canary.goal)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -24,6 +25,7 @@ from tests.activator.traffic.canaries import canary
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
+    from activator.catalog.model import Canary
     from tests.activator.stage import Stage
 
 pytestmark = pytest.mark.looptime
@@ -370,6 +372,28 @@ class TestRollouts:
             await asyncio.sleep(1)
             assert edge.rollouts.shares("m") == (25, 75)
             assert edge.rollouts.rollouts["m"].requests == 7
+
+    @pytest.mark.parametrize(
+        ("before", "leads"),
+        [({}, True), ({"m": replace(canary(), identity="another")}, True), ({"m": canary(50)}, False)],
+    )
+    async def test_one_that_hears_of_a_canary_later_than_the_former_leader_does_not_begin_it_anew(
+        self, before: dict[str, Canary], leads: bool
+    ) -> None:
+        shared = Map()
+        async with on_stage(plan("m-1"), plan("m-2")) as stage, leader(stage, shared) as late:
+            first = Leader(stage, shared)
+            self.put(first)
+            first.rollouts.roll_back("m")
+            shared.documents = {"rollouts.json": first.rollouts.dump()}
+            plans = {name: plan(name) for name in ("m-1", "m-2")}
+            former = Catalog(Table((self.SERVICE,)), plans, before)
+            late.rollouts.configure(former)
+            late.holds = leads
+            await asyncio.sleep(5)
+            late.rollouts.configure(former)  # as with any change of a Deployment
+            self.put(late)
+            assert late.rollouts.shares("m") == (0, 100)
 
     async def test_what_makes_no_sense_or_cannot_be_read_changes_nothing(self) -> None:
         shared = Map()
