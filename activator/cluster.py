@@ -24,7 +24,7 @@ from activator.insight import ClusterFacts
 from activator.kube.events import NORMAL, WARNING, Recorder, Report
 from activator.kube.lease import Election
 from activator.kube.permissions import NAME, STATE
-from activator.kube.resources import INFERENCE_SERVICES
+from activator.kube.resources import INFERENCE_SERVICES, version_of
 from activator.kube.saved import ConfigMap
 from activator.shared_savings import GOOD_DEPLOYMENTS, GOOD_SERVICES, Good, SharedSavings
 
@@ -111,13 +111,15 @@ class Cluster:
         return merged.settings
 
     def changed(self, revision: Revision, before: ReplicaSet, record: Record) -> None:
-        """Tell a Deployment that another number of its replicas is wanted, and why."""
+        """Tell a Deployment that another number of its replicas is wanted, and why. Several edges wake it at once, and
+        only one of them by its write: who sees the same Deployment tells the same."""
         about = self._deployments.objects.get(revision.plan.name)
         number = record.outcome.replicas
         if about is not None:
             reason = "ScaledUp" if number > before.desired else "ScaledDown" if number else "ScaledToZero"
-            note = f"{before.desired} -> {number}: {record.sentence}"
-            self.recorder.tell(Report(about, NORMAL, "Scale", reason, note))
+            step = f"{before.desired} -> {number}"
+            key = f"{version_of(about)} {step}"
+            self.recorder.tell(Report(about, NORMAL, "Scale", reason, f"{step}: {record.sentence}", once=True, key=key))
 
     def moved(self, told: Told) -> None:
         """Tell a canary's Deployment what has happened to it."""

@@ -57,7 +57,8 @@ class Allowance:
 @dataclass(frozen=True, slots=True)
 class Report:
     """What is to be told of an object. `action` is what was done (`Scale`), `reason` why in one word (`ScaledUp`);
-    `once` = it is the same Event whoever tells it and whenever, so it is written only once."""
+    `once` = it is the same Event whoever tells it and whenever, so it is written only once. Two are the same if their
+    notes are, or if they have a `key` and that is."""
 
     about: Object = field(repr=False)
     kind: str
@@ -65,6 +66,7 @@ class Report:
     reason: str
     note: str
     once: bool = False
+    key: str = ""
 
 
 class Recorder:
@@ -140,7 +142,7 @@ def event_of(report: Report, more: str, instance: str, wall: float) -> Object:
     """Return an Event of events.k8s.io/v1, at `wall` (Unix seconds). Its note is cut so that `more` has room."""
     about = report.about
     meta = about["metadata"]
-    same = f"{uid_of(about)} {report.reason} {report.note}"
+    same = f"{uid_of(about)} {report.reason} {report.key or report.note}"
     suffix = hashlib.sha256(same.encode()).hexdigest()[:16] if report.once else f"{int(wall * 1e9):x}"
     regarding = {key: meta[key] for key in ("namespace", "name", "uid", "resourceVersion") if key in meta}
     return {

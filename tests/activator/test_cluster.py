@@ -177,6 +177,22 @@ async def test_a_revision_of_the_file_without_a_deployment_is_told_to_nobody() -
         assert events(server) == []
 
 
+async def test_a_wake_by_several_edges_is_one_event_and_the_next_one_another() -> None:
+    async with edges(2, deployment("m-1", "m", hosts="m.example")) as (server, both):
+        await until(lambda: any(edge.cluster.leads() for edge in both))
+        for edge in both:
+            edge.traffic.arrive("m-1")
+        await until(lambda: sum(edge.cluster.recorder.written for edge in both) == 2)
+        assert [reason for _, reason, _ in events(server)] == ["ScaledUp"]
+        version = server.change("deployments", "m-1", lambda item: item["spec"].update(replicas=0))["metadata"]
+        for edge in both:
+            await until(lambda edge=edge: edge.store.objects["m-1"]["metadata"] == version)  # type: ignore[misc]
+            edge.scaler.scale("m-1", 0)
+            edge.traffic.arrive("m-1")
+        await until(lambda: sum(edge.cluster.recorder.written for edge in both) == 4)
+        assert [reason for _, reason, _ in events(server)] == ["ScaledUp", "ScaledUp"]
+
+
 async def test_a_configuration_that_is_refused_is_told_to_its_config_map() -> None:
     async with edges(1) as (server, (edge,)):
         about = server.put("configmaps", {"kind": "ConfigMap", "apiVersion": "v1", "metadata": {"name": NAME}})
