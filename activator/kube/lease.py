@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 LEASE_DURATION = 15.0
 RENEW_DEADLINE = 10.0
+AFTERWARDS = LEASE_DURATION - RENEW_DEADLINE  # in which nobody else can lead: what a leader began must have ended
 RETRY_PERIOD = 2.0
 WITHIN = 6.0  # one call: renewing takes one, also when the API server takes seconds for it
 RELEASED = 1  # leaseDurationSeconds of a Lease that was given up: it may not be 0

@@ -32,8 +32,9 @@ class Api(Protocol):
     async def count(self, deployment: str) -> Count:
         """Read how many replicas a Deployment is to have."""
 
-    async def scale(self, deployment: str, replicas: int, version: str) -> Count:
-        """Write it by the scale subresource; 409 when `version` is no longer the present one."""
+    async def scale(self, deployment: str, replicas: int, version: str, within: float) -> Count:
+        """Write it by the scale subresource; 409 when `version` is no longer the present one. It is given up after
+        `within` seconds."""
 
     async def set_cost(self, pod: str, cost: int | None) -> None:
         """Set a pod's deletion cost, None = take it away."""
@@ -58,10 +59,10 @@ class ClientApi:
         """See Api."""
         return count_of(await self._client.get(DEPLOYMENTS, deployment))
 
-    async def scale(self, deployment: str, replicas: int, version: str) -> Count:
+    async def scale(self, deployment: str, replicas: int, version: str, within: float) -> Count:
         """See Api."""
         patch = {"metadata": {"resourceVersion": version}, "spec": {"replicas": replicas}}
-        written = await self._client.patch(Address(DEPLOYMENTS, deployment, "scale"), patch)
+        written = await self._client.patch(Address(DEPLOYMENTS, deployment, "scale"), patch, within)
         return Count(int((written.get("spec") or {}).get("replicas") or 0), version_of(written))
 
     async def set_cost(self, pod: str, cost: int | None) -> None:

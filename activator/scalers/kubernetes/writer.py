@@ -16,7 +16,9 @@ import random
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from activator.kube.client import WITHIN
 from activator.kube.errors import CONFLICT, FORBIDDEN, NOT_FOUND, ApiError, UnreachableError
+from activator.kube.lease import AFTERWARDS
 from activator.kube.store import newer
 from activator.scalers.kubernetes.owners import remedy
 
@@ -166,7 +168,8 @@ class Writer:
         self._writes.append(self._clock())
         self._orders.sending(target)
         try:
-            written = await self._api.scale(self._place.name, target, known.version)
+            within = AFTERWARDS if target < known.replicas else WITHIN
+            written = await self._api.scale(self._place.name, target, known.version, within)
         except UnreachableError:
             self._stale, self._unsure = True, target  # it may have been written: what is there must be read
             raise

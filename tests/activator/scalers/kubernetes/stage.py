@@ -37,6 +37,7 @@ class MemoryApi:
         self.away = False
         self.may_patch_pods = True
         self.cost_lag = 0.0
+        self.scale_lag = 0.0
         self.writes: list[tuple[float, str, int]] = []
         self.reads = 0
         self._cluster = cluster
@@ -48,9 +49,12 @@ class MemoryApi:
             raise ApiError(404, "NotFound", f"{deployment} not found")
         return count_of(self._cluster.get("deployments", deployment))
 
-    async def scale(self, deployment: str, replicas: int, version: str) -> Count:
+    async def scale(self, deployment: str, replicas: int, version: str, within: float) -> Count:
         self.writes.append((asyncio.get_running_loop().time(), deployment, replicas))
         await self._reach()
+        await asyncio.sleep(min(self.scale_lag, within))
+        if self.scale_lag > within:
+            raise UnreachableError("no answer in time")
         item = self._cluster.get("deployments", deployment)
         if version != item["metadata"]["resourceVersion"]:
             raise ApiError(409, "Conflict", "it has been modified")

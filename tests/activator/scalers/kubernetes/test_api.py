@@ -46,7 +46,7 @@ def test_a_number_that_is_not_written_is_one() -> None:
 
 async def test_a_number_is_written_by_the_scale_subresource_alone(cluster: Cluster, api: ClientApi) -> None:
     before = await api.count("m")
-    written = await api.scale("m", 0, before.version)
+    written = await api.scale("m", 0, before.version, 5.0)
     assert written.replicas == 0
     (call,) = cluster.asked("patch", "deployments/scale")
     assert call.body == {"metadata": {"resourceVersion": before.version}, "spec": {"replicas": 0}}
@@ -58,7 +58,7 @@ async def test_a_number_of_an_old_version_is_not_written(cluster: Cluster, api: 
     before = await api.count("m")
     cluster.scale("m", 5)
     with pytest.raises(ApiError) as caught:
-        await api.scale("m", 0, before.version)
+        await api.scale("m", 0, before.version, 5.0)
     assert (caught.value.status, cluster.get("deployments", "m")["spec"]["replicas"]) == (409, 5)
 
 

@@ -169,3 +169,25 @@ async def test_an_edge_that_does_not_lead_wakes_late_only_what_somebody_waits_fo
         stage.api.away, stage.routing.held["good"] = False, waits
         await asyncio.sleep(10)
         assert (stage.replicas(), stage.scaler.replicas("good").desired) == (waits, waits)
+
+
+async def test_an_order_to_have_fewer_has_no_effect_any_more_when_another_edge_can_lead() -> None:
+    ceases = asyncio.get_running_loop().time() + 3600.0
+    async with on_stage(leads=lambda: asyncio.get_running_loop().time() < ceases) as stage:
+        stage.scaler.scale("good", 2)
+        await stage.watcher.until("good", ready(2))
+        stage.api.scale_lag = 9.0
+        stage.scaler.scale("good", 1)
+        while stage.api.writes[-1][2] != 1:  # noqa: ASYNC110 - the cluster sends no event
+            await asyncio.sleep(0.001)
+        ceases = asyncio.get_running_loop().time()
+        await asyncio.sleep(60)
+        assert stage.replicas() == 2
+
+
+async def test_an_order_to_have_more_waits_for_an_api_server_that_takes_its_time() -> None:
+    async with on_stage() as stage:
+        stage.api.scale_lag = 9.0
+        stage.scaler.scale("good", 2)
+        await asyncio.sleep(20)
+        assert stage.replicas() == 2
