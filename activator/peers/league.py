@@ -4,7 +4,6 @@ limited revisions (tenure), and counts and decides with the others (council)."""
 from __future__ import annotations
 
 import asyncio
-import os
 from typing import TYPE_CHECKING
 
 from activator.front import Alone, Health, naming
@@ -12,8 +11,7 @@ from activator.peers.council import Council
 from activator.peers.link import Link, Self
 from activator.peers.links import Links
 from activator.peers.tenure import Tenure
-from activator.settings.peering import read_secret
-from activator.settings.places import Address
+from activator.settings.peering import name_of, read_secret
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -132,10 +130,6 @@ class League:
 
 
 def self_of(settings: Settings, clock: Clock) -> Self:
-    """Return what this edge is to others. OSError when there is no secret."""
+    """Return what this edge is to others. OSError when there is no secret, or no address."""
     peers = settings.peers
-    listen = peers.listen
-    if listen is None:
-        raise ValueError("an edge without peers.listen has no peers")
-    name = peers.advertise or Address(os.environ.get("POD_IP") or listen.host, listen.port)
-    return Self(str(name), read_secret(peers.secret_file), clock)
+    return Self(name_of(peers), read_secret(peers.secret_file), clock)

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from activator.settings.schema import Settings
 
 LEAST_SECRET = 16
+EVERYWHERE = frozenset(("", "0.0.0.0", "::"))  # noqa: S104 - where one listens, and is not reached
+POD_IP = "POD_IP"
 SECRET = "ACTIVATOR_PEERS_SECRET"  # noqa: S105 - the variable's name
 
 
@@ -52,6 +54,19 @@ def check_peers(settings: Settings) -> Iterator[Finding]:
     if settings.scaler != "kubernetes":
         message = "must be kubernetes where there are peers: nobody else runs replicas that several edges can use"
         yield Finding(("scaler",), message, shown(settings.scaler), needs=(("peers", "listen"),))
+
+
+def name_of(peers: Peers, environment: Mapping[str, str] = os.environ) -> str:
+    """Return the address at which others reach this edge, by which they know it. OSError when none is known: two edges
+    of one name would each take the other one for itself, and keep limits of its own. ValueError without `listen`."""
+    if peers.advertise is not None:
+        return str(peers.advertise)
+    if peers.listen is None:
+        raise ValueError("an edge without peers.listen has no peers")
+    own = Address(environment.get(POD_IP) or peers.listen.host, peers.listen.port)
+    if own.host in EVERYWHERE:
+        raise OSError(f"peers: nobody can reach this edge at {own}: set peers.advertise, or the variable {POD_IP}")
+    return str(own)
 
 
 def read_secret(path: Path | None, environment: Mapping[str, str] = os.environ) -> bytes:

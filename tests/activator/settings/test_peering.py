@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from activator.settings.peering import SECRET, read_secret
+from activator.settings.peering import SECRET, Peers, name_of, read_secret
+from activator.settings.places import Address
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,3 +47,14 @@ def test_a_secret_that_can_be_guessed_is_an_error_that_names_its_place(tmp_path:
 def test_a_file_that_cannot_be_read_is_an_error_that_names_it(tmp_path: Path) -> None:
     with pytest.raises(OSError, match=f"^peers.secret-file: cannot read {tmp_path}: "):
         read_secret(tmp_path, os.environ)
+
+
+@pytest.mark.parametrize("host", ["", "0.0.0.0", "[::]"])
+def test_an_edge_that_listens_everywhere_and_is_told_no_address_of_its_own_does_not_start(host: str) -> None:
+    peers = Peers.model_validate({"listen": f"{host}:9091"})
+    with pytest.raises(
+        OSError, match=r"^peers: nobody can reach this edge at .*:9091: set peers\.advertise, or .* POD_IP"
+    ):
+        name_of(peers, {})
+    assert name_of(peers, {"POD_IP": "10.0.0.1"}) == "10.0.0.1:9091"
+    assert name_of(peers.model_copy(update={"advertise": Address("edge-0", 9091)}), {}) == "edge-0:9091"
