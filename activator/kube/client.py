@@ -101,9 +101,9 @@ class Client:
         """Write an object whole; 409 when its resourceVersion is no longer the present one."""
         return await self._write("update", Address(resource, name), body, JSON, within)
 
-    async def patch(self, to: Address, body: object) -> Object:
+    async def patch(self, to: Address, body: object, within: float = WITHIN) -> Object:
         """Change a part of an object or subresource by a merge patch (RFC 7396)."""
-        return await self._write("patch", to, body, MERGE, WITHIN)
+        return await self._write("patch", to, body, MERGE, within)
 
     async def log(self, pod: str, query: Mapping[str, str], within: float = WITHIN) -> str:
         """Return what a container wrote; `query` may have `container`, `tailLines` and `previous`."""
