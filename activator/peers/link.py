@@ -47,7 +47,7 @@ class Hears(Protocol):
 class Link:
     """A connection to `peer`: to `dial`, if that is named, else one that was accepted and has yet to say who it is.
     `leads` is what the peer last said of itself, `problem` why it was cut off; `ours` = it led to this edge itself.
-    `dials` = this edge began it."""
+    `dials` = this edge began it, `began` when."""
 
     def __init__(self, me: Self, hears: Hears, dial: str = "") -> None:
         self.peer = dial
@@ -63,12 +63,12 @@ class Link:
         self._hears = hears
         self.dials = bool(dial)
         self._offset = Offset()
-        self._began = self._heard_at = me.clock()
+        self.began = self._heard_at = me.clock()
         self._pulse: float | None = None  # `at` of the last one that was heard
         self._says = False  # whether we lead, as we last said
         self._expected = b""
         self._nonce = os.urandom(NONCE_BYTES)
-        self._greet = Greet(VERSION, me.name, self._nonce, self._began)
+        self._greet = Greet(VERSION, me.name, self._nonce, self.began)
         if self.dials:
             self.wire.send(self._greet)
 
@@ -149,8 +149,9 @@ class Link:
         if problem:
             self.refuse(problem)
             return
-        self._offset.sample(self._began, challenge.at, challenge.at, now)
+        self._offset.sample(self.began, challenge.at, challenge.at, now)
         self.send(Proof(handshake.dialled(self._me.secret, self._greet, challenge), -self._offset.ahead))
+        self.wire.flush()  # in a frame of its own: what follows may be larger than strangers are allowed
         self._open()
 
     def _open(self) -> None:

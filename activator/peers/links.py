@@ -159,9 +159,10 @@ class Links:
             link = self.live.get(name)
             if link is not None:
                 await link.over.wait()
-                pause = FIRST_PAUSE
-                continue
-            if await self._is_refused(name) and name not in self.live:
+                if self._me.clock() - link.began > LONGEST_PAUSE:
+                    pause = FIRST_PAUSE
+                    continue
+            elif await self._is_refused(name) and name not in self.live:
                 self.bury(name)
             if name not in self.live:
                 await asyncio.sleep(pause)

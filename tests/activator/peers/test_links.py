@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from activator.peers import messages as m
-from activator.peers.link import SILENCE_SECONDS, Link, Self
+from activator.peers.link import SILENCE_SECONDS, STRANGERS, Link, Self
 from activator.peers.links import MOST_STRANGERS, Links
 from activator.peers.pacts import VERSION, Greet, Proof, ToPeer
 from activator.peers.wire import LENGTH
@@ -50,6 +50,8 @@ class Edge:
         self.links = Links(Self(name, secret, self.clock), self, self.tasks, self.log)  # type: ignore[arg-type]
         self.beats = True
         self.leads = False
+        self.tells: list[m.Message] = []  # to whoever joins
+        self.shuts = False  # whoever joins out
 
     def clock(self) -> float:
         return time.monotonic() + self._ahead
@@ -72,6 +74,10 @@ class Edge:
 
     def joined(self, peer: str, link: Link) -> None:
         self.events.append(("joined", peer))
+        for message in self.tells:
+            link.send(message)
+        if self.shuts:
+            link.wire.abort()
 
     def lost(self, peer: str) -> None:
         self.events.append(("lost", peer))
@@ -124,6 +130,24 @@ async def test_edges_join_and_hear_each_other() -> None:
             async with asyncio.timeout(5):
                 while m.Poke("a") not in other.messages:  # noqa: ASYNC110 - the simplest
                     await asyncio.sleep(0.01)
+
+
+async def test_edges_join_however_much_they_have_to_tell_each_other() -> None:
+    async with edges(SECRET, SECRET) as both:
+        with reported(*both):
+            for edge in both:
+                edge.tells = [m.Poke("a" * 10 * STRANGERS)]
+            async with asyncio.timeout(5):
+                while not all(m.Poke("a" * 10 * STRANGERS) in edge.messages for edge in both):  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+            assert [edge.events.count(("joined", other.name)) for edge, other in (both, both[::-1])] == [1, 1]
+
+
+async def test_an_edge_that_shuts_others_out_is_not_dialled_without_end() -> None:
+    async with edges(SECRET, SECRET) as (one, other):
+        other.shuts = True
+        await asyncio.sleep(1.0)
+        assert 2 <= one.events.count(("joined", other.name)) + other.events.count(("joined", one.name)) <= 20
 
 
 async def test_times_are_told_on_the_clock_of_who_hears() -> None:
