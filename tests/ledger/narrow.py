@@ -10,7 +10,6 @@ import sys
 
 from activator.cli import main
 from activator.scalers import ports
-from activator.scalers.process import ProcessScaler
 
 
 def can_bind(host: str, port: int) -> bool:
@@ -26,8 +25,6 @@ def can_bind(host: str, port: int) -> bool:
 
 first, count = int(sys.argv[1]), int(sys.argv[2])
 del sys.argv[1:3]
-defaults = ProcessScaler.__init__.__kwdefaults__
-assert defaults is not None
-defaults["ports"] = range(first, first + count)
+ports.free_port.__defaults__ = (range(first, first + count),)
 ports._can_bind = can_bind
 main()
