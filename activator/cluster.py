@@ -71,6 +71,7 @@ class Cluster:
         self.election.on_change = self._lead_changed
         self.election.on_trouble = lambda problem: log.warning("lease cannot be held", lease=NAME, problem=problem)
         self.changes = Changes(deployments, services=services)
+        self.savings.on_taken_over = self.changes.again
         self.problems: Mapping[str, tuple[Problem, ...]] = {}
         self.others: Mapping[str, Callable[[], Any]] = {}
         self._client = client
@@ -167,6 +168,8 @@ class Cluster:
             reason = "ConfigurationRefused" if name in merged.refused else "ConfigurationDoubtful"
             self.recorder.tell(Report(about, WARNING, "Configure", reason, note, once=True))
             self._log.warning("deployment", deployment=name, refused=name in merged.refused, problems=note)
+            if name in merged.refused:
+                self.savings.hurry()
 
     def _tell_left(self, left: Mapping[str, tuple[Problem, ...]]) -> None:
         """Tell each InferenceService that is not ours once why, and what would make it ours."""

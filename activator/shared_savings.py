@@ -9,6 +9,7 @@ lead read the rollouts every few seconds, as far as there are any: their clients
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
 from activator import state
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from activator.usage import Ledger
 
 SAVE_SECONDS = 8.0  # at most 10 s old, also when a write takes long
+SOON = 1.0  # before what an edge that starts now must know is saved
 RETRY_SECONDS = 2.0
 REVISIONS = "revisions.json"
 USAGE = "usage.json"
@@ -50,7 +52,7 @@ class SharedSavings:
     """The state of `loop`, `ledger`, `rollouts` and, by document, of what was `good` in `config_map`, for as long as
     `leads` says so. `wall` gives Unix seconds.
 
-    `taken_over` = what the leader before us knew is known here.
+    `taken_over` = what the leader before us knew is known here; `on_taken_over` is called when it comes to be.
     """
 
     def __init__(
@@ -62,13 +64,19 @@ class SharedSavings:
         log: FilteringBoundLogger,
     ) -> None:
         self.taken_over = False
+        self.on_taken_over: Callable[[], None] | None = None
         self._map = config_map
         self._loop, self._ledger, self._rollouts, self._good = parts
         self._leads = leads
         self._wall = wall
         self._log = log
         self._writing = asyncio.Lock()
+        self._hurry = asyncio.Event()
         self._days = KEPT_DAYS  # of usage, that there is room for
+
+    def hurry(self) -> None:
+        """Save soon: an edge that starts meanwhile would not know what is good."""
+        self._hurry.set()
 
     def let_go(self) -> None:
         """Lead no more: what was taken over is another's."""
@@ -83,7 +91,10 @@ class SharedSavings:
             elif not self.taken_over:
                 await self._take_over()
             else:
-                await asyncio.sleep(SAVE_SECONDS)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._hurry.wait(), SAVE_SECONDS - SOON)
+                await asyncio.sleep(SOON)
+                self._hurry.clear()
                 await self.save()
 
     async def follow(self) -> None:
@@ -145,6 +156,8 @@ class SharedSavings:
         if self._leads():
             self._restore(documents)
             self.taken_over = True
+            if self.on_taken_over is not None:
+                self.on_taken_over()
 
     async def _wait_for_the_lead(self) -> None:
         """Follow who leads for a while, or until this edge does."""

@@ -48,6 +48,10 @@ class Changes:
         await self._changed.wait()
         await asyncio.sleep(self._settle)
 
+    def again(self) -> None:
+        """Have all read again: what was good of those with a mistake is known now."""
+        self._changed.set()
+
     def _see(self, old: Object | None, new: Object | None) -> None:
         if _seen(old) != _seen(new) or (self._services is not None and _made(old) != _made(new)):
             self._changed.set()

@@ -15,7 +15,7 @@ from activator.catalog.merge import Deployments
 from activator.catalog.model import Catalog
 from activator.kube.errors import ApiError, UnreachableError
 from activator.kube.saved import DamagedError
-from activator.shared_savings import GOOD_DEPLOYMENTS, SAVE_SECONDS, SharedSavings
+from activator.shared_savings import GOOD_DEPLOYMENTS, SAVE_SECONDS, SOON, SharedSavings
 from activator.usage import DAY, KEPT_DAYS, Ledger
 from router.table import Revision, Service, Share, Table
 from tests.activator.catalog.deployed import SETTINGS, deployment
@@ -105,6 +105,32 @@ async def test_only_who_leads_reads_and_writes_and_not_more_often_than_every_few
         count = len(shared.writes)
         await asyncio.sleep(100)
         assert len(shared.writes) == count
+
+
+async def test_what_an_edge_that_starts_must_know_is_saved_within_a_second_and_no_more_often() -> None:
+    shared = Map()
+    async with on_stage() as stage, leader(stage, shared) as edge:
+        edge.holds = True
+        await asyncio.sleep(10.5)
+        count = len(shared.writes)
+        for _ in range(20):
+            edge.savings.hurry()
+            await asyncio.sleep(0.1)
+        assert 1 <= len(shared.writes) - count <= 2
+        assert shared.writes[count] <= asyncio.get_running_loop().time() - 2 + SOON + 0.1
+
+
+async def test_who_takes_over_tells_of_it_once_what_was_good_is_known() -> None:
+    shared = Map()
+    shared.documents = {GOOD_DEPLOYMENTS: {"m": {}}}
+    told: list[object] = []
+    async with on_stage() as stage, leader(stage, shared) as edge:
+        edge.savings.on_taken_over = lambda: told.append(edge.deployments._saved)
+        await asyncio.sleep(10)
+        assert told == []
+        edge.holds = True
+        await asyncio.sleep(100)
+        assert told == [{"m": {}}]
 
 
 async def test_the_idle_clock_goes_on_with_a_new_leader_and_the_model_sleeps_when_it_should() -> None:

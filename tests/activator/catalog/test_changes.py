@@ -131,3 +131,12 @@ async def test_inference_services_that_cannot_be_read_are_not_waited_for() -> No
     services.state(trouble="there are none", refused=True)
     async with asyncio.timeout(1):
         await waiting
+
+
+async def test_what_has_not_changed_is_read_again_when_that_is_asked_for() -> None:
+    changes = Changes(Store())
+    changes.present()
+    assert not await heard(changes)
+    changes.again()
+    assert await heard(changes)
+    assert not await heard(changes)
