@@ -13,10 +13,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
+from router.repeats import MAX_HEAD
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-MAX_HEAD = 4 << 10  # bytes that are kept for a connection
 MAX_DIGITS = 9
 TARGET = rb"/[!\x22$&-~]*+(?:%(?![01]|7[Ff])[!\x22$&-~]*+)*+"
 FIELD = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]++: [!-~][ -~]*+(?<! )\r\n"

@@ -323,6 +323,16 @@ def test_a_length_that_is_declared_for_no_body_makes_no_head_of_another(status: 
         assert b"HTTP/1.1 200 OK\r\n" in reader.answer(other)
 
 
+@pytest.mark.parametrize("status", [b"204 No Content", b"304 Not Modified"])
+def test_what_comes_behind_an_answer_that_has_no_body_is_never_its_body(status: bytes) -> None:
+    reader = Counting()
+    for date in (b"Mon", b"Tue", b"Wed"):
+        head = dated(date, b"hello").replace(b"200 OK", status)[: -len(b"hello")]
+        reader.answer(head)
+    assert not reader.answer(head.replace(b"Wed", b"Thu") + b"hello").endswith(b"hello")
+    assert not reader.clean
+
+
 def test_a_response_to_a_client_that_is_told_more_is_parsed() -> None:
     reader = Counting()
     for _ in range(3):

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from router.errors import EdgeError
 from router.headers import IN_REQUEST, forwarding
 from router.plain import Plain
-from router.template import MAX_HEAD, PATIENCE
+from router.repeats import MAX_HEAD
+from router.template import PATIENCE
 from tests.router.test_plain import Reading, seen
 
 if TYPE_CHECKING:
