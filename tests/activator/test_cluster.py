@@ -141,6 +141,25 @@ async def test_a_mistake_is_one_event_whoever_sees_it_and_that_it_is_gone_anothe
         assert list(both[0].loop.revisions) == ["filed-1", "m-1", "n-1"]
 
 
+async def test_what_was_good_is_saved_soon_and_served_by_whoever_takes_over() -> None:
+    async with edges(1, deployment("m-1", "m", hosts="m.example")) as (server, (leader,)):
+        await until(leader.cluster.leads)
+        server.put("deployments", annotated("m-1", "m", {f"{KNATIVE}minScale": "x"}))
+        await leader.cluster.changes.wait()
+        await leader.follow()
+        async with asyncio.timeout(4):  # it is every 8 s that all is saved
+            await until(lambda: STATE in server.objects.get("configmaps", {}))
+        other = Edge(server)
+        await other.start()
+        assert "m-1" not in other.loop.revisions
+        await leader.cluster.hand_over()
+        async with asyncio.timeout(10):
+            await other.cluster.changes.wait()
+        await other.follow()
+        assert "m-1" in other.loop.revisions
+        await other.close()
+
+
 async def test_what_is_only_doubtful_is_told_as_that() -> None:
     async with edges(1, deployment("m-1", "m", hosts="m.example", percent="50")) as (server, (edge,)):
         await until(lambda: events(server))
