@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections import defaultdict
+from itertools import chain
 from typing import TYPE_CHECKING, Protocol
 
 from activator.peers import messages as m
@@ -70,14 +71,15 @@ class Account:
         for slots in back:
             slots.lender.release(slots)
 
-    def first(self, revision: str) -> list[float]:
-        """Return when the first of those arrived who wait for a revision, as many as may count, in their order."""
-        return self._waits[revision][:MOST_RECALLED] if revision in self._waits else []
+    def line_of(self, revision: str) -> list[float]:
+        """Return when those arrived who wait for a revision, in their order; to be read at once."""
+        return self._waits.get(revision, [])
 
-    def recall(self, revision: str, others: list[float]) -> None:
-        """Ask for a slot of a revision for each of the `others`, by their arrivals, as far as there are so many, in
-        place of what was asked for before."""
-        owed = tuple(others[: self._has.get(revision, 0)])
+    def recall(self, revision: str, others: list[list[float]]) -> None:
+        """Ask for a slot of a revision for each who waits elsewhere (`others`: each claimer's line), first come first,
+        as far as there are so many, in place of what was asked for before."""
+        most = min(self._has.get(revision, 0), MOST_RECALLED)
+        owed = tuple(sorted(chain.from_iterable(line[:most] for line in others))[:most]) if most else ()
         if owed != self._owes.get(revision, ()):
             self._owe(revision, owed)
             self.line.send(m.Recall(revision, owed))

@@ -244,12 +244,11 @@ class Crew:
         for message in messages:
             if isinstance(message, m.Hello):
                 self._greet(mate, message)
-                continue
-            if isinstance(message, m.Configured):
+            elif isinstance(message, m.Configured):
                 self._configured(mate, message)
             elif isinstance(message, m.Beat):
                 self._take_beat(mate, message)
-            self.router.hear(mate.account, message)
+        self.router.hear(mate.account, *messages)
 
     def lost(self, mate: Mate) -> None:
         """Take note that a worker cannot be spoken to any more: it is gone, or has to go."""

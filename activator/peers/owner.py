@@ -10,11 +10,10 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import replace
-from itertools import chain
 from typing import TYPE_CHECKING
 
 from activator.peers import messages as m
-from activator.peers.account import MOST_RECALLED, Account, Claim
+from activator.peers.account import Account, Claim
 from activator.peers.agreement import Agreement
 from activator.peers.tally import Tally
 from router.concurrency import later
@@ -45,6 +44,7 @@ class Owner:
         self._clock = clock
         self._tallies: dict[str, Tally] = {}
         self._agreement = Agreement()
+        self._changed: set[str] = set()  # revisions for which others may wait than was told
 
     # towards the loop and the scaler: what one process would be
 
@@ -142,21 +142,28 @@ class Owner:
         self._open_confirmed()
         self._recall_all()
 
-    def hear(self, account: Account, message: m.ToOwner) -> None:  # noqa: C901 - one line a message
-        """Take a message of a claimer."""
+    def hear(self, account: Account, *messages: m.ToOwner) -> None:
+        """Take messages of a claimer, which came together. Who waits is told when all are taken, and with each slot."""
+        for message in messages:
+            self._take(account, message)
+        for name in list(self._changed):
+            self._recall(name)
+
+    def _take(self, account: Account, message: m.ToOwner) -> None:  # noqa: C901 - one line a message
         match message:
             case m.Claim():
+                self._changed.add(message.revision)
                 self._claim(account, message)
             case m.Release():
+                self._changed.add(message.revision)
                 account.release(message.revision, message.endpoint, message.slots)
-                self._recall(message.revision)
             case m.Occupy():
                 if (queue := self.queues.get(message.revision)) is not None:
                     account.occupy(message.revision, queue.slots_of(message.endpoint), message.slots)
             case m.Withdraw():
                 if (claim := account.waiting.get(message.claim)) is not None:
+                    self._changed.add(claim.revision)
                     account.withdraw(message.claim)
-                    self._recall(claim.revision)
             case m.Count():
                 self._count(account, message)
             case m.Beat():
@@ -213,16 +220,16 @@ class Owner:
             account.grant(message, slots)
             return
         Claim(message, account, queue).enter(self._clock())
-        self._recall(message.revision)
 
     def _recall(self, revision: str) -> None:
         """Have claimers give back a slot for each who waits at another one. What is under way counts for all, so more
         may come back than is needed, but nobody waits for a slot that is spare."""
+        self._changed.discard(revision)
         queue = self.queues.get(revision)
         if queue is not None and queue.revision.limits.container_concurrency:
-            lines = [account.first(revision) for account in self.accounts]
-            for number, account in enumerate(self.accounts):
-                account.recall(revision, sorted(chain(*lines[:number], *lines[number + 1 :]))[:MOST_RECALLED])
+            lines = [(account, line) for account in self.accounts if (line := account.line_of(revision))]
+            for account in self.accounts:
+                account.recall(revision, [line for other, line in lines if other is not account])
 
     def _recall_all(self) -> None:
         for name in self.queues:

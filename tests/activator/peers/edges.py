@@ -33,7 +33,7 @@ _decode = msgspec.msgpack.Decoder(ToPeer).decode
 class PeerWay(Way):
     """A way to a peer, with what that says of itself: a Link, as far as the council sees it."""
 
-    def __init__(self, peer: str, hear: Callable[[bytes], None]) -> None:
+    def __init__(self, peer: str, hear: Callable[..., None]) -> None:
         super().__init__(hear)
         self.peer = peer
         self.leads = False
@@ -70,12 +70,12 @@ class Node:
     def wake(self, revision: str) -> None:
         self.council.wake(revision)
 
-    def hear(self, peer: str, data: bytes) -> None:  # like League.heard
-        message = _decode(data)
-        self.council.recognise(self.ways[peer])
-        self.tenure.hear(peer, message)
-        if peer in self.tenure.ledgers:
-            self.council.hear(peer, self.tenure.ledgers[peer], message)
+    def hear(self, peer: str, *frame: bytes) -> None:  # like League.heard
+        for message in map(_decode, frame):
+            self.council.recognise(self.ways[peer])
+            self.tenure.hear(peer, message)
+            if peer in self.tenure.ledgers:
+                self.council.hear(peer, self.tenure.ledgers[peer], message)
 
     def joined(self, peer: str) -> None:
         former = self.tenure.ledgers.get(peer)

@@ -38,7 +38,7 @@ _to_claimer: msgspec.msgpack.Decoder[m.ToClaimer] = msgspec.msgpack.Decoder(m.To
 class Way:
     """Messages of one direction, as bytes, in order; they arrive when `deliver` is called. After `cut` none does."""
 
-    def __init__(self, hear: Callable[[bytes], None], sent: Callable[[m.Message], None] = lambda _: None) -> None:
+    def __init__(self, hear: Callable[..., None], sent: Callable[[m.Message], None] = lambda _: None) -> None:
         self._hear = hear
         self._on_sent = sent
         self._under_way: deque[bytes] = deque()
@@ -50,11 +50,12 @@ class Way:
         self._under_way.append(_encode(message))
 
     def deliver(self) -> bool:
-        """Let all arrive that is under way; tell whether there was anything."""
-        found = bool(self._under_way)
-        for _ in range(len(self._under_way)):
-            self.deliver_one()
-        return found
+        """Let all arrive together that is under way; tell whether there was anything."""
+        arriving = tuple(self._under_way)
+        self._under_way.clear()
+        if arriving:
+            self._hear(*arriving)
+        return bool(arriving)
 
     def deliver_one(self) -> None:
         """Let the next message arrive, if there is one."""
@@ -63,7 +64,7 @@ class Way:
 
     def cut(self) -> None:
         self._under_way.clear()
-        self._hear = lambda _: None
+        self._hear = lambda *_: None
 
 
 class Caller:
@@ -151,15 +152,15 @@ class Node:
         if isinstance(message, m.Grant):
             self.stage.granted.append(self.claims[message.claim])
 
-    def _to_owner(self, data: bytes) -> None:
-        self.stage.owner.hear(self.account, _to_owner.decode(data))
+    def _to_owner(self, *frame: bytes) -> None:
+        self.stage.owner.hear(self.account, *map(_to_owner.decode, frame))
 
-    def _to_claimer(self, data: bytes) -> None:
-        message = _to_claimer.decode(data)
-        if isinstance(message, m.Configure):
-            self.configure(message.terms.table)
-        else:
-            self.claimer.hear(cast("m.OfAdmission", message))
+    def _to_claimer(self, *frame: bytes) -> None:
+        for message in map(_to_claimer.decode, frame):
+            if isinstance(message, m.Configure):
+                self.configure(message.terms.table)
+            else:
+                self.claimer.hear(cast("m.OfAdmission", message))
 
 
 class Stage:

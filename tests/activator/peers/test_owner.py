@@ -156,6 +156,14 @@ async def test_as_many_spare_slots_are_recalled_as_others_wait_for(staged: Stage
     assert (there["Release"], there["Claim"]) == (1, 3)
 
 
+async def test_those_who_come_together_are_told_elsewhere_together(staged: Staged) -> None:
+    stage = await warm(staged(2, container_concurrency=3), 1)
+    await stage.arrived(0, 0, 0)
+    told = stage.nodes[0].back.sent["Recall"]
+    await stage.arrived(1, 1, 1)
+    assert stage.nodes[0].back.sent["Recall"] == told + 1
+
+
 async def test_a_slot_that_comes_back_goes_to_who_waits_at_the_same_claimer_at_once(staged: Staged) -> None:
     stage = await warm(staged(2, container_concurrency=1))
     first, second = await stage.arrived(0, 0)
