@@ -4,8 +4,9 @@ CPU is that of the parent and its workers together, without the model's; all of 
 fair. The load is the same number of requests per second for both edges, which take turns. The split is that of the
 workers' CPU. Beside them, two edges of one process that know nothing of each other share the same load: what that costs
 is what two processes cost on this machine, whatever they do. Each start of a process has a cost of its own for as long
-as it runs (where its memory came to lie), so all are started several times, and the medians are compared. Then 16,000
-requests are held by two workers. Run `python -m benchmarks workers`.
+as it runs (where its memory came to lie), so all are started several times; of a start the least of its rounds counts,
+as noise only adds, and of starts the median. Then 16,000 requests are held by two workers. Run
+`python -m benchmarks workers`.
 """
 
 from __future__ import annotations
@@ -43,9 +44,9 @@ class Plan:
     """How much is measured: so many `starts`, in each of them `rounds` of so many `seconds`; `rate` is requests per
     second."""
 
-    starts: int = 7
-    rounds: int = 2
-    seconds: int = 3
+    starts: int = 5
+    rounds: int = 5
+    seconds: int = 2
     rate: int = 3000
     held: int = 16_000
 
