@@ -167,6 +167,7 @@ class Writer:
     async def _write(self, target: int, known: Count) -> None:
         self._writes.append(self._clock())
         self._orders.sending(target)
+        corrects = bool(self._foreign)  # which the watch may tell to be over before the answer comes
         try:
             within = AFTERWARDS if target < known.replicas else WITHIN
             written = await self._api.scale(self._place.name, target, known.version, within)
@@ -178,10 +179,11 @@ class Writer:
             raise
         self._wrote = True
         self._overtaken = 0
-        if self._foreign:
-            self._corrected()
+        if corrects:
+            self._corrections.append(self._clock())
+            self.conflicts += 1
         if self.known is None or newer(written.version, self.known.version):
-            self.known = written
+            self.known, self._foreign = written, ""
         self._succeeded()
         self._orders.settled(accepted=True)
 
@@ -223,12 +225,6 @@ class Writer:
         self._release_at = asyncio.get_running_loop().call_later(HOLD, self._release)
         self._orders.settled(accepted=False)
         return True
-
-    def _corrected(self) -> None:
-        """Count that what someone else wrote has been overwritten."""
-        self._foreign = ""
-        self._corrections.append(self._clock())
-        self.conflicts += 1
 
     def _release(self) -> None:
         self.held = ""

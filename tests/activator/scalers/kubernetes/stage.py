@@ -38,6 +38,7 @@ class MemoryApi:
         self.may_patch_pods = True
         self.cost_lag = 0.0
         self.scale_lag = 0.0
+        self.answer_lag = 0.0
         self.writes: list[tuple[float, str, int]] = []
         self.reads = 0
         self._cluster = cluster
@@ -58,7 +59,9 @@ class MemoryApi:
         item = self._cluster.get("deployments", deployment)
         if version != item["metadata"]["resourceVersion"]:
             raise ApiError(409, "Conflict", "it has been modified")
-        return count_of(self._cluster.scale(deployment, replicas, MANAGER))._replace(owners=())
+        written = count_of(self._cluster.scale(deployment, replicas, MANAGER))._replace(owners=())
+        await asyncio.sleep(self.answer_lag)
+        return written
 
     async def set_cost(self, pod: str, cost: int | None) -> None:
         await self._reach()

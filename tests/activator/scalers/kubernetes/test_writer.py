@@ -334,6 +334,32 @@ class TestOtherWriters:
             assert desk.writer.held.startswith("kube-controller-manager also writes the replicas of Deployment m")
             assert "kubectl -n models delete hpa" in desk.writer.held
 
+    async def test_a_correction_counts_whose_answer_comes_after_the_watch_has_shown_it(self) -> None:
+        async with at_desk() as desk:
+            desk.api.answer_lag = 5 * LAG
+            desk.want(2)
+            for _ in range(6):
+                await asyncio.sleep(10)
+                desk.cluster.scale("m", 7, "kubectl")
+            await asyncio.sleep(1)
+            assert desk.numbers() == [2] * 4
+            assert desk.replicas() == 7
+
+    async def test_a_number_counts_that_comes_between_a_correction_and_its_answer(self) -> None:
+        async with at_desk() as desk:
+            desk.want(2)
+            await asyncio.sleep(10)
+            desk.api.answer_lag = 5 * LAG
+            for _ in range(4):
+                desk.cluster.scale("m", 7, "kubectl")
+                await asyncio.sleep(4 * LAG)
+            await asyncio.sleep(10)
+            assert desk.writer.conflicts == len(desk.numbers()) - 1
+            assert desk.replicas() == 2
+            desk.cluster.scale("m", 7, "kubectl")
+            await asyncio.sleep(10)
+            assert desk.writer.held
+
     async def test_holding_ends_after_a_while(self) -> None:
         async with at_desk() as desk:
             desk.want(2)
