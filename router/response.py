@@ -120,6 +120,10 @@ class ResponseReader:
             if _ordinary(exchange) and (known := self._known.take(data)) is not None:
                 return self._hand_on(exchange, known, data)
             self._start(exchange)
+            out = self._parse(data)
+            if self.complete:
+                self._learn(data)
+            return out
         return self._parse(data)
 
     def end(self) -> bytes:
@@ -173,8 +177,6 @@ class ResponseReader:
             raise _too_much_besides()
         out = b"".join(self._out)
         self._out.clear()
-        if self.complete:
-            self._learn(data)
         return out
 
     def on_message_begin(self) -> None:
@@ -273,9 +275,9 @@ class ResponseReader:
             self._dated = any(name.lower() == b"date" for name in self._lines[::4])
 
     def _learn(self, data: bytes) -> None:
+        """Take note of a response that came whole in one read: of a later one, no byte is a head."""
         length, exchange = self._length, self._exchange
-        whole = self.clean and length is not None and self._seen == len(data)
-        if not (whole and _ordinary(exchange)):
+        if not self.clean or length is None or not _ordinary(exchange):
             return
         status = exchange.status
         size = int(length or 0) if status not in BODYLESS else 0  # whatever a 304 declares, it has no body

@@ -308,6 +308,25 @@ def test_a_response_within_a_body_is_body() -> None:
     assert reader.complete
 
 
+def in_a_body(number: int) -> list[bytes]:
+    """Return a response in two reads of one size, of which the second begins with what reads as the head of a 204."""
+    other = dated(b"%d" % number, b"hello").replace(b"200 OK", b"204 No Content")[: -len(b"hello")]
+    begun = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nX-A: " % (len(other) + 2)
+    return [begun.ljust(len(other) - 4, b"x") + b"\r\n\r\n!", other + b"!"]
+
+
+def test_of_a_response_in_two_reads_no_byte_of_the_body_is_taken_for_a_head_that_was_accepted() -> None:
+    reader = Counting()
+    for number in (1, 2):
+        begun, rest = in_a_body(number)
+        assert len(begun) == len(rest)
+        assert reader.answer(begun).endswith(b"\r\n\r\n!")
+        assert reader.feed(rest, 1000.0) == rest
+        assert (reader.complete, reader.clean) == (True, True)
+    assert not reader.answer(in_a_body(3)[1][:-1] + b"hello").endswith(b"hello")
+    assert not reader.clean
+
+
 @pytest.mark.parametrize("status", [b"204 No Content", b"304 Not Modified"])
 @pytest.mark.parametrize("before", [b"", b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n"])
 def test_a_length_that_is_declared_for_no_body_makes_no_head_of_another(status: bytes, before: bytes) -> None:
