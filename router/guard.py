@@ -24,6 +24,7 @@ _VERSIONS = frozenset(("1.1", "1.0"))
 METHODS = frozenset(b"GET HEAD POST PUT PATCH DELETE OPTIONS PROPFIND REPORT SEARCH PURGE".split())
 MAX_HOPS = 8
 _FRAMING = frozenset(b"content-length transfer-encoding".split())
+_LENGTH_DIGITS = 20  # as many as 2^64 has: the parser bounds the number, but not the zeros before it
 _MAX_DIGITS = 9
 PROTECTED = frozenset(b"content-type authorization cookie".split())
 _HOST = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+;=%-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
@@ -51,6 +52,8 @@ def check(request: Request, scheme: bytes = b"http") -> None:
             request.host = value
             hosts += 1
         elif name == b"content-length":
+            if len(value) > _LENGTH_DIGITS:
+                raise EdgeError(Reason.BAD_REQUEST, f"The Content-Length has more than {_LENGTH_DIGITS} digits.")
             request.length = int(value)
             length = value  # the only one: llhttp lets no second one pass
         else:

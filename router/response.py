@@ -14,6 +14,7 @@ from router.dates import date_line
 from router.exchange import SWITCHING
 from router.headers import IN_RESPONSE, NOMINATES_NOTHING, STATUS_LINES, UPGRADE, may_trail, without_nominated
 from router.known import BODYLESS, Answer, Known
+from router.template import MAX_DIGITS
 
 if TYPE_CHECKING:
     from router.exchange import Exchange
@@ -277,7 +278,7 @@ class ResponseReader:
     def _learn(self, data: bytes) -> None:
         """Take note of a response that came whole in one read: of a later one, no byte is a head."""
         length, exchange = self._length, self._exchange
-        if not self.clean or length is None or not _ordinary(exchange):
+        if not self.clean or length is None or len(length) > MAX_DIGITS or not _ordinary(exchange):
             return
         status = exchange.status
         size = int(length or 0) if status not in BODYLESS else 0  # whatever a 304 declares, it has no body

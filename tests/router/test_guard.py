@@ -193,6 +193,11 @@ def test_the_declared_length_is_a_number() -> None:
     assert [request("POST / HTTP/1.1", f"Content-Length: {n}").length for n in ("0", "005", "7")] == [0, 5, 7]
 
 
+@pytest.mark.parametrize("zeros", [20, 5000])
+def test_a_length_has_a_bound_on_its_digits(zeros: int) -> None:
+    assert refused("POST / HTTP/1.1", "Content-Length: " + "0" * zeros + "5") == Reason.BAD_REQUEST
+
+
 def test_an_expectation_is_only_met_for_those_who_know_what_it_is() -> None:
     asked = "Expect: 100-Continue", "Content-Length: 5"
     assert request("POST / HTTP/1.1", *asked).expects_continue

@@ -327,6 +327,14 @@ def test_of_a_response_in_two_reads_no_byte_of_the_body_is_taken_for_a_head_that
     assert not reader.clean
 
 
+@pytest.mark.parametrize("zeros", [20, 5000])
+def test_a_response_whose_length_has_many_zeros_is_parsed_each_time(zeros: int) -> None:
+    reader = Counting()
+    for number in (1, 2, 3):
+        assert reader.answer(OK.replace(b": 5", b": " + b"0" * zeros + b"5") + b"hello").endswith(b"\r\n\r\nhello")
+        assert (reader.complete, reader.parsed) == (True, number)
+
+
 @pytest.mark.parametrize("status", [b"204 No Content", b"304 Not Modified"])
 @pytest.mark.parametrize("before", [b"", b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n"])
 def test_a_length_that_is_declared_for_no_body_makes_no_head_of_another(status: bytes, before: bytes) -> None:
