@@ -63,7 +63,10 @@ def respond(error: EdgeError, request: Request, facts: Mapping[str, object], *, 
     elif _is_openai(request.method, request.target):
         fields = {**_for_openai(error), **fields}
     answer = compose(error, fields, keep_alive=keep_alive, bodyless=request.method == b"HEAD")
-    return answer.replace(b"\r\n", b"\r\nX-Request-Id: %b\r\n" % request.id, 1) if request.id else answer
+    own = b"\r\nX-Request-Id: %b" % request.id if request.id else b""
+    if keep_alive and request.version == "1.0":
+        own += b"\r\nConnection: keep-alive"  # else such a client waits for the end of the connection
+    return answer.replace(b"\r\n", own + b"\r\n", 1) if own else answer
 
 
 def refuse_head(error: EdgeError, line: bytes = b"") -> bytes:

@@ -38,6 +38,20 @@ def test_an_answer_has_the_requests_id_if_it_has_one() -> None:
     assert parts(client.got)[1]["X-Request-Id"] == "7f3c"
 
 
+@pytest.mark.parametrize(
+    ("version", "field", "told"),
+    [("1.0", "keep-alive", "keep-alive"), ("1.0", "x", "close"), ("1.1", "x", None), ("1.1", "close", "close")],
+)
+def test_an_answer_says_whether_the_connection_stays_where_that_is_not_understood(
+    version: str, field: str, told: str | None
+) -> None:
+    client = Client()
+    exchange(request(f"GET / HTTP/{version}", f"Connection: {field}"), client).refuse(
+        EdgeError(Reason.UNKNOWN_HOST, "Who?"), 1000.0
+    )
+    assert parts(client.got)[1].get("Connection") == told
+
+
 def test_a_method_that_is_not_allowed_is_told_which_are() -> None:
     assert "POST" in answered(EdgeError(Reason.METHOD_NOT_ALLOWED, "No."))[1]["Allow"].split(", ")
     assert "Allow" not in answered(EdgeError(Reason.UNKNOWN_HOST, "No."))[1]
