@@ -123,12 +123,12 @@ class Exchange(Driven):
         self.tagged = tagged
         limit = revision.limits.max_body
         body = self.request.body
-        if body is None or not limit:
+        if body is None:
             return
-        if (self.request.length or body.received) > limit:
+        if limit and (self.request.length or body.received) > limit:
             raise _too_large(limit)
         if not body.complete:
-            body.limit = limit
+            body.limit = limit  # also when there is none: it may have waited for a revision that has one
             body.on_overflow = lambda: self.fail(_too_large(limit))
 
     @property
