@@ -49,6 +49,13 @@ def test_what_repeats_itself_is_learned_the_second_time() -> None:
     assert (last.head, last.size) == (POST, len(POST) + 5)
 
 
+def test_the_head_that_is_learned_is_kept_once() -> None:
+    last = Last[int]()
+    for body in (b"hello", b"world"):
+        last.learn(POST + body, 5)
+    assert last.head is last._before
+
+
 @pytest.mark.parametrize(
     ("data", "length"),
     [
