@@ -83,7 +83,7 @@ class Worker:
                     self._reporter.report_all()
                     self._serving.lead(message.table)
                 case m.Renew():
-                    self._tasks.spawn(self._serving.tls.renew(), "renew")
+                    self._tasks.spawn(self._renew(), "renew")
                 case m.Neighbours():
                     self._neighbours = message
                     self._balance()
@@ -114,6 +114,10 @@ class Worker:
             else:
                 self._listening = True
                 await self._open(message)
+
+    async def _renew(self) -> None:
+        async with self._securing:
+            await self._serving.tls.renew()
 
     async def _take_copies(self, message: m.Configure) -> bool:
         """Begin by the certificates that the others serve by; False when they have to be read from their files."""

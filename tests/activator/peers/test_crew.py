@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
+from activator.edge_tls import EdgeTls
 from activator.peers import messages as m
 from activator.peers.crew import Crew
 from activator.peers.worker import Worker
@@ -206,3 +207,22 @@ async def test_a_worker_that_serves_takes_over_all_but_a_certificate_that_it_can
         assert not [each for each in sent if isinstance(each, m.Configured) and each.version == 2]
         assert (await answer(2)).problem
     await worker._tasks.close()
+
+
+async def test_a_worker_that_begins_by_copies_reads_the_files_again_that_it_is_told_of_meanwhile(
+    tmp_path: Path,
+) -> None:
+    files = copied("a", tmp_path)
+    certificates = certificates_in(*files)
+    parent = EdgeTls()
+    parent.take(certificates)
+    copies = parent.copies()
+    for new, file in zip(pair("renewed"), files, strict=True):
+        shutil.copy(new, file)
+    worker, sent = Worker(0, {}), list[Any]()
+    worker._wire.send = sent.append  # type: ignore[method-assign, assignment]
+    worker._hear(worker._wire, [m.Configure(1, Terms(table(), certificates), copies), m.Renew()])
+    async with asyncio.timeout(PATIENCE):
+        await worker._tasks.ended()
+    (used,) = worker._serving.tls.copies()
+    assert used.certificate == files[0].read_bytes()
