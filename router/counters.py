@@ -15,7 +15,7 @@ from router.errors import Reason
 from router.tally import Tally
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     Buckets = tuple[Sequence[int], float]
 
@@ -173,15 +173,23 @@ class Counters:
         exchange.counters = counters
         exchange.counters.demand.enter(now, tagged=tagged)
 
-    def replace(self, revisions: Iterable[Revision]) -> None:
-        """Take a new table's revisions. The counters of one that is gone stay while it has open requests; what it was
-        refused for counts on, since a total must not fall."""
+    def replace(self, revisions: Iterable[Revision], in_use: Collection[str] = ()) -> None:
+        """Take a new table's revisions. The counters of one that is gone stay while it has open requests, here or, of
+        those `in_use`, elsewhere."""
         now = self._clock()
-        keep = {name: counters for name, counters in self.revisions.items() if counters.demand.now_open}
+        keep = {
+            name: counters for name, counters in self.revisions.items() if counters.demand.now_open or name in in_use
+        }
         for revision in revisions:
             counters = self.revisions.get(revision.name) or RevisionCounters(revision.name, revision.service, now)
             counters.compare(revision.compared, now)
             keep[revision.name] = counters
         for name in self.revisions.keys() - keep.keys():
-            self.refusals.update(self.revisions[name].reasons)
+            self.forget(name)
         self.revisions = keep
+
+    def forget(self, revision: str) -> None:
+        """Keep no counters of a revision that is gone. What it was refused for counts on: a total must not fall."""
+        counters = self.revisions.pop(revision, None)
+        if counters is not None:
+            self.refusals.update(counters.reasons)

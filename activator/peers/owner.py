@@ -53,8 +53,8 @@ class Owner:
         shares = [share for service in table.services for share in service.shares]
         revisions = {share.revision.name: share.revision for share in shares}
         self.queues.wakes.limit = table.limits.max_wakes
-        former, tighter = dict(self.counters.revisions), self._tighter(revisions)
-        self.counters.replace(revisions.values())
+        tighter = self._tighter(revisions)
+        self.counters.replace(revisions.values(), in_use=self.queues)
         for name in tighter:
             self.queues[name].closed = True
         revived = self.queues.retired & revisions.keys()
@@ -62,8 +62,6 @@ class Owner:
         now = self._clock()
         for name in self.queues:
             self._tallies.setdefault(name, Tally(now))
-        for name in self.queues.retired & former.keys():
-            self.counters.revisions[name] = former[name]
         for name in tighter | self.queues.retired:
             self._agreement.restrict(name, now + STRICT_SECONDS, self.accounts, anew=True)
         for name in revived - tighter:
@@ -115,7 +113,7 @@ class Owner:
         self.queues.sweep(now, {name for name in self.queues.retired if self._in_use(name)})
         for name in self._tallies.keys() - self.queues.keys():
             del self._tallies[name]
-            self.counters.revisions.pop(name, None)
+            self.counters.forget(name)
         self._recall_all()
         self._agreement.keep(self.queues.keys())
         self._agreement.sweep(now, self.accounts)

@@ -661,6 +661,29 @@ async def test_a_revision_that_has_left_is_counted_until_nothing_of_it_runs_anyw
     assert NAME not in stage.owner.counters.revisions
 
 
+async def test_what_a_revision_that_has_left_was_refused_for_counts_once_and_on(staged: Staged) -> None:
+    stage = await warm(staged(container_concurrency=1, queue_depth=0))
+    (long,) = await stage.arrived(0)
+    (refused,) = await stage.arrived(1)
+    assert refused.state == "refused"
+    counters, told = stage.owner.counters, list[int]()
+
+    async def tell() -> None:
+        await stage.later(0.3)
+        told.append(
+            counters.refusals["queue_full"] + sum(each.reasons["queue_full"] for each in counters.revisions.values())
+        )
+
+    await tell()
+    stage.take(Revision("a-2", "a", Limits()))
+    await tell()
+    long.finish()
+    await tell()
+    await tell()
+    assert NAME not in counters.revisions
+    assert told == [1, 1, 1, 1]
+
+
 async def test_an_upload_to_a_service_that_must_not_be_woken_hears_so_before_its_body_is_there(staged: Staged) -> None:
     stage = staged(max_wakes=1)
     (first,) = await stage.arrived(0)
