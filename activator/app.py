@@ -190,8 +190,8 @@ class Edge:
         if self._views is not None and isinstance(self._front, League) and not settings.peers.addresses:
             EdgePods(self._views.pods, self._front.port, self._front.list)
         ports = await self._front.open(settings)
-        told = {"file": self._origin.name, "listen": f"{listen.host}:{ports['listen']}"}
-        told |= {} if plain is None else {"plain": f"{plain.host}:{ports['listen-plain']}"}
+        told = {"file": self._origin.name, "listen": str(listen._replace(port=ports["listen"]))}
+        told |= {} if plain is None else {"plain": str(plain._replace(port=ports["listen-plain"]))}
         with naming(admin, "admin"):
             admin_port = await self._admin.open(admin.host, admin.port)
         if self._cluster is None:
@@ -204,7 +204,7 @@ class Edge:
         self._tasks.spawn(self._watch(), "watch")
         tune()
         self._insight.ready = self._views is None or self._views.known
-        self._log.info("serving", **told, admin=f"{admin.host}:{admin_port}")
+        self._log.info("serving", **told, admin=str(admin._replace(port=admin_port)))
 
     async def _end(self) -> None:
         served, self._insight.ready = self._insight.ready, False

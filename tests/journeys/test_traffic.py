@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.journeys.services import by_tag_only, revision, service
+import pytest
+
+from tests.journeys.services import by_tag_only, configuration, revision, service
 
 if TYPE_CHECKING:
+    from tests.journeys.conftest import Serve
     from tests.journeys.edge import Edge
 
 SAMPLE = 1000
@@ -75,3 +79,11 @@ async def test_a_models_own_errors_pass_untouched_and_do_not_look_like_the_edges
         answer = await edge.request("honest", f"/?id={status}&status={status}")
         assert (answer.status, answer.json["id"], answer.reason) == (status, str(status), None)
         assert "Activator-Revision" not in answer.headers
+
+
+@pytest.mark.skipif(not Path("/proc/net/if_inet6").exists(), reason="there is no IPv6 here")
+async def test_an_edge_on_an_ipv6_address_tells_it_as_it_can_be_asked(serve: Serve) -> None:
+    edge = serve(configuration(service("six"), listen="[::1]:0", admin="[::1]:0"))
+    assert edge.daemon.listen.startswith("[::1]:")
+    assert (await edge.request("six")).status == 200
+    assert await edge.metric("activator_config_valid") == 1
