@@ -185,9 +185,7 @@ def _built_in(kind: str, pod: Pod, spec: Mapping[str, Any], origin: Origin, at: 
     timeout = spec.get("timeout") or DEFAULT_TIMEOUT
     base = runtimes.container(framework, protocol, origin.name, served, timeout)
     gpu = gpus(served, origin.annotations)
-    picture = runtimes.image(
-        framework, served.get("runtimeVersion", ""), origin.settings.runtimes, protocol=protocol, gpu=gpu
-    )
+    picture = runtimes.image(framework, served, origin.settings.runtimes, protocol=protocol, gpu=gpu)
     _merge(pod, base, picture, served)
     pod.readiness = runtimes.readiness(framework, served_name(pod.spec["containers"][0], origin.name), protocol)
     _stored(pod, served, notes, at)
@@ -206,7 +204,7 @@ def _told(spec: Mapping[str, Any], origin: Origin, port: int) -> list[tuple[str,
 def _explainer(kind: str, pod: Pod, spec: Mapping[str, Any], origin: Origin, at: Location) -> None:
     served = spec[kind]
     base = runtimes.explainer(kind, served, _told(spec, origin, runtimes.PORT))
-    picture = runtimes.image(kind, served.get("runtimeVersion", ""), origin.settings.runtimes, protocol="", gpu=False)
+    picture = runtimes.image(kind, served, origin.settings.runtimes, protocol="", gpu=False)
     _merge(pod, base, picture, served)
     _stored(pod, served, origin.notes, at)
     pod.unplaced = False  # what it explains is with the predictor; some kinds have no files of their own
@@ -216,7 +214,7 @@ def _merge(pod: Pod, base: Mapping[str, Any], picture: str, served: Mapping[str,
     """Put the server's container in front: what the manifest writes counts, arguments are joined, and
     so are variables of the environment, each of which is there once."""
     own = {key: deepcopy(value) for key, value in served.items() if key not in _SERVED_KEYS | {"type", "config"}}
-    container = {"name": MAIN[0], "image": picture, **base, **own}
+    container = {"name": MAIN[0], **base, **own, "image": picture}
     for key in ("args", "env"):
         if key in base or key in own:
             container[key] = [*deepcopy(base.get(key, [])), *own.get(key, [])]

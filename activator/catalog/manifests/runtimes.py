@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 PORT = 8080
 V1, V2 = "v1", "v2"
-WITH_GPU_TAG = {"tensorflow", "huggingface"}
+WITH_GPU_TAG = {"tensorflow", "pytorch", "huggingface"}
 OF_MLSERVER = {
     "sklearn": "mlserver_sklearn.SKLearnModel",
     "xgboost": "mlserver_xgboost.XGBoostModel",
@@ -116,10 +116,13 @@ def readiness(framework: str, name: str, protocol: str) -> str:
     return f"/v1/models/{name}"
 
 
-def image(framework: str, version: str, runtimes: Runtimes, *, protocol: str, gpu: bool) -> str:
-    """Return the runtime's image: the setting, with `version` as its tag if there is one."""
+def image(framework: str, spec: Mapping[str, Any], runtimes: Runtimes, *, protocol: str, gpu: bool) -> str:
+    """Return a server's image: the manifest's own or the setting, with runtimeVersion as its tag if there is one."""
     mlserver = runs_on_mlserver(framework, protocol)
-    setting: str = getattr(runtimes, "mlserver" if mlserver else framework)
+    setting: str = spec.get("image") or getattr(runtimes, "mlserver" if mlserver else framework)
+    version = spec.get("runtimeVersion", "")
+    if "@" in spec.get("image", ""):
+        return setting
     if version:
         return f"{_untagged(setting)}:{version}"
     tag = setting.removeprefix(_untagged(setting))

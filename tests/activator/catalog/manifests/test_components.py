@@ -187,8 +187,21 @@ class TestBuiltIn:
 
     def test_a_gpu_takes_the_gpu_image_where_there_is_one(self) -> None:
         assert only(built_in(resources=GPU)).container["image"] == "tensorflow/serving:2.6.2-gpu"
+        torch = beta({"pytorch": {"storageUri": "pvc://a", "resources": GPU}})
+        assert only(torch).container["image"] == "pytorch/torchserve-kfs:0.9.0-gpu"
         assert only(built_in("sklearn", resources=GPU)).container["image"] == Runtimes().sklearn
         assert only(built_in()).container["image"] == "tensorflow/serving:2.6.2"
+
+    @pytest.mark.parametrize(
+        ("own", "image"),
+        [
+            ({"image": "own:1", "runtimeVersion": "2"}, "own:2"),
+            ({"image": "own:1", "resources": GPU}, "own:1-gpu"),
+            ({"image": "own@sha256:00", "runtimeVersion": "2", "resources": GPU}, "own@sha256:00"),
+        ],
+    )
+    def test_the_manifests_own_image_has_the_version_and_the_gpu_as_with_kserve(self, own: Any, image: str) -> None:
+        assert only(built_in(**own)).container["image"] == image
 
     def test_its_timeout_is_told_to_tensorflow_serving(self) -> None:
         data = beta({"tensorflow": {"storageUri": "pvc://a/b"}, "timeout": 300})
