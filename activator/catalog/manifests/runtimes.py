@@ -54,14 +54,16 @@ def protocols(framework: str) -> tuple[str, ...]:
     return (V2,) if framework in {"triton", "onnx", "mlflow"} else (V1, V2)
 
 
-def runs_on_mlserver(framework: str, protocol: str) -> bool:
-    """Tell whether MLServer serves a framework's models by a protocol."""
+def runs_on_mlserver(framework: str, protocol: str, runtime: str = "") -> bool:
+    """Tell whether MLServer serves a framework's models by a protocol: as KServe chooses, unless a runtime is named."""
+    if runtime in BY_RUNTIME:
+        return runtime in BY_FORMAT
     return framework == "mlflow" or (framework in OF_MLSERVER and protocol == V2)
 
 
 def container(framework: str, protocol: str, name: str, spec: Mapping[str, Any], timeout: int) -> dict[str, Any]:
     """Return the container of a built-in predictor without image: command, arguments and environment."""
-    if runs_on_mlserver(framework, protocol):
+    if runs_on_mlserver(framework, protocol, spec.get("runtime", "")):
         env = {
             "MLSERVER_MODEL_IMPLEMENTATION": OF_MLSERVER[framework],
             "MLSERVER_MODEL_NAME": name,
@@ -118,7 +120,7 @@ def readiness(framework: str, name: str, protocol: str) -> str:
 
 def image(framework: str, spec: Mapping[str, Any], runtimes: Runtimes, *, protocol: str, gpu: bool) -> str:
     """Return a server's image: the manifest's own or the setting, with runtimeVersion as its tag if there is one."""
-    mlserver = runs_on_mlserver(framework, protocol)
+    mlserver = runs_on_mlserver(framework, protocol, spec.get("runtime", ""))
     setting: str = spec.get("image") or getattr(runtimes, "mlserver" if mlserver else framework)
     version = spec.get("runtimeVersion", "")
     if "@" in spec.get("image", ""):

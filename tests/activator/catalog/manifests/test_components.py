@@ -221,6 +221,16 @@ class TestBuiltIn:
         assert env(revision.container)["MLSERVER_MODEL_NAME"] == "m"
 
     @pytest.mark.parametrize(
+        ("runtime", "kind"),
+        [("kserve-sklearnserver", "sklearn"), ("kserve-xgbserver", "xgboost"), ("kserve-lgbserver", "lightgbm")],
+    )
+    def test_a_runtime_that_is_named_speaks_protocol_v2_itself(self, runtime: str, kind: str) -> None:
+        model = {"modelFormat": {"name": kind}, "runtime": runtime, "protocolVersion": "v2", "storageUri": "pvc://a"}
+        revision = only(beta({"model": model}))
+        assert (revision.container["image"], revision.readiness) == (getattr(Runtimes(), kind), "/v2/models/m/ready")
+        assert revision.container["args"] == ["--model_name=m", "--model_dir=/mnt/models", "--http_port=8080"]
+
+    @pytest.mark.parametrize(
         ("kind", "fields", "path"),
         [
             ("huggingface", {"args": ["--model_name=llama3", "--model_id=org/llama"]}, "/v1/models/llama3"),
