@@ -90,7 +90,7 @@ def finished(
         if not all(variable.get("name") for variable in each.get("env", ())):
             origin.notes.refuse(at, "a variable of the environment has no name")
     writable = annotations.get(READONLY) == "false"
-    models = [storage.Model(each.uri, each.path, writable, each.secret) for each in pod.models]
+    models = [replace(each, writable=writable) for each in pod.models]
     storage.mount(pod.spec, models, origin.settings)
     account = pod.spec.get("serviceAccountName") or pod.spec.get("serviceAccount") or ""
     for told in dict.fromkeys(storage.keys_lost(model, account, origin.settings) for model in models):
@@ -251,19 +251,16 @@ def _protocol(framework: str, served: Mapping[str, Any], notes: Notes, at: Locat
 
 
 def _stored(pod: Pod, served: Mapping[str, Any], notes: Notes, at: Location) -> None:
-    uri = served.get("storageUri", "")
-    place = served.get("storage", {})
-    secret = ""
-    if place:
-        secret = place.get("key", "default")
-        parameters = place.get("parameters", {})
-        kind, bucket, path = parameters.get("type"), parameters.get("bucket"), place.get("path", "")
-        if not uri and kind and bucket:
-            uri = f"{kind}://{bucket}/{path.lstrip('/')}"
-        elif not uri:
-            notes.refuse(
-                (*at, "storage"), "does not tell the place of the model", allowed="parameters.type and .bucket"
-            )
+    uri, place = served.get("storageUri", ""), served.get("storage") or None
+    secret = None if place is None else storage.secret_of(place)
+    if place is not None and uri and place.get("path"):
+        notes.refuse((*at, "storage"), "and storageUri each name a place of the model: write one of them")
+        return
+    if place is not None and not uri:
+        uri = storage.uri_of(place)
+        if not uri:
+            allowed = "parameters.type, and parameters.bucket for s3; what the Secret has is not known here"
+            notes.refuse((*at, "storage"), "does not tell the place of the model", allowed=allowed)
             return
     if uri and storage.check(uri, notes, (*at, "storageUri")):
         pod.models.append(storage.Model(uri, secret=secret))

@@ -78,9 +78,16 @@ COMPONENT = Table(
 _STORAGE = Table(
     "Storage of a model",
     (
-        Field("key", Fate.TRANSLATED, "key of the Secret storage-config", Text()),
+        Field(
+            "key", Fate.TRANSLATED, "key of the Secret storage-config; missing = default_TYPE, if it is there", Text()
+        ),
         Field("path", Fate.TRANSLATED, "path in the bucket", Text()),
-        Field("parameters", Fate.TRANSLATED, "type and bucket make the URI", Texts()),
+        Field(
+            "parameters",
+            Fate.TRANSLATED,
+            "type and, for s3, bucket make the URI; all of them overrule the Secret",
+            Texts(),
+        ),
         Field("schemaPath", Fate.WARNED, "it is for ModelMesh"),
     ),
 )

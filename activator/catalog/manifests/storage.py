@@ -5,6 +5,7 @@ As KServe does it (pkg/webhook/admission/pod/storage_initializer_injector.go): t
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -33,13 +34,40 @@ _CLAIM = re.compile(r"[a-z0-9](?:[-a-z0-9.]*[a-z0-9])?")
 
 
 @dataclass(frozen=True, slots=True)
+class Secret:
+    """Where the keys of a `storage` are: the `key` of the Secret storage-config, which need not be there if it is
+    `optional`; `parameters` overrule what is in it."""
+
+    key: str
+    optional: bool
+    parameters: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class Model:
     """Files from `uri` at `path` of the container, which may write there or not."""
 
     uri: str
     path: str = MODELS
     writable: bool = False
-    secret: str = ""
+    secret: Secret | None = None
+
+
+def uri_of(place: Mapping[str, Any]) -> str:
+    """Return the URI of a `storage`, "" if it does not tell it. Only s3 has a bucket, as in KServe's
+    pkg/credentials/service_account_credentials.go."""
+    parameters, path = place.get("parameters", {}), place.get("path", "").removeprefix("/")
+    kind, bucket = parameters.get("type"), parameters.get("bucket")
+    if not kind or (kind == "s3" and not bucket):
+        return ""
+    return f"s3://{bucket}/{path}" if kind == "s3" else f"{kind}://{path}"
+
+
+def secret_of(place: Mapping[str, Any]) -> Secret:
+    """Return the keys of a `storage`; where it names none, they are those of its type, if there are any."""
+    parameters = place.get("parameters", {})
+    kind = parameters.get("type")
+    return Secret(place.get("key") or (f"default_{kind}" if kind else "default"), not place.get("key"), parameters)
 
 
 def scheme_of(uri: str) -> str:
@@ -132,6 +160,10 @@ def _initializer(suffix: str, model: Model, settings: Manifests) -> dict[str, An
             reference = {"name": settings.storage_secret, "key": key, "optional": True}
             env.append({"name": variable, "valueFrom": {"secretKeyRef": reference}})
     if model.secret:
-        reference = {"name": "storage-config", "key": model.secret}
+        reference = {"name": "storage-config", "key": model.secret.key}
+        reference |= {"optional": True} if model.secret.optional else {}
         env.append({"name": "STORAGE_CONFIG", "valueFrom": {"secretKeyRef": reference}})
+    if model.secret and model.secret.parameters:
+        overrule = json.dumps(model.secret.parameters, sort_keys=True, separators=(",", ":"))
+        env.append({"name": "STORAGE_OVERRIDE_CONFIG", "value": overrule})
     return {**container, "env": env} if env else container

@@ -397,6 +397,24 @@ class TestStorage:
         [told] = problems(beta({"sklearn": {"storage": {"path": "x"}}}))
         assert "does not tell the place of the model" in told
 
+    def test_a_storage_spec_overrules_its_secret_and_names_none_that_must_be_there(self) -> None:
+        parameters = {"type": "s3", "bucket": "b", "endpoint_url": "http://minio:9000"}
+        [fetch] = only(beta({"sklearn": {"storage": {"path": "/m", "parameters": parameters}}})).spec["initContainers"]
+        assert fetch["args"][0] == "s3://b/m"
+        reference = {"name": "storage-config", "key": "default_s3", "optional": True}
+        assert env(fetch)["STORAGE_CONFIG"] == {"secretKeyRef": reference}
+        overrule = '{"bucket":"b","endpoint_url":"http://minio:9000","type":"s3"}'
+        assert env(fetch)["STORAGE_OVERRIDE_CONFIG"] == overrule
+
+    def test_a_storage_spec_has_a_bucket_for_s3_alone(self) -> None:
+        storage = {"key": "k", "path": "user/m", "parameters": {"type": "hdfs"}}
+        [fetch] = only(beta({"sklearn": {"storage": storage}})).spec["initContainers"]
+        assert fetch["args"][0] == "hdfs://user/m"
+
+    def test_two_places_of_one_model_are_refused(self) -> None:
+        [told] = problems(beta({"sklearn": {"storage": {"key": "k", "path": "m"}, "storageUri": "s3://a/b"}}))
+        assert "each name a place of the model" in told
+
     def test_several_models_each_have_a_place(self) -> None:
         uris = [{"uri": "hf://a/base", "mountPath": "/mnt/base"}, {"uri": "pvc://b/c", "mountPath": "/mnt/lora"}]
         revision = only(beta(custom(storageUris=uris)))
