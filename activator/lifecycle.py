@@ -133,7 +133,9 @@ def _grow(life: Life, bounds: Bounds, replicas: ReplicaSet) -> Life:
     if not ready:
         return life if replicas.desired else replace(life, awake_since=None)
     awake = min(ready) if life.awake_since is None else life.awake_since
-    enough = min(bounds.initial_scale, bounds.max_scale) if bounds.max_scale else bounds.initial_scale
+    most = bounds.max_scale or bounds.initial_scale
+    room = replicas.room if bounds.gpu_limit and replicas.room is not None else most
+    enough = min(bounds.initial_scale, most, room)
     initialized = life.initialized or len(ready) >= enough
     return Life(initialized=initialized, awake_since=awake, evicted=life.evicted)
 

@@ -100,6 +100,12 @@ class TestBounds:
         assert settled(1, NONE, life=Life(), within=within).replicas == 3
         assert settled(1, replicas(*[Phase.READY] * 3), life=Life(), within=within).replicas == 1
 
+    def test_an_initial_scale_that_there_are_no_gpus_for_does_not_keep_it_awake(self) -> None:
+        within = bounds(initial_scale=3)
+        assert settled(3, replicas(room=2), life=Life(), within=within).replicas == 2
+        two = replicas(Phase.READY, Phase.READY, room=2)
+        assert settled(0, two, RevisionStats(), life=Life(), within=within).replicas == 0
+
     def test_without_traffic_neither_min_nor_initial_scale_counts(self) -> None:
         outcome = settled(0, NONE, life=Life(), of=spec(reachable=False), within=bounds(min_scale=2, initial_scale=3))
         assert (outcome.replicas, rules(outcome)) == (0, [])
