@@ -156,11 +156,12 @@ def _bounded(spec: Spec, bounds: Bounds, life: Life, wanted: int) -> tuple[int, 
 
 
 def _limited(bounds: Bounds, outcome: Outcome, seen: tuple[ReplicaSet, RevisionStats]) -> Outcome:
-    """Have no more replicas than GPUs, but one for requests that are held, or by min-scale: nodes may come."""
+    """Have no more replicas than GPUs, but one for requests that are held or about to come, or by min-scale: nodes may
+    come, for a pod that waits."""
     replicas, stats = seen
     if replicas.room is None or not bounds.gpu_limit:
         return outcome
-    most = max(replicas.room, 1 if stats.open or bounds.min_scale else 0)
+    most = max(replicas.room, 1 if stats.open or bounds.min_scale or bounds.pre_warm else 0)
     return ruled(outcome, GPU_LIMIT, most) if outcome.replicas > most else outcome
 
 

@@ -354,6 +354,10 @@ class TestGpus:
         assert settled(2, waiting, life=Life()).replicas == 0
         assert settled(2, waiting, within=bounds(min_scale=2)).replicas == 1
 
+    def test_one_is_tried_without_room_for_a_canary_that_is_to_be_warm_first(self) -> None:
+        outcome = settled(0, replicas(room=0), life=Life(), within=bounds(pre_warm=1))
+        assert (outcome.replicas, rules(outcome)) == (1, [PRE_WARM])
+
     def test_the_limit_can_be_switched_off(self) -> None:
         assert settled(5, replicas(Phase.READY, room=2), BUSY, within=bounds(gpu_limit=False)).replicas == 5
 
