@@ -87,6 +87,7 @@ _ELSEWHERE = (
     ("serving.kserve.io/enable-metric-aggregation", "there is no queue-proxy that would aggregate metrics"),
     ("serving.kserve.io/disable-auto-update", "it is about ServingRuntimes; images are settings here"),
     ("serving.kserve.io/inferencepool-migrated", "it is about LLMInferenceServices"),
+    ("serving.kserve.io/storageSecretName", "the Secret with the keys is a setting; write manifests.storage-secret"),
     ("serving.kserve.io/logger-secret-name", "payloads are not logged"),
     ("serving.kserve.io/logger-secret-path", "payloads are not logged"),
     ("serving.kserve.io/logger-secret-file", "payloads are not logged"),

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 STDIN = "-"
 LONGEST_NAME = 43
+RUNTIMES = ("ServingRuntime", "ClusterServingRuntime")
+KSERVE = "serving.kserve.io/"
 KINDS: dict[tuple[str, str], tuple[Table, Build]] = {
     ("serving.kubeflow.org/v1alpha2", "InferenceService"): (ALPHA, inference.alpha),
     ("serving.kubeflow.org/v1beta1", "InferenceService"): (BETA, inference.beta),
@@ -166,7 +168,15 @@ def _other(document: Document, notes: Notes) -> None:
         notes.refuse(("apiVersion",), "is no version that is known here", api, ", ".join(known for known, _ in KINDS))
     else:
         named = f"{kind} {document.name}".strip()
-        notes.warn((), f"{named} is left out: apply it yourself")
+        notes.warn((), f"{named} is left out: {_what_to_do(api, kind)}")
+
+
+def _what_to_do(api: str, kind: str) -> str:
+    if not api.startswith(KSERVE):
+        return "apply it yourself"
+    if kind in RUNTIMES:
+        return "only KServe reads it; write its containers in the predictor, or name its image in manifests.runtimes"
+    return "only KServe can run it"
 
 
 def _within(at: Location, place: Location) -> bool:

@@ -84,6 +84,20 @@ def test_other_objects_are_named_and_left_out() -> None:
     assert "PersistentVolumeClaim models is left out: apply it yourself" in told
 
 
+@pytest.mark.parametrize(
+    ("kind", "advice"),
+    [
+        ("ClusterServingRuntime", "only KServe reads it; write its containers in the predictor"),
+        ("ServingRuntime", "only KServe reads it; write its containers in the predictor"),
+        ("InferenceGraph", "only KServe can run it"),
+    ],
+)
+def test_of_what_only_kserve_reads_it_is_not_said_to_apply_it(kind: str, advice: str) -> None:
+    other = {"apiVersion": "serving.kserve.io/v1alpha1", "kind": kind, "metadata": {"name": "mine"}}
+    [told] = warnings(beta(custom(minReplicas=0)), other)
+    assert f"{kind} mine is left out: {advice}" in told
+
+
 def test_what_the_server_wrote_is_told_in_one_line() -> None:
     data = beta(custom(minReplicas=0), annotations={"kubectl.kubernetes.io/last-applied-configuration": "{}"})
     data["metadata"] |= {"uid": "1", "resourceVersion": "2", "managedFields": [{"manager": "kubectl"}]}
