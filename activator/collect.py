@@ -25,7 +25,7 @@ class Collector:
     def __init__(self, spec: Spec) -> None:
         self.windows = Windows(spec)
         self._metric = spec.metric
-        self._advance = 0  # reported ahead of the period's end
+        self._poked_at: float | None = None  # when the first request was reported ahead of the period's end
         self._silent = True
 
     def configure(self, spec: Spec, now: float) -> None:
@@ -38,8 +38,9 @@ class Collector:
     def record(self, stats: RevisionStats, now: float, seconds: int = 1) -> None:
         """Record a period of `seconds` that ends at `now`: one of several, in which the loop stood still, as seconds
         that were alike. Those of which nothing is known are no silence."""
-        value = stats.requests / seconds if self._metric is Metric.RPS else stats.concurrency
-        ahead, self._advance = self._advance, 0
+        value = stats.requests / seconds if self._metric is Metric.RPS else self._concurrency(stats, now, seconds)
+        ahead = 0 if self._poked_at is None else 1
+        self._poked_at = None
         quiet = value == 0 and stats.open == 0
         if quiet and self._silent:
             return
@@ -52,8 +53,16 @@ class Collector:
         """Record the first request of a revision that was silent, before the period ends."""
         if self._silent:
             self._silent = False
-            self._advance = 1
+            self._poked_at = now
             self.windows.record(now, 1.0)
+
+    def _concurrency(self, stats: RevisionStats, now: float, seconds: int) -> float:
+        """Return the concurrency of a period that ends at `now`; that in which a revision was silent until its first
+        request begins with that, so the silence is not averaged with a burst."""
+        used = seconds if self._poked_at is None else min(now - self._poked_at, seconds)
+        return (
+            min(stats.concurrency * seconds, stats.requests * used) / used if 0 < used < seconds else stats.concurrency
+        )
 
     def averages(self, now: float) -> tuple[float, float]:
         """Return the stable and the panic average; silence is zero, because nothing but the router counts."""

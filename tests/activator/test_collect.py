@@ -85,9 +85,25 @@ class TestPoke:
     def test_what_was_reported_at_once_is_taken_off_the_next_report(self) -> None:
         collector = Collector(spec())
         collector.poke(10.4)
-        collector.record(stats(1.6, 2, is_open=2), 11)
+        collector.record(stats(1.2, 2, is_open=2), 11)
         collector.record(stats(2.0, 0, is_open=2), 12)
-        assert recorded(collector, 12) == [1.0, pytest.approx(0.6), 2.0]
+        assert recorded(collector, 12) == [pytest.approx(1.0), pytest.approx(1.0), 2.0]
+
+    def test_a_burst_that_ends_a_silence_is_not_averaged_with_it(self) -> None:
+        collector = Collector(spec())
+        collector.poke(3.75)
+        collector.record(stats(3.0, 12, is_open=12), 4)
+        assert recorded(collector, 4) == [1.0, 11.0]
+
+    def test_of_a_burst_no_more_is_recorded_than_has_come_however_late_it_is_counted(self) -> None:
+        collector = Collector(spec())
+        collector.poke(3.99)
+        collector.record(stats(2.0, 12, is_open=12), 4)
+        assert recorded(collector, 4) == [1.0, pytest.approx(11.0)]
+        late = Collector(spec())
+        late.poke(4.5)
+        late.record(stats(3.0, 12, is_open=12), 4)
+        assert recorded(late, 4) == [3.0]
 
     def test_the_next_report_is_never_negative(self) -> None:
         collector = Collector(spec())
