@@ -59,7 +59,7 @@ COMPONENT = Table(
     "Every component",
     (
         *_SCALE,
-        Field("containerConcurrency", Fate.TRANSLATED, _CONCURRENCY, Whole(0)),
+        Field("containerConcurrency", Fate.TRANSLATED, f"{_CONCURRENCY}; 0 = none", Whole(0)),
         Field("scaleTarget", Fate.TRANSLATED, "`target`", Number(0.01)),
         Field("scaleMetric", Fate.TRANSLATED, "`metric`: concurrency or rps; cpu and memory are warned of", Text()),
         Field("scaleMetricType", Fate.WARNED, "a target is always an average over the replicas"),

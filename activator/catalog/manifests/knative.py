@@ -47,7 +47,7 @@ _TEMPLATE_METADATA = Table(
 _POD = Table(
     "spec of a Knative Service's template",
     (
-        Field("containerConcurrency", Fate.TRANSLATED, "`container-concurrency`", Whole(0)),
+        Field("containerConcurrency", Fate.TRANSLATED, "`container-concurrency`; 0 = none", Whole(0)),
         Field("timeoutSeconds", Fate.TRANSLATED, "`total-timeout`", Whole(0)),
         Field("responseStartTimeoutSeconds", Fate.TRANSLATED, "`first-byte-timeout`", Whole(0)),
         Field("idleTimeoutSeconds", Fate.TRANSLATED, "`idle-timeout`", Whole(0)),

@@ -56,8 +56,9 @@ def of_inference_service(
     if spec.get("maxReplicas"):
         autoscaling[MAX] = spec["maxReplicas"]
     requests = {}
-    if spec.get("containerConcurrency") or spec.get("parallelism"):
-        requests["container-concurrency"] = spec.get("containerConcurrency") or spec["parallelism"]
+    limit = spec.get("containerConcurrency", spec.get("parallelism") or None)
+    if limit is not None:  # 0 of v1beta1 is no limit, whatever the default is; of v1alpha2 it is a field left out
+        requests["container-concurrency"] = limit
     if "timeout" in spec:
         requests |= {key: format_duration(spec["timeout"]) for key in ("first-byte-timeout", "total-timeout")}
     return _checked(_with_ours({"autoscaling": autoscaling, "requests": requests}, annotations), place)
@@ -68,7 +69,7 @@ def of_knative(spec: Mapping[str, Any], annotations: Mapping[str, Any], place: t
     autoscaling = _annotated(annotations, place)
     _without_resources(autoscaling, place)
     requests: dict[str, Any] = {}
-    if spec.get("containerConcurrency"):
+    if "containerConcurrency" in spec:
         requests["container-concurrency"] = spec["containerConcurrency"]
     for field, key in (
         ("timeoutSeconds", "total-timeout"),

@@ -93,6 +93,11 @@ def test_another_autoscaler_is_warned_of() -> None:
     }
 
 
+def test_no_limit_of_concurrency_is_one_that_is_named_so_that_no_default_stands_for_it() -> None:
+    assert only(beta(custom(containerConcurrency=0))).keys["requests"] == {"container-concurrency": 0}
+    assert only(knative({"containerConcurrency": 0})).keys["requests"] == {"container-concurrency": 0}
+
+
 def test_concurrency_and_timeouts_are_keys_of_requests() -> None:
     found = only(beta(custom(containerConcurrency=2, timeout=90)))
     expected = {"container-concurrency": 2, "first-byte-timeout": "1m30s", "total-timeout": "1m30s"}
