@@ -126,9 +126,10 @@ class Queue:
         return not self.woken and not self._slots and self.replicas.start.phase in ASLEEP
 
     def refresh(self, now: float) -> None:
-        """Reconsider which replicas can be used; suspicion may have ended."""
-        usable = () if self.closed else self._slots.values()
-        self._usable = [slots for slots in usable if slots.suspect_until <= now]
+        """Reconsider which replicas can be used; suspicion may have ended. It does not come back by itself, although
+        the loop, whose clock is coarser, may have ended it before its time."""
+        usable, before = () if self.closed else self._slots.values(), self._usable
+        self._usable = [slots for slots in usable if slots.suspect_until <= now or slots in before]
         self._grant()
 
     def take(self) -> Slots | None:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from router.errors import Reason
+from router.queue import Queue
+from tests.router.fakes import Clock, replicas, revision
 
 if TYPE_CHECKING:
     from tests.router.waiting import Staged
@@ -264,3 +266,17 @@ async def test_a_higher_limit_counts_at_once(staged: Staged) -> None:
     stage.limit(container_concurrency=2)
     await stage.turn()
     assert (second.state, stage.running()) == ("running", {"r1": 2})
+
+
+async def test_a_replica_that_is_trusted_again_stays_so_although_the_loop_is_ahead_of_the_clock() -> None:
+    clock = Clock()
+    queue = Queue(revision(), lambda _: None, clock)
+    queue.update(replicas(1), clock())
+    slots = queue.take()
+    assert slots is not None
+    queue.avoid(slots, 0.02)
+    queue.release(slots)
+    assert queue.take() is None
+    await asyncio.sleep(0.03)
+    queue.update(replicas(1), clock())
+    assert queue.take() is slots
