@@ -34,7 +34,8 @@ class Ids:
         IN_IDENTIFIED_REQUEST."""
         own = b"%016x" % self._bits(64)
         trace = self._prefix + own
-        given, context = _sent(request) if len(request.special) > 1 else (b"", b"")
+        looks = len(request.special) > 1 or request.version == "1.0"  # which may come without a Host
+        given, context = _sent(request) if looks else (b"", b"")
         request.id = name = given or trace
         if context:
             request.lines += (b"X-Request-Id: ", name, b"\r\n", context)

@@ -46,6 +46,13 @@ def test_a_request_without_names_gets_some() -> None:
     assert values(lines, "X-A") == ["1"]
 
 
+def test_a_request_of_http_1_0_that_has_no_host_keeps_the_only_name_that_it_brings() -> None:
+    sink = Sink()
+    sink.reader.feed(b"GET http://a.example/ HTTP/1.0\r\nX-Request-Id: mine\r\n\r\n")
+    Ids(random.Random(7).getrandbits).mark(sink.request)  # type: ignore[arg-type]
+    assert sink.request.id == b"mine"  # type: ignore[attr-defined]
+
+
 def test_no_two_requests_get_the_same() -> None:
     ids = Ids(random.Random(7).getrandbits)
     assert len({sent(ids=ids)[0] for _ in range(1000)}) == 1000
