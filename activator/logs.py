@@ -6,9 +6,11 @@ Logging never holds up the edge: what nobody reads from a full pipe, or no disk 
 from __future__ import annotations
 
 import logging
+import os
 import select
 import sys
-from os import write
+from contextlib import suppress
+from stat import S_ISFIFO
 from typing import TYPE_CHECKING, TextIO, cast
 
 import structlog
@@ -27,11 +29,11 @@ ATOMIC = select.PIPE_BUF
 class Output:
     """A descriptor to write lines to without ever waiting. `dropped` counts the lines that it did not take.
 
-    A pipe that polls as writable takes PIPE_BUF bytes at once (pipe(7)), so it need not be made non-blocking, which
-    would happen to everyone who shares it. `write` is one for `os.write`.
+    A pipe that polls as writable takes PIPE_BUF bytes at once (pipe(7)), unless another process was faster: see
+    `share`. `write` is one for `os.write`.
     """
 
-    def __init__(self, descriptor: int, write: Callable[[int, bytes], int] = write) -> None:
+    def __init__(self, descriptor: int, write: Callable[[int, bytes], int] = os.write) -> None:
         self.dropped = 0
         self._descriptor = descriptor
         self._write = write
@@ -51,6 +53,13 @@ class Output:
         else:
             self.dropped += bool(data)
 
+    def share(self) -> None:
+        """Wait for no room in a pipe either that another process has taken since the look. To make the descriptor
+        non-blocking would do so for everyone who has it, so the pipe is opened anew, where that is allowed."""
+        with suppress(OSError):
+            if S_ISFIFO(os.fstat(self._descriptor).st_mode):
+                self._descriptor = os.open(f"/proc/self/fd/{self._descriptor}", os.O_WRONLY | os.O_NONBLOCK)
+
     def flush(self) -> None:
         """Do nothing: nothing is kept back."""
 
@@ -60,6 +69,7 @@ OUTPUT = Output(2)
 
 def configure(*, pretty: bool) -> None:
     """Send all logs to standard error: for people if `pretty`, else as JSON lines."""
+    OUTPUT.share()
     to_output = structlog.WriteLogger(cast("TextIO", OUTPUT))
     renderer = structlog.dev.ConsoleRenderer() if pretty else structlog.processors.JSONRenderer()
     structlog.configure(

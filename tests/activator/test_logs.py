@@ -3,9 +3,12 @@ from __future__ import annotations
 import errno
 import json
 import os
+import select
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
+from threading import Timer
 from typing import Any
 
 import structlog
@@ -124,6 +127,29 @@ def test_a_pipe_that_nobody_reads_costs_lines_and_never_time() -> None:
     assert output.dropped == before
     assert os.read(reader, 1 << 16) == b"the next\n"
     for descriptor in (reader, writer):
+        os.close(descriptor)
+
+
+def test_a_pipe_in_which_another_process_takes_the_room_costs_a_line_and_no_time() -> None:
+    reader, writer = os.pipe()
+    other = os.open(f"/proc/self/fd/{writer}", os.O_WRONLY | os.O_NONBLOCK)
+
+    def too_late(descriptor: int, data: bytes) -> int:
+        with suppress(BlockingIOError):
+            while os.write(other, bytes(select.PIPE_BUF)):
+                pass
+        return os.write(descriptor, data)
+
+    output = logs.Output(writer, too_late)
+    output.share()
+    rescue = Timer(5.0, os.read, (reader, 1 << 16))
+    rescue.start()
+    output.write("z" * 999 + "\n")
+    rescue.cancel()
+    rescue.join()
+    assert output.dropped == 1
+    assert set(os.read(reader, 1 << 17)) == {0}
+    for descriptor in (reader, writer, other):
         os.close(descriptor)
 
 
