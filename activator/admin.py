@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from datetime import UTC, datetime
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from aiohttp import web
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
@@ -34,7 +37,12 @@ CLOSE_SECONDS = 1.0  # for who does not take an answer
 
 class Admin:
     """Serves what `insight` tells, and moves the traffic of canaries; a move is answered when it is `kept`, which
-    tells whether it could be. `wall` is the Unix time."""
+    tells whether it could be. `wall` is the Unix time.
+
+    On a loopback address it is for those on this machine, and not for pages in their browsers that made their own name
+    lead here (DNS rebinding): it must be asked by a name that no page can have. On any other it is asked by names that
+    only the network around it knows: those of Services, of scrape targets, of the API server's proxy.
+    """
 
     def __init__(self, insight: Insight, wall: Callable[[], float], kept: Callable[[], Awaitable[bool]]) -> None:
         self._insight = insight
@@ -43,10 +51,12 @@ class Admin:
         self._page = Page(Metrics(insight), insight.clock)
         self._runner: web.AppRunner | None = None
         self._listening: asyncio.Server | None = None
+        self._host = ""
+        self._loopback = False
 
     async def open(self, host: str, port: int) -> int:
         """Listen, and return the port. OSError when the address is in use."""
-        app = web.Application(middlewares=[_errors])
+        app = web.Application(middlewares=[_errors, self._for_here])
         app.add_routes(
             [
                 web.get("/healthz", self._healthz),
@@ -63,7 +73,9 @@ class Admin:
         await self._runner.setup()
         assert self._runner.server is not None  # noqa: S101 - it has been set up
         self._listening = await asyncio.get_running_loop().create_server(Callers(self._runner.server), host, port)
-        bound: int = self._listening.sockets[0].getsockname()[1]
+        names = [each.getsockname() for each in self._listening.sockets]
+        self._host, self._loopback = host, all(ip_address(name[0]).is_loopback for name in names)
+        bound: int = names[0][1]
         return bound
 
     async def close(self) -> None:
@@ -72,6 +84,17 @@ class Admin:
             self._listening.close()
         if self._runner is not None:
             await self._runner.cleanup()
+
+    @web.middleware
+    async def _for_here(self, request: web.Request, handler: Any) -> web.StreamResponse:
+        name = _name(request.headers.get("Host", ""))
+        if self._loopback and "." in name and name not in {self._host.lower(), socket.gethostname().lower()}:
+            raise web.HTTPMisdirectedRequest(
+                text=f"{name[:100]!r} may be the name of a page that has it lead here. This listener is for this "
+                "machine alone: ask it by IP address, as localhost or by this machine's own name."
+            )
+        response: web.StreamResponse = await handler(request)
+        return response
 
     async def _healthz(self, _: web.Request) -> web.Response:
         return web.json_response({"status": "ok"})
@@ -217,6 +240,20 @@ def _trouble(view: RevisionView) -> dict[str, Any] | None:
     if not start.message or not (lacks or start.phase == "failing"):
         return None
     return {"revision": view.revision, "phase": start.phase, "failed": start.attempts, "message": start.message}
+
+
+def _name(host: str) -> str:
+    """Return the name in a Host field, "" if that is an IP address or below localhost, which nobody else can have. A
+    field that is none is a name."""
+    try:
+        name = (urlsplit(f"//{host}").hostname or "").rstrip(".")
+    except ValueError:
+        return host
+    try:
+        ip_address(name)
+    except ValueError:
+        return "" if name.endswith(".localhost") else name
+    return ""
 
 
 def _limit(request: web.Request) -> int:

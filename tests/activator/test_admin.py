@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
+from socket import gethostname
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -25,8 +26,8 @@ class Operator:
         self.parts = parts
         self.session = session
 
-    async def get(self, path: str, status: int = 200) -> Any:
-        async with self.session.get(path) as response:
+    async def get(self, path: str, status: int = 200, **options: Any) -> Any:
+        async with self.session.get(path, **options) as response:
             assert response.status == status
             assert response.content_type == "application/json"
             return await response.json()
@@ -343,7 +344,7 @@ class TestCanaries:
         self, operator: Operator, field: str, text: str
     ) -> None:
         operator.parts.configure(canaries=(CANARY,))
-        fields = {field: text, "Host": "edge.example:9090"}
+        fields = {field: text, "Host": "edge:9090"}
         told = await operator.post("/v1/services/m/promote", status=403, json={}, headers=fields)
         assert told == {
             "reason": "forbidden",
@@ -354,6 +355,40 @@ class TestCanaries:
     async def test_a_look_moves_nothing(self, operator: Operator) -> None:
         operator.parts.configure(canaries=(CANARY,))
         assert (await operator.get("/v1/services/m/promote", status=405))["reason"] == "method_not_allowed"
+
+
+class TestNames:
+    @pytest.mark.parametrize(
+        "host",
+        ["evil.example", "evil.example:9090", "EVIL.example.", "127.0.0.1.evil.example", "a@evil.example", "[::.1"],
+    )
+    async def test_on_loopback_nothing_is_told_to_who_asks_by_a_name_that_a_page_can_have(
+        self, operator: Operator, host: str
+    ) -> None:
+        for path in ("/v1/services", "/metrics", "/nowhere"):
+            told = await operator.get(path, status=421, headers={"Host": host})
+            assert told["reason"] == "misdirected_request"
+            assert "ask it by IP address, as localhost" in told["message"]
+
+    @pytest.mark.parametrize(
+        "host",
+        ["127.0.0.1", "[::1]:9090", "10.1.2.3:9090", "LOCALHOST:9090", "edge.localhost", "edge", gethostname(), ""],
+    )
+    async def test_an_address_localhost_and_names_of_this_machine_are_answered(
+        self, operator: Operator, host: str
+    ) -> None:
+        await operator.get("/v1/services", headers={"Host": host})
+
+    @pytest.mark.parametrize("host", ["edge.models.svc:9090", "edge.example:9090", "k8s.example.com"])
+    async def test_elsewhere_any_name_is_answered_for_the_network_gives_them(
+        self, operator: Operator, host: str
+    ) -> None:
+        parts = operator.parts
+        admin = Admin(parts.insight, parts.wall, parts.kept)
+        port = await admin.open("0.0.0.0", 0)
+        async with ClientSession(f"http://127.0.0.1:{port}") as session:
+            await Operator(parts, session).get("/v1/services", headers={"Host": host})
+        await admin.close()
 
 
 @asynccontextmanager
