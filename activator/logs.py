@@ -1,5 +1,5 @@
-"""JSON logs: one line per change of state with its reason, one access line per request when enabled. Never a header, a
-body or a query string: prompts and credentials live there.
+"""JSON logs: one line per change of state with its reason, one access line per request when enabled. Of a request's
+head that has the host and the path; never another header, a body or a query string: prompts and credentials live there.
 
 Logging never holds up the edge: what nobody reads from a full pipe, or no disk takes, is dropped and counted."""
 
@@ -101,11 +101,13 @@ def logger(component: str) -> FilteringBoundLogger:
     return log
 
 
-def access(log: FilteringBoundLogger, exchange: Exchange, now: float) -> None:
-    """Write the access line of an exchange that has ended."""
+def access(log: FilteringBoundLogger, exchange: Exchange, now: float, client: str) -> None:
+    """Write the access line of an exchange that has ended, from the address of a client."""
     request = exchange.request
     log.info(
         "request",
+        client=client,
+        host=request.host.decode("ascii", "backslashreplace") or None,
         method=request.method.decode("ascii", "replace"),
         path=request.target.partition(b"?")[0].decode("ascii", "backslashreplace"),
         status=exchange.status,

@@ -11,6 +11,7 @@ from activator.edge_tls import EdgeTls
 from activator.settings.places import within
 from router.ids import Ids
 from router.listener import Listener
+from router.origin import client_of
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
@@ -63,7 +64,8 @@ class Serving:
         await self.listener.drain(seconds)
 
     def _ended(self, exchange: Exchange) -> None:
-        logs.access(self._log, exchange, self._clock())
+        client = client_of(exchange.request, exchange.client.forwarding[0], self.listener.policy.trusts)
+        logs.access(self._log, exchange, self._clock(), client)
 
     def _refused(self, refusal: EdgeError) -> None:
         self.proxy.counters.refusals[refusal.reason] += 1

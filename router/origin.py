@@ -5,6 +5,7 @@ Most connections are plain, trusted with nothing and ask for no names: their req
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from router.errors import EdgeError, Reason
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from router.ids import Ids
     from router.request import Request
     from router.tls import Certificate, Certificates
+
+
+MOST_HOPS = 8  # trusted ones in a row that are looked behind
 
 
 class Policy:
@@ -77,3 +81,20 @@ class Origin:
     def _is_misdirected(self, host: bytes) -> bool:
         name = normal_host(host).decode("ascii").strip("[]")
         return self._certificates is not None and self._certificates.misdirected(self._certificate, name)
+
+
+def client_of(request: Request, forwarded: bytes, trusts: Callable[[str], bool]) -> str:
+    """Return the address that a request came from. Behind trusted hops it is the last one in what they tell that is no
+    such hop's: whoever is there may have written what comes before. `forwarded` are its connection's own fields."""
+    told = (request.forwarded or forwarded).partition(b"\r\n")[0].partition(b": ")[2]  # of X-Forwarded-For
+    *chain, client = map(str.strip, told.decode("latin-1").rsplit(",", MOST_HOPS))
+    while chain and trusts(client) and _is_address(chain[-1]):
+        client = chain.pop()
+    return client
+
+
+def _is_address(text: str) -> bool:
+    try:
+        return bool(ip_address(text))
+    except ValueError:
+        return False

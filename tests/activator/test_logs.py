@@ -44,7 +44,7 @@ def access(target: bytes) -> dict[str, Any]:
     ended.revision = Revision("m-1", "m")
     ended.dispatched, ended.status, ended.body_bytes = 1002.0, 200, 17
     with capture_logs() as lines:
-        logs.access(structlog.get_logger(), ended, 1005.0)
+        logs.access(structlog.get_logger(), ended, 1005.0, "192.0.2.7")
     (found,) = lines
     return dict(found)
 
@@ -74,6 +74,8 @@ def test_an_access_line_tells_what_became_of_a_request() -> None:
     assert access(b"/v1/predict") == {
         "event": "request",
         "log_level": "info",
+        "client": "192.0.2.7",
+        "host": "m.example",
         "method": "POST",
         "path": "/v1/predict",
         "status": 200,
@@ -91,7 +93,7 @@ def test_an_access_line_has_the_requests_id_if_it_has_one() -> None:
     ended = exchange(request())
     ended.request.id = b"7f3c"
     with capture_logs() as lines:
-        logs.access(structlog.get_logger(), ended, 1000.5)
+        logs.access(structlog.get_logger(), ended, 1000.5, "192.0.2.7")
     assert lines[0]["request_id"] == "7f3c"
 
 
@@ -109,7 +111,7 @@ def test_a_request_that_reached_nobody_has_an_access_line_too() -> None:
     ended = exchange(request(), now=1000.0)
     ended.status, ended.reason = 404, "unknown_host"
     with capture_logs() as lines:
-        logs.access(structlog.get_logger(), ended, 1000.5)
+        logs.access(structlog.get_logger(), ended, 1000.5, "192.0.2.7")
     (line,) = lines
     assert (line["status"], line["reason"], line["service"], line["hold_ms"]) == (404, "unknown_host", None, None)
 

@@ -172,6 +172,8 @@ async def test_ids_hops_and_plain_http_beside_tls(serve: Serve, tmp_path: Path) 
     assert (status, "X-Request-Id: lost\r\n" in head) == (404, True)
     await edge.until(lambda: len(edge.logs("request")) == 2)
     assert [line["request_id"] for line in edge.logs("request")] == ["mine", "lost"]
+    told = [(line["client"], line["host"]) for line in edge.logs("request")]
+    assert told == [("203.0.113.5", HOST), ("127.0.0.1", "nobody.example")]
     caller.close()
 
     edge.daemon.listen = edge.daemon.plain
