@@ -132,17 +132,26 @@ def restore(config: ConfigOption = None) -> None:
 
 
 @app.command()
-def check(file: Annotated[Path, typer.Argument(help="The configuration file, or manifests of models.")]) -> None:
+def check(
+    file: Annotated[Path, typer.Argument(help="The configuration file, or manifests of models; - = standard input.")],
+) -> None:
     """Check a configuration file or manifests; print every problem and exit 2 if there is one."""
+    from activator.catalog.manifests.read import given
+    from activator.settings.load import settings_of
+    from activator.settings.problems import counted
+    from activator.settings.source import parse
     from activator.settings.tls_checks import warnings
 
-    if manifest_commands.checked(file):
+    with told():
+        text = given(file)
+    if manifest_commands.checked(text, file):
         return
-    settings = _load(file)
+    with told():
+        settings = settings_of(parse(text, str(file)), file.absolute().parent if file.is_file() else Path.cwd())
     revisions = sum(len(service.revisions) for service in settings.services)
     for warning in warnings(settings, time.time()):
         typer.echo(f"{file}: warning: {warning}", err=True)
-    typer.echo(f"{file}: good ({len(settings.services)} services, {revisions} revisions)")
+    typer.echo(f"{file}: good ({counted({'service': len(settings.services), 'revision': revisions})})")
 
 
 app.command()(manifest_commands.render)
@@ -231,13 +240,6 @@ async def _connected(settings: Settings) -> Client:
     from activator.kube.client import connect
 
     return await connect(settings.namespace or "")
-
-
-def _load(file: Path) -> Settings:
-    from activator.settings.load import load
-
-    with told():
-        return load(file)
 
 
 def _ask(admin: str, path: str, key: str, ask: Any = client.get) -> dict[str, Any]:

@@ -44,16 +44,15 @@ def render(
     typer.echo(text, nl=False)
 
 
-def checked(file: Path) -> bool:
-    """Check a file and tell what will hurt, if it has manifests; return whether it has."""
+def checked(text: str, file: Path) -> bool:
+    """Check the text of a file and tell what will hurt, if it has manifests; return whether it has."""
     from activator.catalog.manifests import use
 
-    if not use.is_manifest(file):
+    if not use.is_manifest(text):
         return False
     with told():
-        settings = _settings(None)
-        manifests = _manifests([file], [], settings, "")
-    _warn(use.advice(manifests))
+        manifests = use.within(text, str(file), _settings(None))
+    _warn([*manifests.warnings, *use.advice(manifests)])
     typer.echo(f"{file}: {use.summary(manifests)}")
     return True
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
 Location = tuple[str | int, ...]
@@ -81,6 +81,11 @@ def shown(value: object) -> str:
         return "nothing"
     text = str(value).lower() if isinstance(value, bool) else _text(value)
     return text if len(text) <= _LONGEST_VALUE else text[:_LONGEST_VALUE] + "..."
+
+
+def counted(counts: Mapping[str, int]) -> str:
+    """Return numbers of things, by what one of them is called, in words."""
+    return ", ".join(f"{count} {name}" if count == 1 else f"{count} {name}s" for name, count in counts.items())
 
 
 def _text(value: object) -> str:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import os
 import subprocess
 import sys
 from contextlib import asynccontextmanager
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples" / "inferenceservices"
-COUNTS = "(1 applications, 2 services, 2 revisions)"
+COUNTS = "(1 application, 2 services, 2 revisions)"
 GOLDEN = ROOT / "tests" / "data" / "kpa-decisions.jsonl.gz"
 NOBODY = ("--admin", "127.0.0.1:1")
 
@@ -66,7 +67,7 @@ class TestCheck:
         file = tmp_path / "good.yaml"
         file.write_text(written(small()))
         result = run("check", str(file))
-        assert (result.exit_code, result.stdout) == (0, f"{file}: good (1 services, 1 revisions)\n")
+        assert (result.exit_code, result.stdout) == (0, f"{file}: good (1 service, 1 revision)\n")
 
     def test_every_problem_is_told_and_the_exit_code_is_2(self, tmp_path: Path) -> None:
         file = tmp_path / "bad.yaml"
@@ -85,12 +86,27 @@ class TestCheck:
         assert result.exit_code == 2
         assert "none.yaml" in result.stderr
 
+    @pytest.mark.parametrize("text", [written(small()), (EXAMPLES / "basnet.yaml").read_text()])
+    def test_what_comes_by_a_pipe_is_checked_too(self, text: str) -> None:
+        result = run("check", "-", stdin=text)
+        assert (result.exit_code, result.stdout.startswith("-: good (1 ")) == (0, True)
+        reader, writer = os.pipe()
+        with os.fdopen(writer, "w") as file:
+            file.write(text)
+        result = run("check", f"/dev/fd/{reader}")
+        os.close(reader)
+        assert (result.exit_code, result.stdout.startswith(f"/dev/fd/{reader}: good (1 ")) == (0, True)
+
+    def test_paths_in_what_comes_by_a_pipe_are_relative_to_the_working_directory(self) -> None:
+        text = written(small(tls=[{"certificate": "none.pem", "key": "none.key"}]))
+        assert f"{Path.cwd() / 'none.pem'}" in run("check", "-", stdin=text).stderr
+
     def test_an_expired_certificate_is_a_warning(self, tmp_path: Path) -> None:
         file = tmp_path / "tls.yaml"
         certificate, key = map(str, pair("expired"))
         file.write_text(written(small(tls=[{"certificate": certificate, "key": key, "hosts": ["m.localhost"]}])))
         result = run("check", str(file))
-        assert (result.exit_code, result.stdout) == (0, f"{file}: good (1 services, 1 revisions)\n")
+        assert (result.exit_code, result.stdout) == (0, f"{file}: good (1 service, 1 revision)\n")
         assert result.stderr == f"{file}: warning: the certificate {certificate} has expired\n"
 
     @pytest.mark.parametrize("name", ["local.yaml", "demo.yaml", "models.yaml"])

@@ -78,10 +78,20 @@ def read(paths: Iterable[Path], settings: manifests.Manifests, namespace: str = 
 
 def documents(path: Path) -> list[Document]:
     """Return the objects of a file, "-" = of standard input. SettingsError if it cannot be read, or has none."""
-    text = decoded(sys.stdin.buffer.read(), STDIN) if str(path) == STDIN else text_of(path)
-    found = [each for source in parse_documents(text, str(path)) for each in objects(source, source.data, ())]
+    return documents_of(given(path), str(path))
+
+
+def given(path: Path) -> str:
+    """Return the text of a file, "-" = of standard input. It may be a pipe, which can be read once. SettingsError if it
+    cannot be read, or is no text."""
+    return decoded(sys.stdin.buffer.read(), STDIN) if str(path) == STDIN else text_of(path)
+
+
+def documents_of(text: str, file: str) -> list[Document]:
+    """Return the objects of the text of a file. SettingsError if it is no YAML, or has none."""
+    found = [each for source in parse_documents(text, file) for each in objects(source, source.data, ())]
     if not found:
-        raise SettingsError([Problem(str(path), "", "is empty")])
+        raise SettingsError([Problem(file, "", "is empty")])
     return found
 
 

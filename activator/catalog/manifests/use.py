@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from activator.catalog.manifests import local, previous, read, render, write
 from activator.catalog.manifests.advice import advise
-from activator.settings.problems import Problem, SettingsError
+from activator.settings.problems import Problem, SettingsError, counted
 from activator.settings.rules import RefusedError
-from activator.settings.source import parse_documents, text_of
+from activator.settings.source import parse_documents
 from activator.settings.source import read as read_file
 from activator.settings.texts import Label
 
@@ -67,16 +67,22 @@ def advice(manifests: Manifests) -> list[Problem]:
     return list(advise(manifests.applications))
 
 
-def is_manifest(file: Path) -> bool:
-    """Tell whether a file has objects of Kubernetes. A file that cannot be read has not."""
+def is_manifest(text: str) -> bool:
+    """Tell whether the text of a file has objects of Kubernetes. What is no YAML has not."""
     try:
-        return any(read.is_manifest(source) for source in parse_documents(text_of(file), str(file)))
+        return any(read.is_manifest(source) for source in parse_documents(text, ""))
     except SettingsError:
         return False
+
+
+def within(text: str, file: str, settings: Settings) -> Manifests:
+    """Return what the text of a file asks for."""
+    return previous.join(read.build(read.documents_of(text, file), settings.manifests), None)
 
 
 def summary(manifests: Manifests) -> str:
     """Return in words what there is."""
     components = [component for application in manifests.applications for component in application.components]
     revisions = sum(len(component.revisions) for component in components)
-    return f"good ({len(manifests.applications)} applications, {len(components)} services, {revisions} revisions)"
+    counts = {"application": len(manifests.applications), "service": len(components), "revision": revisions}
+    return f"good ({counted(counts)})"
