@@ -167,7 +167,7 @@ class Insight:
             holds=counters.holds,
             cold_starts={phase: cold[name, phase] for phase in PHASES if (name, phase) in cold},
             last_cold_start=self.cold_starts.last.get(name),
-            usage=self.ledger.total(name),
+            usage=self.ledger.total(revision.plan.service, name),
             pokes=self.loop.pokes[name],
             metric=revision.plan.spec.metric,
             target=revision.plan.spec.target,

@@ -35,7 +35,7 @@ class Ledger:
 
     def __init__(self) -> None:
         self._rows: dict[tuple[str, str, str], Row] = {}
-        self._totals: dict[str, Row] = {}
+        self._totals: dict[tuple[str, str], Row] = {}
 
     def add(self, names: tuple[str, str], counts: tuple[int, int], seconds: float, wall: float) -> None:
         """Add `seconds` before `wall` (Unix seconds) with `counts` = (running, idle) replicas of (service,
@@ -49,11 +49,11 @@ class Ledger:
             part = min(left, end - midnight)
             _add(self._rows, (_day(midnight), *names), Row(running * part, idle * part))
             end, left = midnight, left - part
-        _add(self._totals, names[1], Row(running * seconds, idle * seconds))
+        _add(self._totals, names, Row(running * seconds, idle * seconds))
 
-    def total(self, revision: str) -> Row:
-        """Return what was added for a revision in this run, over all days."""
-        return self._totals.get(revision, Row())
+    def total(self, service: str, revision: str) -> Row:
+        """Return what was added for a service's revision in this run, over all days."""
+        return self._totals.get((service, revision), Row())
 
     def table(self) -> list[dict[str, object]]:
         """Return the rows, oldest day first, with minutes as numbers."""

@@ -20,8 +20,8 @@ class Stage:
         replicas = tuple(Replica(f"{revision}-{number}", phase, 0.0) for number, phase in enumerate(phases))
         self.metering.saw(ReplicaSet(revision, len(phases), replicas))
 
-    def used(self, revision: str) -> tuple[float, float]:
-        row = self.ledger.total(revision)
+    def used(self, revision: str, service: str = "m") -> tuple[float, float]:
+        row = self.ledger.total(service, revision)
         return row.running, row.idle
 
 
@@ -58,6 +58,8 @@ def test_one_that_drains_counts_after_its_revision_has_left_until_it_has_ended()
 def test_a_revision_that_moves_to_another_service_is_billed_there_from_then_on() -> None:
     stage = Stage()
     stage.saw("m-1", Phase.READY)
+    stage.metering.period(2.0, WALL)
     stage.metering.declare({"m-1": "n"})
     stage.metering.period(1.0, WALL)
-    assert [row["service"] for row in stage.ledger.table()] == ["n"]
+    assert [(row["service"], row["replica_minutes"]) for row in stage.ledger.table()] == [("m", 0.033), ("n", 0.017)]
+    assert (stage.used("m-1"), stage.used("m-1", "n")) == ((2.0, 2.0), (1.0, 1.0))

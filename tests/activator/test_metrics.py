@@ -191,6 +191,8 @@ class TestValues:
         parts.ledger.add(("m", "m-1"), (3, 2), 10.0, parts.wall())
         assert value(parts, "activator_replica_seconds_total", revision="m-1") == 30
         assert value(parts, "activator_idle_replica_seconds_total", revision="m-1") == 20
+        parts.configure(plans=tuple(replace(each, service="renamed") for each in PLANS))
+        assert value(parts, "activator_replica_seconds_total", service="renamed", revision="m-1") == 0
 
     async def test_the_expiry_of_a_certificate_is_given_by_its_file(self, parts: Parts) -> None:
         parts.insight.expiries = lambda: {"a.pem": 1.8e9, "b.pem": 1.9e9}

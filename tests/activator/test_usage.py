@@ -65,8 +65,8 @@ def test_the_total_of_a_revision_is_over_all_days() -> None:
     ledger = Ledger()
     ledger.add(NAMES, (2, 1), 100.0, MIDNIGHT + 50)
     ledger.add(("m", "m-2"), (5, 0), 10.0, MIDNIGHT + 50)
-    assert ledger.total("m-1") == Row(200.0, 100.0)
-    assert ledger.total("nobody") == Row()
+    assert ledger.total("m", "m-1") == Row(200.0, 100.0)
+    assert ledger.total("m", "nobody") == Row()
 
 
 def test_rows_are_in_order_of_day_service_and_revision() -> None:
@@ -95,7 +95,7 @@ def test_the_total_is_what_was_counted_in_this_run_and_never_jumps_or_falls() ->
     ledger.add(NAMES, (2, 1), 30.0, MIDNIGHT)
     ledger.clear()
     ledger.restore(earlier.dump())
-    assert ledger.total("m-1") == Row(60.0, 30.0)
+    assert ledger.total("m", "m-1") == Row(60.0, 30.0)
     assert ledger.dump() == earlier.dump()
 
 
@@ -130,6 +130,6 @@ def test_no_second_is_lost_or_counted_twice(periods: list[tuple[float, int, floa
     for seconds, running, offset in periods:
         ledger.add(NAMES, (running, 0), seconds, MIDNIGHT + offset)
     spent = sum(seconds * running for seconds, running, _ in periods)
-    assert ledger.total("m-1").running == pytest.approx(spent)
+    assert ledger.total("m", "m-1").running == pytest.approx(spent)
     rows = ledger.dump()["rows"]
     assert sum(row[3] for row in rows) == pytest.approx(spent)
