@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from activator.eviction import choose
-from activator.lifecycle import FOLLOWS, UNSETTLED, present
+from activator.lifecycle import FOLLOWS, UNSETTLED, failing, present
 from activator.revision import Revision
 from activator.scalers.base import Phase
 
@@ -184,9 +184,13 @@ class Loop:
                 self.revisions[name].collector.record(stats, now, round(seconds / PERIOD))
 
     def _has_become_quiet(self, name: str, revision: Revision) -> bool:
-        """Tell whether the last request of a revision without assigned traffic has ended since its last decision; its
-        replicas do not wait for the tick."""
-        return revision.busy and not revision.plan.spec.reachable and not self._traffic.look(name).open
+        """Tell whether the last request of a revision that has no traffic assigned, or whose starts keep failing, has
+        ended since its last decision: nothing is kept, or tried again, until the tick for nobody."""
+        if not revision.busy:
+            return False
+        bounds, life, replicas = revision.plan.bounds, revision.life, self._scaler.replicas(name)
+        matters = not revision.plan.spec.reachable or failing(bounds, life, replicas, self._clock())
+        return matters and not self._traffic.look(name).open
 
     def _tell_router(self, replicas: ReplicaSet) -> None:
         revision = self.revisions.get(replicas.revision)

@@ -52,9 +52,9 @@ class Bounds:
 
     `max_scale` 0 = unlimited. `idle_period` is how long a revision must have had no request before its last replica
     goes: max(scale-to-zero-grace-period, scale-to-zero-pod-retention-period). `progress_deadline` bounds one start.
-    After `start_attempts` failed starts in a row those who wait are told; from the next decision on, starts wait for a
-    new request. With `gpu_limit` there are no more replicas than there are GPUs for. `evictable` = when it is idle, and
-    has been ready for `min_residency`, it gives way to held requests that need its GPU.
+    After `start_attempts` failed starts in a row those who wait are told; when nobody waits any more, starts wait for
+    a new request. With `gpu_limit` there are no more replicas than there are GPUs for. `evictable` = when it is idle,
+    and has been ready for `min_residency`, it gives way to held requests that need its GPU.
     `pre_warm` replicas are kept for traffic that is about to come; `cap` leaves room for another revision (None = all
     the room is its own).
     """

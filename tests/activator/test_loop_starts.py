@@ -39,6 +39,16 @@ class TestFailing:
             await asyncio.sleep(2000)
             assert len(stage.started) == started
 
+    async def test_nor_does_it_until_the_next_tick(self) -> None:
+        async with on_stage(plan(spec=spec(tick=60.0), bounds=bounds(start_attempts=2))) as stage:
+            await asyncio.sleep(1)
+            stage.script(Start(delay=0.1, failure="CUDA is missing"))
+            (request,) = stage.arrive()
+            await asyncio.sleep(10)
+            assert request in stage.traffic.refused
+            assert stage.desired() == 0
+            assert len(stage.started) <= 3  # one is begun before it is seen
+
     async def test_callers_are_refused_at_once_until_the_next_start_may_be_tried(self) -> None:
         async with on_stage(plan(bounds=bounds(start_attempts=5))) as stage:
             stage.script(BROKEN)
