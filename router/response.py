@@ -330,6 +330,8 @@ class ResponseReader:
         old = encoding is not None and self._parser.get_http_version() != "1.1"  # RFC 9112 6.1
         if encoding is not None and (old or encoding.lower() != b"chunked" or length is not None):
             raise BadResponse("its framing is ambiguous")
+        if status in BODYLESS and (encoding is not None or length not in {None, b"0"}):
+            self.clean = False  # what it must not declare (RFC 9110 8.6, 9112 6.1) may yet come, as another's answer
         if length is not None or self._to_head or status in BODYLESS:
             return b""
         self._until_close = encoding is None

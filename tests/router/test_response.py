@@ -150,6 +150,22 @@ def test_204_has_neither_length_nor_body() -> None:
     assert (result.head, result.body, result.complete) == (b"204 No Content", b"", True)
 
 
+@pytest.mark.parametrize(
+    ("head", "clean"),
+    [
+        (b"204 No Content", True),
+        (b"204 No Content\r\nContent-Length: 0", True),
+        (b"204 No Content\r\nContent-Length: 5", False),
+        (b"204 No Content\r\nTransfer-Encoding: chunked", False),
+        (b"304 Not Modified\r\nContent-Length: 5", True),
+        (b"304 Not Modified\r\nTransfer-Encoding: chunked", False),
+    ],
+)
+def test_one_that_declares_a_body_that_it_cannot_have_is_the_last_on_its_connection(head: bytes, clean: bool) -> None:
+    result = passed([b"HTTP/1.1 " + head + b"\r\n\r\n"])
+    assert (result.complete, result.clean) == (True, clean)
+
+
 def test_304_keeps_its_length_and_has_no_body() -> None:
     result = passed([b"HTTP/1.1 304 Not Modified\r\nETag: x\r\nContent-Length: 5\r\n\r\n"])
     assert (result.head, result.body) == (b"304 Not Modified\r\nETag: x\r\nContent-Length: 5", b"")
