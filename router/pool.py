@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from router.sockets import most_connections, read_nothing_ahead
+from router.sockets import keep_alive, most_connections, read_nothing_ahead
 from router.tls import upstream_contexts
 from router.upstream import SAFE, Upstream
 
@@ -100,6 +100,7 @@ class Pool:
             ssl=context,
             server_hostname=name,
         )
+        keep_alive(transport)
         if tls is not None:
             read_nothing_ahead(transport)
         return upstream

@@ -8,6 +8,8 @@ import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from router.sockets import watch_over
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
@@ -24,6 +26,7 @@ def bind(host: str, port: int, environ: Mapping[str, str] = os.environ) -> list[
     try:
         for family, _, _, _, address in dict.fromkeys(found):
             sockets.append(given.get((family, address)) or _listening(family, address))
+            watch_over(sockets[-1])
     except OSError:
         close(sockets)
         raise

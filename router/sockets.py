@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 OWN_DESCRIPTORS = 32
 MOST_CALLERS = 128  # a crowd of scrapers may come at once
 LAST_BYTES = 256 << 10
+SILENT_SECONDS, PROBE_SECONDS, PROBES = 60, 15, 4  # who answers none of these has vanished without a word
 RESET = struct.pack("ii", 1, 0)  # linger for 0 s
 _TCP_INFO: int | None = getattr(socket, "TCP_INFO", None)
 _ACKED = struct.Struct("120xQ")  # tcpi_bytes_acked of struct tcp_info (linux/tcp.h)
@@ -51,6 +52,22 @@ def acknowledged(transport: asyncio.BaseTransport) -> int:
     info = _tcp_info(transport, _ACKED.size)
     acked: int = _ACKED.unpack(info)[0] if len(info) == _ACKED.size else 0
     return acked
+
+
+def watch_over(found: socket.socket) -> None:
+    """Have the kernel ask a peer that is silent for a sign of life (tcp(7)): a client or replica whose machine or
+    network is gone would be awaited for ever. What a socket accepts inherits it."""
+    found.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    found.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, SILENT_SECONDS)
+    found.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, PROBE_SECONDS)
+    found.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, PROBES)
+
+
+def keep_alive(transport: asyncio.BaseTransport) -> None:
+    """Watch over a connection, if it has not ended yet."""
+    found = transport.get_extra_info("socket")
+    if found is not None:
+        watch_over(found)
 
 
 def reset(transport: asyncio.Transport) -> None:

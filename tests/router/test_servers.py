@@ -57,6 +57,16 @@ async def two(shared: socket.socket) -> AsyncIterator[tuple[Servers, Servers]]:
     await asyncio.sleep(0)
 
 
+async def test_a_client_that_vanishes_without_a_word_is_noticed_by_the_kernel(shared: socket.socket) -> None:
+    with socket.create_connection(shared.getsockname()):
+        shared.setblocking(True)
+        accepted, _ = shared.accept()
+    with accepted:
+        asked = [socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT]
+        assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        assert [accepted.getsockopt(socket.IPPROTO_TCP, each) for each in asked] == [60, 15, 4]
+
+
 async def test_one_that_pauses_leaves_clients_to_the_other(shared: socket.socket, two: tuple[Servers, Servers]) -> None:
     port = shared.getsockname()[1]
     two[0].pause()

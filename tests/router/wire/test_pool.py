@@ -46,6 +46,18 @@ async def test_bytes_that_come_on_an_idle_connection_close_it(edge: Edge) -> Non
     assert len(replica.talks) == 2
 
 
+async def test_a_replica_that_vanishes_without_a_word_is_noticed_by_the_kernel(edge: Edge) -> None:
+    await edge.serving()
+    client = await edge.client(GET)
+    await client.response()
+    await edge.settle()
+    (upstream,) = [each for slots in edge.proxy.pool._connected for each in slots.idle]
+    found = upstream._transport.get_extra_info("socket")
+    asked = [socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT]
+    assert found.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+    assert [found.getsockopt(socket.IPPROTO_TCP, each) for each in asked] == [60, 15, 4]
+
+
 async def test_connections_are_reused_while_they_are_fresh_and_not_later(edge: Edge) -> None:
     replica = await edge.serving()
     client = await edge.client()
