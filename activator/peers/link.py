@@ -43,11 +43,14 @@ class Hears(Protocol):
     def closed(self, link: Link) -> None:
         """It is over, for whatever reason; `link.problem` may tell."""
 
+    def accepted(self, nonce: bytes) -> bool:
+        """Tell whether a link that this edge accepted goes by this nonce."""
+
 
 class Link:
     """A connection to `peer`: to `dial`, if that is named, else one that was accepted and has yet to say who it is.
     `leads` is what the peer last said of itself, `problem` why it was cut off; `ours` = it led to this edge itself.
-    `dials` = this edge began it, `began` when."""
+    `dials` = this edge began it, `began` when, `nonce` what it goes by in the handshake."""
 
     def __init__(self, me: Self, hears: Hears, dial: str = "") -> None:
         self.peer = dial
@@ -67,8 +70,8 @@ class Link:
         self._pulse: float | None = None  # `at` of the last one that was heard
         self._says = False  # whether we lead, as we last said
         self._expected = b""
-        self._nonce = os.urandom(NONCE_BYTES)
-        self._greet = Greet(VERSION, me.name, self._nonce, self.began)
+        self.nonce = os.urandom(NONCE_BYTES)
+        self._greet = Greet(VERSION, me.name, self.nonce, self.began)
         if self.dials:
             self.wire.send(self._greet)
 
@@ -134,8 +137,8 @@ class Link:
             self.refuse(problem)
             return
         self.peer = greet.name
-        proof = handshake.answered(self._me.secret, greet, self._me.name, self._nonce)
-        challenge = Challenge(VERSION, self._me.name, self._nonce, proof, self._me.clock())
+        proof = handshake.answered(self._me.secret, greet, self._me.name, self.nonce)
+        challenge = Challenge(VERSION, self._me.name, self.nonce, proof, self._me.clock())
         self._expected = handshake.dialled(self._me.secret, greet, challenge)
         self.send(challenge)
 
@@ -145,7 +148,10 @@ class Link:
         if not problem and not handshake.same(challenge.proof, expected):
             problem = "it does not have our secret"
         if not problem and challenge.name != self.peer:
-            problem, self.ours = f"it is {challenge.name}", challenge.name == self._me.name
+            problem = f"it is {challenge.name}"
+            self.ours = challenge.name == self._me.name and self._hears.accepted(challenge.nonce)
+            if challenge.name == self._me.name and not self.ours:
+                problem += " by its own word, as this edge is: each needs a peers.advertise of its own"
         if problem:
             self.refuse(problem)
             return

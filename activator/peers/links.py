@@ -135,6 +135,10 @@ class Links:
             self._log.warning("peer lost", peer=link.peer, problem=link.problem or "it closed the connection")
             self._lose(link.peer)
 
+    def accepted(self, nonce: bytes) -> bool:
+        """See link.Hears."""
+        return any(link.nonce == nonce and not link.dials for link in self._strangers)
+
     # a peer
 
     def _accept(self) -> asyncio.Protocol:

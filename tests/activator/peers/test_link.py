@@ -67,6 +67,9 @@ class Side:
     def closed(self, link: Link) -> None:
         pass
 
+    def accepted(self, nonce: bytes) -> bool:
+        return False
+
 
 @pytest.mark.parametrize("slow", ["greeting", "challenge"])
 async def test_the_order_of_arrival_does_not_suffer_from_a_handshake_that_took_long(slow: str) -> None:

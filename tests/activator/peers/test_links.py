@@ -267,6 +267,22 @@ async def test_an_edge_that_is_listed_by_another_name_too_is_no_peer_of_itself()
             assert (edge.links.unreached, edge.log.problems) == (set(), [f"it is {edge.name}"])
 
 
+async def test_another_one_by_the_same_name_is_not_taken_for_itself_and_told_of() -> None:
+    one, place = (f"127.0.0.{number}:{port}" for number, port in zip((1, 2), free_ports(2), strict=True))
+    edge, copy = Edge(one), Edge(one)
+    await edge.start()
+    await copy.links.open("127.0.0.2", int(place.rpartition(":")[2]))
+    edge.links.list([one, place])
+    with reported(edge):
+        async with asyncio.timeout(5):
+            while not edge.log.problems:  # noqa: ASYNC110 - the simplest
+                await asyncio.sleep(0.01)
+        told = f"it is {one} by its own word, as this edge is: each needs a peers.advertise of its own"
+        assert (edge.log.problems, edge.links.unreached, edge.events) == ([told], {place}, [("lost", place)])
+    await edge.stop()
+    await copy.stop()
+
+
 async def test_one_that_is_lost_after_it_was_listed_for_the_last_time_is_gone() -> None:
     async with edges(SECRET, SECRET) as (one, other):
         with reported(one, other):
