@@ -103,15 +103,19 @@ def _location(error: ErrorDetails) -> Location:
 def _finding(error: ErrorDetails) -> Finding:
     at, notes = _location(error), error.get("ctx", {})
     if error["type"] == "extra_forbidden":
-        return Finding(at, UNKNOWN, suggestion=_meant(at))
+        return _unknown(at)
     value = "" if SECRET & set(at) else shown(error["input"])
     message = notes.get("message") or MESSAGES.get(error["type"], error["msg"])
     return Finding(at, message, value, notes.get("allowed", ""), notes.get("suggestion", ""))
 
 
-def _meant(at: Location) -> str:
+def _unknown(at: Location) -> Finding:
+    """Tell which key was meant or, when that cannot be guessed, which there are."""
     group = group_at(Settings, at[:-1])
-    return nearest(group, str(at[-1])) if group else ""
+    meant = nearest(group, str(at[-1])) if group else ""
+    return Finding(
+        at, UNKNOWN, allowed=", ".join(group.fields_by_key()) if group and not meant else "", suggestion=meant
+    )
 
 
 def _cut(data: Any, at: Location) -> None:

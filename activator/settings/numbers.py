@@ -36,7 +36,7 @@ class Duration(Rule):
         if value == 0 and not isinstance(value, bool):
             value = "0"
         if isinstance(value, (int, float)) and not isinstance(value, bool):
-            raise RefusedError("needs a unit", f"{value:g}s" if _finite(value) else "")
+            raise RefusedError("needs a unit", f"{value:g}s" if _finite(value) and value > 0 else "")
         try:
             seconds = durations.parse_duration(value) if isinstance(value, str) else None
         except ValueError:

@@ -42,10 +42,11 @@ class Listen(Rule):
 
     def read(self, value: object) -> Address:
         """Return host and port."""
-        text = text_of(value, "must be host:port") if not isinstance(value, int) or value is True else f":{value}"
+        number = isinstance(value, int) and not isinstance(value, bool)
+        text = f":{value}" if number else text_of(value, "must be host:port")
         found = _ADDRESS.fullmatch(text)
-        if isinstance(value, int) or found is None or int(found[2]) > 65535:
-            raise RefusedError("is no address to listen on", f"127.0.0.1{text}" if isinstance(value, int) else "")
+        if number or found is None or int(found[2]) > 65535:
+            raise RefusedError("is no address to listen on", f"127.0.0.1{text}" if number else "")
         host = found[1].strip("[]")
         if found[1].startswith("[") and not is_ipv6(host):
             raise RefusedError("is no address to listen on")

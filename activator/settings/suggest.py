@@ -10,6 +10,7 @@ from activator.settings.autoscaling import AutoscalingOverrides
 from activator.settings.canary import Canary
 from activator.settings.group import Group
 from activator.settings.running import EdgeLimits, Process, Requests
+from activator.settings.schema import Revision, Traffic
 
 if TYPE_CHECKING:
     from activator.settings.problems import Location
@@ -22,11 +23,16 @@ GROUPS: dict[str, type[Group]] = {
     "process": Process,
     "limits": EdgeLimits,
     "canary": Canary,
+    "revisions": Revision,
+    "traffic": Traffic,
 }
 
 ELSEWHERE = {
     "activate-scale": "activation-scale",
+    "admin-address": "admin",
+    "admin-listen": "admin",
     "args": "command",
+    "cert": "certificate",
     "class": "pod-autoscaler-class",
     "cmd": "command",
     "cwd": "directory",
@@ -41,10 +47,12 @@ ELSEWHERE = {
     "path": "paths",
     "path-prefix": "paths",
     "port": "listen",
+    "replicas": "min-scale",
     "response-start-timeout-seconds": "first-byte-timeout",
     "revision-name": "revision",
     "target-concurrency": "target",
     "tick-interval": "tick",
+    "timeout": "total-timeout",
     "timeout-seconds": "total-timeout",
     "weight": "percent",
     "window": "stable-window",

@@ -197,7 +197,8 @@ class ClientKey(Rule):
         text = text_of(value, "must say where the key is")
         kind, _, name = text.partition(":")
         if text != "address" and not (kind in {"header", "cookie"} and _TOKEN.fullmatch(name)):
-            raise RefusedError("names no key of a client", f"header:{text}" if _TOKEN.fullmatch(text) else "")
+            bare = _TOKEN.fullmatch(text) and text not in {"header", "cookie"}
+            raise RefusedError("names no key of a client", f"header:{text}" if bare else "")
         return text.lower() if kind == "header" else text
 
     def schema(self) -> Mapping[str, object]:

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from activator.settings.autoscaling import AutoscalingOverrides
 from activator.settings.load import MOST_PROBLEMS, load
 from activator.settings.problems import SettingsError
+from activator.settings.schema import Revision, Settings
 from activator.settings.source import MAX_BYTES
 from tests.activator.settings.files import FULL, problems, small, written
+
+if TYPE_CHECKING:
+    from activator.settings.group import Group
 
 
 def whole(**keys: Any) -> str:
@@ -28,6 +33,10 @@ def revision(**keys: Any) -> str:
     data = small()
     data["services"][0]["revisions"][0] |= keys
     return written(data)
+
+
+def keys(group: type[Group]) -> str:
+    return ", ".join(group.fields_by_key())
 
 
 def scaling(key: str, value: Any) -> str:
@@ -59,7 +68,7 @@ YAML = [
         "services: []\nstate-dir: !!int x",
         "2: state-dir: cannot be read as what its form or tag says (got 'x'; allowed: int)",
     ),
-    ("services: []\n<<: {}", "2: '<<': unknown key"),
+    ("services: []\n<<: {}", f"2: '<<': unknown key (allowed: {keys(Settings)})"),
     ("listen: :80\n", "services: is required"),
     ("services:\n", "1: services: is required"),
     ("services: {name: x}", "1: services: must be a list (got a mapping)"),
@@ -71,6 +80,10 @@ LISTEN = "allowed: host:port, port 0 to 65535 (0 = any free one)"
 WHOLE = [
     (whole(listen="8080"), f"9: listen: is no address to listen on (got '8080'; {LISTEN})"),
     (whole(listen=8080), f"9: listen: is no address to listen on (got 8080; {LISTEN}; did you mean 127.0.0.1:8080?)"),
+    (whole(admin=False), f"9: admin: must be host:port (in quotes, if it is one) (got false; {LISTEN})"),
+    (whole(**{"admin-listen": ":9090"}), "9: admin-listen: unknown key (did you mean admin?)"),
+    (whole(requests={"timeout": "10s"}), "10: requests.timeout: unknown key (did you mean total-timeout?)"),
+    (whole(**{"drain-timeout": -1}), "9: drain-timeout: needs a unit (got -1; allowed: 0s or more)"),
     (whole(listen="http://x:80"), f"9: listen: is no address to listen on (got 'http://x:80'; {LISTEN})"),
     (whole(listen="h:99999"), f"9: listen: is no address to listen on (got 'h:99999'; {LISTEN})"),
     (whole(listen="::1:80"), f"9: listen: is no address to listen on (got '::1:80'; {LISTEN})"),
@@ -161,7 +174,7 @@ SCALING = [
     ("min_scale", 1, "unknown key (did you mean min-scale?)"),
     ("max-sacle", 1, "unknown key (did you mean max-scale?)"),
     ("container-concurrency", 1, "unknown key (did you mean container-concurrency under requests?)"),
-    ("qwertz", 1, "unknown key"),
+    ("qwertz", 1, f"unknown key (allowed: {keys(AutoscalingOverrides)})"),
 ]
 
 CLASHES: list[tuple[dict[str, Any], str, str]] = [
@@ -270,6 +283,15 @@ SERVICES = [
     (service(paths=["/a/../b"]), f"10: services[0].paths[0] (m): is no path prefix (got '/a/../b'; {PATH})"),
     (service(paths=["/a", "/a/"]), "9: services[0].paths (m): lists '/a' 2 times"),
     (service(revisions=[]), "5: services[0].revisions (m): needs at least one entry"),
+    (service(env={}), "9: services[0].env (m): unknown key (did you mean revisions.env?)"),
+    (service(replicas=1), "9: services[0].replicas (m): unknown key (did you mean autoscaling.min-scale?)"),
+    (
+        service(sticky="cookie"),
+        (
+            "9: services[0].sticky (m): names no key of a client "
+            "(got 'cookie'; allowed: header:NAME, cookie:NAME or address)"
+        ),
+    ),
     (service(minReplicas=1), "9: services[0].minReplicas (m): unknown key (did you mean autoscaling.min-scale?)"),
     (
         service(**{"hold-timeout": "1m"}),
@@ -302,6 +324,14 @@ SERVICES = [
     ),
 ]
 REVISIONS = [
+    (
+        revision(percent=10),
+        "9: services[0].revisions[0].percent (m-1): unknown key (did you mean percent under traffic?)",
+    ),
+    (
+        revision(image="x"),
+        f"9: services[0].revisions[0].image (m-1): unknown key (allowed: {keys(Revision)})",
+    ),
     (revision(name=None), "6: services[0].revisions[0].name (m): is required"),
     (revision(command=None), "7: services[0].revisions[0].command (m-1): is required with scaler: process"),
     (revision(command=[]), f"7: services[0].revisions[0].command (m-1): names no program {COMMAND}"),
