@@ -44,6 +44,13 @@ def check_peers(settings: Settings) -> Iterator[Finding]:
         return
     if not peers.listen.port:
         yield Finding(("peers", "listen"), "needs a port that others know", shown(str(peers.listen)))
+    for at, address in (
+        (("advertise",), peers.advertise),
+        *((("addresses", n), a) for n, a in enumerate(peers.addresses)),
+    ):
+        if address is not None and (address.host in EVERYWHERE or not address.port):
+            message = "is no address at which an edge can be reached: write its own host and port"
+            yield Finding(("peers", *at), message, shown(str(address)))
     own = peers.advertise or peers.listen
     if peers.listen in peers.addresses and own not in peers.addresses:
         message = f"has this edge by another name than peers.advertise: write {own} in place of {peers.listen}"

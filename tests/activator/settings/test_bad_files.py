@@ -242,6 +242,20 @@ TOGETHER = [
             " 10.0.0.1:7000"
         ),
     ),
+    (
+        whole(peers={**PEERS, "advertise": "0.0.0.0:7000"}, scaler="kubernetes"),
+        (
+            "12: peers.advertise: is no address at which an edge can be reached: write its own host and port"
+            " (got '0.0.0.0:7000')"
+        ),
+    ),
+    (
+        whole(peers={**PEERS, "addresses": ["a.example:7000", "b.example:0"]}, scaler="kubernetes"),
+        (
+            "14: peers.addresses[1]: is no address at which an edge can be reached: write its own host and port"
+            " (got 'b.example:0')"
+        ),
+    ),
     (whole(peers={"addresses": ["10.0.0.1:7000"]}), "10: peers.addresses: is of no use without peers.listen"),
 ]
 
