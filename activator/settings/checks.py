@@ -68,14 +68,16 @@ def _listeners(settings: Settings) -> Iterator[Finding]:
     if _clash(edge, admin):
         message = f"must be another address than that of the edge (listen: {edge})"
         yield Finding(("admin",), message, shown(str(admin)), needs=(("listen",),))
-    if plain is None:
-        return
-    if not settings.tls:
+    if plain is not None and not settings.tls:
         yield Finding(("listen-plain",), "is for an edge with tls; without, listen is plain", needs=(("tls",),))
-    for key, other in (("listen", edge), ("admin", admin)):
-        if _clash(plain, other):
-            message = f"must be another address than {key}: {other}"
-            yield Finding(("listen-plain",), message, shown(str(plain)), needs=((key,),))
+    for at, address in ((("listen-plain",), plain), (("peers", "listen"), settings.peers.listen)):
+        for key, other in (("listen", edge), ("admin", admin)):
+            if address is not None and _clash(address, other):
+                message = f"must be another address than {key}: {other}"
+                yield Finding(at, message, shown(str(address)), needs=((key,),))
+    if settings.kserve and settings.scaler != "kubernetes":
+        message = "is of no use without scaler: kubernetes, where KServe's pods are"
+        yield Finding(("kserve",), message, needs=(("scaler",),))
 
 
 def _clash(one: Address, other: Address) -> bool:

@@ -256,6 +256,11 @@ TOGETHER = [
             " (got 'b.example:0')"
         ),
     ),
+    (
+        whole(peers={**PEERS, "listen": ":8080"}, scaler="kubernetes"),
+        "10: peers.listen: must be another address than listen: 127.0.0.1:8080 (got ':8080')",
+    ),
+    (whole(kserve=True), "9: kserve: is of no use without scaler: kubernetes, where KServe's pods are"),
     (whole(peers={"addresses": ["10.0.0.1:7000"]}), "10: peers.addresses: is of no use without peers.listen"),
 ]
 
