@@ -58,6 +58,12 @@ class History(Happenings):
     def beat(self, _: int) -> None:
         self.beats = 0.3
 
+    def shrink(self, argument: int) -> None:
+        """Have a replica leave. A slot of it that comes back meanwhile for who came first is of no use to that one, but
+        the next one may have begun there: of this turn no order is asked."""
+        self.line = []
+        super().shrink(argument)
+
     def kill(self, argument: int) -> None:
         if len(self.stage.living) > 1:
             self.stage.living[argument % len(self.stage.living)].kill()
