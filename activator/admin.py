@@ -235,9 +235,10 @@ class Admin:
 
 
 def _trouble(view: RevisionView) -> dict[str, Any] | None:
-    """Return why a revision has fewer replicas ready than were asked for, None when it has them or nothing is known."""
+    """Return why a revision has fewer replicas ready than were asked for, or why its last start failed; None when
+    neither is the case, or nothing is known."""
     start, lacks = view.start, view.replicas.desired > view.replicas.count(Phase.READY)
-    if not start.message or not (lacks or start.phase == "failing"):
+    if not start.message or not (lacks or start.attempts):
         return None
     return {"revision": view.revision, "phase": start.phase, "failed": start.attempts, "message": start.message}
 

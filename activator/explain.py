@@ -48,14 +48,15 @@ _CLAUSES = {
     FOLLOWS: "another edge leads, and this one only wakes what is at zero",
     UNSETTLED: "as many as there are, {after}, stay until it is agreed that no request is open anywhere",
     CALLED: "the request is one that a service which calls this one has, and is counted ahead",
-    DEADLINE: "its start took longer than the progress deadline, so it is given up",
+    DEADLINE: "its start took longer than the progress deadline{complaint}, so it is given up",
 }
 
 
 def tell(outcome: Outcome, now: float) -> str:
     """Return why `outcome` is what it is; `now` is when it was settled."""
     left = _span(outcome.zero_at - now) if outcome.zero_at is not None else ""
-    clauses = [_CLAUSES[rule.name].format(after=rule.after, left=left) for rule in outcome.rules]
+    complaint = f" ({outcome.complaint})" if outcome.complaint else ""
+    clauses = [_CLAUSES[rule.name].format(after=rule.after, left=left, complaint=complaint) for rule in outcome.rules]
     why = sentence(outcome.decision)
     return f"{why[:-1]}; {'; '.join(clauses)}." if clauses else why
 

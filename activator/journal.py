@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from activator.lifecycle import DEADLINE
 from activator.scalers.base import Phase
 from activator.traffic import rollout
 
@@ -23,8 +24,10 @@ class Journal:
         self._replicas: dict[str, dict[str, Replica]] = {}
 
     def changed(self, revision: Revision, before: ReplicaSet, record: Record) -> None:
-        """Tell that another number of replicas is wanted."""
-        self._log.info(
+        """Tell that another number of replicas is wanted; a warning when a start is given up."""
+        given_up = any(rule.name == DEADLINE for rule in record.outcome.rules)
+        tell = self._log.warning if given_up else self._log.info
+        tell(
             "scale",
             service=revision.plan.service,
             revision=revision.plan.name,
@@ -40,7 +43,8 @@ class Journal:
         tell("canary", service=told.service, revision=told.revision, kind=kind, why=why, **numbers)
 
     def saw(self, replicas: ReplicaSet) -> None:
-        """Tell of the replicas that are in another phase than before; a warning with what one died of."""
+        """Tell of the replicas that are in another phase than before; a warning with what one died of, or why it is not
+        ready any more."""
         current = {replica.name: replica for replica in replicas.replicas}
         known = self._replicas.get(replicas.revision, {})
         for name in known.keys() | current.keys():
@@ -48,7 +52,8 @@ class Journal:
             if before and after and before.phase is after.phase:
                 continue
             message = after.message if after else _cause(before, replicas)
-            tell = self._log.info if after or not message else self._log.warning
+            lost = before.phase is Phase.READY and after.phase is Phase.STARTING if before and after else message
+            tell = self._log.warning if lost else self._log.info
             phase = str(after.phase) if after else "gone"
             tell("replica", revision=replicas.revision, replica=name, phase=phase, message=message or None)
         self._replicas[replicas.revision] = current

@@ -64,13 +64,15 @@ class Life:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How many replicas there shall be, by which decision and rules, and when the last one goes if nothing comes."""
+    """How many replicas there shall be, by which decision and rules, and when the last one goes if nothing comes.
+    `complaint` is what was wrong with a start that is given up, where that is known."""
 
     decision: Decision
     replicas: int
     rules: tuple[Clamp, ...] = ()
     idle_since: float | None = None
     zero_at: float | None = None
+    complaint: str = ""
 
 
 def settle(
@@ -92,7 +94,7 @@ def settle(
         outcome = _to_zero(plan, life, outcome, seen, now)
     if outcome.replicas and _overdue(bounds, replicas, now):
         life = _given_up(life, replicas, now)
-        outcome = ruled(outcome, DEADLINE, 0)
+        outcome = replace(ruled(outcome, DEADLINE, 0), complaint=life.complaint)
     if outcome.replicas and not _alive(replicas):
         if _backing_off(life, now):
             outcome = ruled(outcome, START_WAITS, 0)
@@ -246,10 +248,15 @@ def _phase(bounds: Bounds, life: Life, replicas: ReplicaSet, now: float) -> str:
 
 
 def _message(bounds: Bounds, life: Life, replicas: ReplicaSet, now: float) -> str:
-    if life.overdue and _backing_off(life, now):
-        late = f"no replica became ready within {bounds.progress_deadline:g} s"
-        return f"{late}: {life.complaint}" if life.complaint else late
-    return _told(replicas) or replicas.last_failure
+    late = _late(bounds, life) if life.overdue else ""
+    if _backing_off(life, now) and late:
+        return late
+    return _told(replicas) or replicas.last_failure or late
+
+
+def _late(bounds: Bounds, life: Life) -> str:
+    late = f"no replica became ready within {bounds.progress_deadline:g} s"
+    return f"{late}: {life.complaint}" if life.complaint else late
 
 
 def _told(replicas: ReplicaSet) -> str:

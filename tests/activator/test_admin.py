@@ -10,6 +10,7 @@ from aiohttp import ClientSession
 from prometheus_client.parser import text_string_to_metric_families
 
 from activator.admin import Admin
+from activator.lifecycle import Life
 from activator.scalers.memory import Start
 from tests.activator.parts import CANARY, all_parts
 
@@ -202,6 +203,13 @@ class TestDecisions:
         assert (await operator.get("/v1/services/m/decisions"))["troubles"] == [
             {"revision": "m-1", "phase": "failing", "failed": 1, "message": "CUDA is missing"}
         ]
+
+    async def test_why_the_last_start_failed_is_told_when_nobody_waits_any_more(self, operator: Operator) -> None:
+        life = Life(overdue=1, retry_at=operator.parts.now - 1, complaint="GET /helth answered 404")
+        operator.parts.loop.revisions["m-1"].life = life
+        (trouble,) = (await operator.get("/v1/services/m/decisions"))["troubles"]
+        assert (trouble["phase"], trouble["failed"]) == ("asleep", 1)
+        assert trouble["message"].endswith("GET /helth answered 404")
 
     async def test_the_rule_that_had_the_last_word_is_named(self, operator: Operator) -> None:
         operator.parts.scaler.scale("m-1", 1)

@@ -135,6 +135,13 @@ def test_a_start_that_took_too_long() -> None:
     )
 
 
+def test_a_start_that_took_too_long_is_told_with_what_was_wrong_with_it() -> None:
+    asked = ReplicaSet("m-1", 1, (Replica("m-1-0", Phase.STARTING, 0.0, message="GET /helth answered 404"),))
+    assert told(1.0, (asked, BUSY), Life(True), within=bounds(progress_deadline=600)).endswith(
+        "; its start took longer than the progress deadline (GET /helth answered 404), so it is given up."
+    )
+
+
 @pytest.mark.parametrize(
     ("left", "words"), [(0.2, "1 s"), (60, "60 s"), (120, "120 s"), (121, "3 min"), (1500, "25 min"), (7200, "120 min")]
 )

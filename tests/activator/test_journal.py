@@ -7,9 +7,12 @@ from structlog.testing import capture_logs
 
 from activator import logs
 from activator.journal import Journal
+from activator.revision import Revision
 from activator.rollouts import Told
 from activator.scalers.base import Phase, Replica, ReplicaSet
 from activator.traffic.rollout import Event
+from router.ports import RevisionStats
+from tests.activator.stage import bounds, plan
 
 
 @pytest.fixture
@@ -53,6 +56,23 @@ def test_only_a_replica_that_was_not_to_go_is_a_warning(journal: Journal, last: 
         journal.saw(one(last))
         journal.saw(ReplicaSet("a-1", 1, last_failure="it exited with status 3"))
     assert [line["log_level"] for line in lines] == ["info", level]
+
+
+def test_a_replica_that_ceases_to_be_ready_is_a_warning(journal: Journal) -> None:
+    with capture_logs() as lines:
+        for snapshot in (one(Phase.READY), one(Phase.STARTING, "GET / answered 500"), one(Phase.READY)):
+            journal.saw(snapshot)
+    assert [line["log_level"] for line in lines] == ["info", "warning", "info"]
+
+
+@pytest.mark.parametrize(("seconds", "level"), [(20.0, "info"), (21.0, "warning")])
+def test_a_start_that_is_given_up_is_a_warning(journal: Journal, seconds: float, level: str) -> None:
+    revision = Revision(plan("a-1", bounds=bounds(progress_deadline=20.0)), 0, 0.0)
+    starting = one(Phase.STARTING, "GET / answered 404")
+    with capture_logs() as lines:
+        journal.changed(revision, starting, revision.step(starting, RevisionStats(open=1), seconds))
+    assert [line["log_level"] for line in lines] == [level]
+    assert (level == "warning") == ("(GET / answered 404)" in lines[0]["why"])
 
 
 def test_an_order_that_became_a_replica_by_another_name_has_not_died(journal: Journal) -> None:

@@ -233,6 +233,14 @@ class TestFailedStarts:
         told = present(plan[1], life, NONE, NOW).start.message
         assert told == "no replica became ready within 100 s: GET /helth answered 404"
 
+    def test_what_was_wrong_with_a_start_that_took_too_long_is_told_until_one_succeeds(self) -> None:
+        late = Life(True, overdue=1, retry_at=NOW - 1, complaint="GET /helth answered 404")
+        start = present(bounds(progress_deadline=100.0), late, NONE, NOW).start
+        assert (start.phase, start.attempts) == ("asleep", 1)
+        assert start.message == "no replica became ready within 100 s: GET /helth answered 404"
+        life, _ = settle((SPEC, BOUNDS), late, wants(1), (replicas(Phase.READY), BUSY), NOW)
+        assert present(BOUNDS, life, NONE, NOW).start.message == ""
+
     def test_after_two_weeks_of_starts_that_took_too_long_the_wait_is_still_five_minutes(self) -> None:
         plan = (SPEC, bounds(progress_deadline=100.0))
         life, _ = settle(plan, Life(True, overdue=1024), wants(1), (replicas(Phase.STARTING), BUSY), NOW)
