@@ -84,6 +84,7 @@ class Edge:
         seen = (router, self._loop, self._scaler, self._ledger, self._rollouts)
         self._insight = Insight(seen, clock, self._front.health, Stalls(SWEEP_SECONDS, clock, self._log))
         self._insight.expiries = self._front.expiries
+        self._insight.saved = lambda: (self._savings if self._cluster is None else self._cluster.savings).saved
         self._admin = Admin(self._insight, time.time, self._save)
         self._journal = Journal(self._log)
         self._loop.on_change = self._changed

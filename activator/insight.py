@@ -110,6 +110,7 @@ class Insight:
         self.cluster: Callable[[], ClusterFacts] | None = None
         self.peers: Callable[[], PeerFacts] | None = None
         self.expiries: Callable[[], Mapping[str, float]] = dict  # of certificates by file, in Unix seconds
+        self.saved: Callable[[], bool] = lambda: True  # what must survive a restart
         self.reloads = 0
         self.reload_failures = 0
         self.config_valid = True

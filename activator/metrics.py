@@ -96,6 +96,9 @@ class Metrics:
         yield GaugeMetricFamily(
             "activator_config_valid", "0 while the file is refused", value=int(insight.config_valid)
         )
+        yield GaugeMetricFamily(
+            "activator_state_saved", "0 while what must survive a restart cannot be saved", value=int(insight.saved())
+        )
         expiries = GaugeMetricFamily(
             "activator_certificate_not_after_seconds", "When a certificate expires (Unix time)", labels=["certificate"]
         )

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from activator import state
 from activator.kpa import checks
+from activator.troubles import Trouble
 from activator.usage import FILE as USAGE
 
 if TYPE_CHECKING:
@@ -28,6 +29,12 @@ if TYPE_CHECKING:
 
 SAVE_SECONDS = 5.0
 ROLLOUTS = "rollouts.json"
+LOST = "a restart goes on from what was last saved: free space there, or make it writable"
+UNREADABLE = {
+    USAGE: "usage of earlier runs cannot be read yet, and is not saved",
+    ROLLOUTS: "saved rollouts cannot be read yet, and are not saved",
+    state.FILE: "saved state cannot be read yet, and is not saved",
+}
 
 
 class Savings:
@@ -44,11 +51,18 @@ class Savings:
         self._loop, self._ledger, self._rollouts = parts
         self._wall = wall
         self._log = log
+        self._unsaved = Trouble(log, "state cannot be saved", over="state is saved again")
+        self._unreadable = {name: Trouble(log, event) for name, event in UNREADABLE.items()}
         self._restored = False
         self._unread = {state.FILE, USAGE}  # stay as they are on disk
         self._saving = threading.Lock()
         self._turn = asyncio.Lock()
         self._hold: int | None = None  # a descriptor of the directory, with its lock
+
+    @property
+    def saved(self) -> bool:
+        """Whether all could be written when it was last tried, and nothing waits to be read before."""
+        return not (self._unsaved.lasts or (self._restored and self._unread))
 
     def claim(self) -> None:
         """Have the directory for this edge alone, until it lets go or its process ends. One that cannot be made or
@@ -76,7 +90,7 @@ class Savings:
         try:
             self._ledger.restore(state.read_json(path))
         except state.UnreadableError as error:
-            self._log.error("usage of earlier runs cannot be read yet, and is not saved", error=str(error))
+            self._unreadable[USAGE].met(str(error))
             return
         except (state.StateError, ValueError) as error:
             kept = str(state.set_aside(path))
@@ -91,7 +105,7 @@ class Savings:
             saved = checks.mapping(state.read_json(path) or {}, "rollouts")
         except state.UnreadableError as error:
             self._unread.add(ROLLOUTS)
-            self._log.error("saved rollouts cannot be read yet, and are not saved", error=str(error))
+            self._unreadable[ROLLOUTS].met(str(error))
             return
         except (state.StateError, ValueError) as error:
             kept = str(state.set_aside(path))
@@ -110,7 +124,7 @@ class Savings:
         try:
             saved = state.load(self._directory, self._wall())
         except state.UnreadableError as error:
-            self._log.error("saved state cannot be read yet, and is not saved", error=str(error))
+            self._unreadable[state.FILE].met(str(error))
             return
         except state.StateError as error:
             kept = str(state.set_aside(self._directory / state.FILE))
@@ -137,7 +151,8 @@ class Savings:
             return await asyncio.to_thread(self._write, self._documents())
 
     def save(self) -> bool:
-        """Save now; otherwise as `save_aside`."""
+        """Save now, for the last time: what cannot be saved is told once more. Otherwise as `save_aside`."""
+        self._unsaved.remind()
         return self._write(self._documents())
 
     def _documents(self) -> dict[str, dict[str, Any]]:
@@ -163,6 +178,9 @@ class Savings:
                     state.write_json(self._directory / name, document)
                 except OSError as error:
                     errors[name] = error
-        if errors:
-            self._log.error("state cannot be saved", files=[*errors], error=str(next(iter(errors.values()))))
+            if errors:
+                first = str(next(iter(errors.values())))
+                self._unsaved.met(first, directory=str(self._directory), files=[*errors], means=LOST)
+            else:
+                self._unsaved.passed()
         return ROLLOUTS in documents and ROLLOUTS not in errors

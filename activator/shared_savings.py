@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from activator import state
 from activator.kube.errors import CONFLICT, ApiError, UnreachableError
 from activator.kube.saved import DamagedError
+from activator.troubles import Trouble
 from activator.usage import KEPT_DAYS
 
 if TYPE_CHECKING:
@@ -70,9 +71,15 @@ class SharedSavings:
         self._leads = leads
         self._wall = wall
         self._log = log
+        self._unsaved = Trouble(log, "state cannot be saved", over="state is saved again")
         self._writing = asyncio.Lock()
         self._hurry = asyncio.Event()
         self._days = KEPT_DAYS  # of usage, that there is room for
+
+    @property
+    def saved(self) -> bool:
+        """Whether all could be written when it was last tried; so it is for an edge that does not lead."""
+        return not (self.taken_over and self._unsaved.lasts)
 
     def hurry(self) -> None:
         """Save soon: an edge that starts meanwhile would not know what is good."""
@@ -115,13 +122,16 @@ class SharedSavings:
     async def _write(self) -> bool:
         self._ledger.forget()
         try:
-            return await self._put()
+            written = await self._put()
         except ApiError as error:
-            self._log.error("state cannot be saved", error=str(error))
+            self._unsaved.met(str(error))
             if error.status == CONFLICT:  # somebody led meanwhile, or edited it: what is there is read again
                 self.let_go()
         except UnreachableError as error:
-            self._log.error("state cannot be saved", error=str(error))
+            self._unsaved.met(str(error))
+        else:
+            self._unsaved.passed()
+            return written
         return False
 
     async def _put(self) -> bool:

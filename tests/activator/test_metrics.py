@@ -52,7 +52,8 @@ OURS_NAMES = """
     activator_hold_seconds_bucket activator_hold_seconds_sum activator_hold_seconds_count activator_held_requests
     activator_refused_total activator_ended_total activator_replicas activator_replica_seconds_total
     activator_idle_replica_seconds_total activator_start_failures activator_pokes_total activator_config_reloads_total
-    activator_config_reload_failures_total activator_config_valid activator_connections activator_defects_total
+    activator_config_reload_failures_total activator_config_valid activator_state_saved
+    activator_connections activator_defects_total
     activator_certificate_not_after_seconds activator_log_lines_dropped_total activator_event_loop_stalls_total
     activator_metrics_made_at_seconds
     activator_workers activator_worker_restarts_total
@@ -197,6 +198,11 @@ class TestValues:
     async def test_the_expiry_of_a_certificate_is_given_by_its_file(self, parts: Parts) -> None:
         parts.insight.expiries = lambda: {"a.pem": 1.8e9, "b.pem": 1.9e9}
         assert value(parts, "activator_certificate_not_after_seconds", certificate="b.pem") == 1.9e9
+
+    async def test_what_cannot_be_saved_shows(self, parts: Parts) -> None:
+        assert value(parts, "activator_state_saved") == 1
+        parts.insight.saved = lambda: False
+        assert value(parts, "activator_state_saved") == 0
 
     async def test_a_refused_configuration_shows(self, parts: Parts) -> None:
         parts.insight.reload_failures, parts.insight.config_valid = 2, False

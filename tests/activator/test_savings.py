@@ -163,6 +163,39 @@ def test_a_directory_that_takes_no_file_is_told_and_no_end(tmp_path: Path) -> No
     assert [line["event"] for line in lines][-1] == "state cannot be saved"
 
 
+async def test_a_disk_that_stays_full_is_told_once_with_its_place_and_once_more_at_the_end(tmp_path: Path) -> None:
+    run, state = Run.begun(tmp_path / "state"), tmp_path / "state"
+    state.write_text("a file is in the way")
+    with capture_logs() as lines:
+        for _ in range(20):
+            await run.savings.save_aside()
+    assert [(line["event"], line["directory"]) for line in lines] == [("state cannot be saved", str(state))]
+    assert not run.savings.saved
+    with capture_logs() as lines:
+        run.savings.save()
+    assert [line["event"] for line in lines] == ["state cannot be saved"]
+    state.unlink()
+    with capture_logs() as lines:
+        await run.savings.save_aside()
+        await run.savings.save_aside()
+    assert [line["event"] for line in lines] == ["state is saved again"]
+    assert run.savings.saved
+
+
+async def test_a_file_that_cannot_be_read_for_long_is_told_once(tmp_path: Path) -> None:
+    for name in ("usage.json", "rollouts.json", "revisions.json"):
+        (tmp_path / name).mkdir()
+    run = Run(tmp_path)
+    events = [line["event"] for line in run.restore()]
+    assert len(events) == 3
+    keeping = asyncio.create_task(run.savings.keep())
+    with capture_logs() as lines:
+        await asyncio.sleep(10 * SAVE_SECONDS)
+    keeping.cancel()
+    assert lines == []
+    assert not run.savings.saved
+
+
 class TestRollouts:
     def put(self, run: Run) -> None:
         plans = {name: plan(name) for name in ("m-1", "m-2")}

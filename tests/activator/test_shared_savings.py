@@ -272,6 +272,21 @@ async def test_what_is_too_much_without_usage_is_told() -> None:
         assert lines[-1]["event"] == "state cannot be saved"
 
 
+async def test_a_right_that_is_missing_is_told_once_while_it_is() -> None:
+    shared = Map()
+    async with on_stage() as stage:
+        edge = Leader(stage, shared)
+        edge.holds = edge.savings.taken_over = True
+        shared.failures = [ApiError(403, "Forbidden", "configmaps is forbidden")] * 3
+        with capture_logs() as lines:
+            for _ in range(3):
+                assert not await edge.savings.save()
+        assert [line["event"] for line in lines] == ["state cannot be saved"]
+        assert not edge.savings.saved
+        assert await edge.savings.save()
+        assert edge.savings.saved
+
+
 async def test_what_is_refused_for_another_reason_costs_no_usage() -> None:
     shared = Map()
     async with on_stage() as stage:
@@ -282,7 +297,7 @@ async def test_what_is_refused_for_another_reason_costs_no_usage() -> None:
         with capture_logs() as lines:
             assert not await edge.savings.save()
             assert await edge.savings.save()
-        assert [line["event"] for line in lines] == ["state cannot be saved"]
+        assert [line["event"] for line in lines] == ["state cannot be saved", "state is saved again"]
         assert len(shared.documents["usage.json"]["rows"]) == 1
 
 
