@@ -285,6 +285,7 @@ class Edge:
                 self._serve(self._current, await self._catalog_of(self._current))
 
     def _period(self, seconds: float) -> None:
+        self._journal.look(time.monotonic())
         if self._loop.leads():  # the ledger and the rollouts of several edges are the leader's
             self._rollouts.look(seconds)
             self._metering.period(seconds, time.time())

@@ -1,4 +1,5 @@
-"""What the log tells of a running edge: each change of a number with its reason, each change of a replica's phase."""
+"""What the log tells of a running edge: each change of a number with its reason, each change of a replica's phase, and
+starts that take long: one that hangs changes nothing until its deadline, which may be an hour away."""
 
 from __future__ import annotations
 
@@ -16,12 +17,17 @@ if TYPE_CHECKING:
     from activator.scalers.base import Replica, ReplicaSet
 
 
+LATE = 60.0
+UNREADY = (Phase.PENDING, Phase.STARTING)
+
+
 class Journal:
     """Writes to `log`; remembers replicas as they were, so that each change is told once."""
 
     def __init__(self, log: FilteringBoundLogger) -> None:
         self._log = log
         self._replicas: dict[str, dict[str, Replica]] = {}
+        self._late: dict[tuple[str, Phase], float] = {}  # of a replica of that revision, to be told next
 
     def changed(self, revision: Revision, before: ReplicaSet, record: Record) -> None:
         """Tell that another number of replicas is wanted; a warning when a start is given up."""
@@ -56,7 +62,29 @@ class Journal:
             tell = self._log.warning if lost else self._log.info
             phase = str(after.phase) if after else "gone"
             tell("replica", revision=replicas.revision, replica=name, phase=phase, message=message or None)
-        self._replicas[replicas.revision] = current
+        if current:
+            self._replicas[replicas.revision] = current
+        else:
+            self._replicas.pop(replicas.revision, None)
+
+    def look(self, now: float) -> None:
+        """Tell of revisions with replicas that are not ready at `now` (clock seconds): of the one that has been so for
+        longest, after a minute, two, four and so on, with what is known of the cause."""
+        waiting: dict[tuple[str, Phase], list[Replica]] = {}
+        for revision, replicas in self._replicas.items():
+            for each in replicas.values():
+                if each.phase in UNREADY:
+                    waiting.setdefault((revision, each.phase), []).append(each)
+        self._late = {key: self._late.get(key, LATE) for key in waiting}
+        for key, those in waiting.items():
+            oldest = min(those, key=lambda each: each.since)
+            if now - oldest.since >= self._late[key]:
+                self._late[key] *= 2
+                self._tell_late(key[0], oldest, len(those), round(now - oldest.since))
+
+    def _tell_late(self, revision: str, oldest: Replica, count: int, seconds: int) -> None:
+        told = {"revision": revision, "replica": oldest.name, "phase": str(oldest.phase), "replicas": count}
+        self._log.warning("replica is not ready yet", **told, seconds=seconds, message=oldest.message or None)
 
 
 def _cause(before: Replica | None, replicas: ReplicaSet) -> str:

@@ -65,6 +65,38 @@ def test_a_replica_that_ceases_to_be_ready_is_a_warning(journal: Journal) -> Non
     assert [line["log_level"] for line in lines] == ["info", "warning", "info"]
 
 
+def late(journal: Journal, *ages: float) -> list[Any]:
+    with capture_logs() as lines:
+        for now in ages:
+            journal.look(now)
+    return [(line["log_level"], line["replica"], line["phase"], line["seconds"], line["message"]) for line in lines]
+
+
+def test_a_start_that_takes_long_is_told_ever_more_rarely_with_what_its_probe_says(journal: Journal) -> None:
+    told(journal, one(Phase.STARTING), one(Phase.STARTING, "connection refused"))
+    assert late(journal, 59.0) == []
+    assert late(journal, *map(float, range(60, 601))) == [
+        ("warning", "a-1-0", "starting", age, "connection refused") for age in (60, 120, 240, 480)
+    ]
+
+
+def test_of_several_late_ones_of_a_revision_the_oldest_is_told(journal: Journal) -> None:
+    pods = [Replica(f"a-1-{number}", Phase.PENDING, float(number), message="no GPU") for number in range(9)]
+    told(journal, ReplicaSet("a-1", 9, tuple(pods)))
+    with capture_logs() as lines:
+        journal.look(100.0)
+    assert [(line["replica"], line["replicas"]) for line in lines] == [("a-1-0", 9)]
+
+
+def test_a_replica_that_became_ready_or_is_gone_is_not_told_of_as_late(journal: Journal) -> None:
+    told(journal, one(Phase.STARTING), one(Phase.READY))
+    assert late(journal, 100.0) == []
+    told(journal, one(Phase.PENDING))
+    assert [line[2] for line in late(journal, 100.0)] == ["pending"]
+    told(journal, ReplicaSet("a-1", 0))
+    assert late(journal, 1000.0) == []
+
+
 @pytest.mark.parametrize(("seconds", "level"), [(20.0, "info"), (21.0, "warning")])
 def test_a_start_that_is_given_up_is_a_warning(journal: Journal, seconds: float, level: str) -> None:
     revision = Revision(plan("a-1", bounds=bounds(progress_deadline=20.0)), 0, 0.0)
