@@ -27,7 +27,7 @@ class Journal:
     def __init__(self, log: FilteringBoundLogger) -> None:
         self._log = log
         self._replicas: dict[str, dict[str, Replica]] = {}
-        self._late: dict[tuple[str, Phase], float] = {}  # of a replica of that revision, to be told next
+        self._late: dict[tuple[str, Phase], float] = {}  # the age at which such are told of next
 
     def changed(self, revision: Revision, before: ReplicaSet, record: Record) -> None:
         """Tell that another number of replicas is wanted; a warning when a start is given up."""

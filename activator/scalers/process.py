@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import secrets
 import sys
 from contextlib import suppress
@@ -20,13 +21,14 @@ from activator.scalers.ports import free_port
 from activator.scalers.probe import probe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Mapping
 
-    from activator.scalers.base import Routing
+    from activator.scalers.base import ReplicaSpec, Routing
     from activator.scalers.fleet import Launch, News
 
 HOST = "127.0.0.1"
 KEPT_LOGS = 20
+KEPT_REVISIONS = 20  # of those that are in the configuration no more
 ANSWER_SECONDS = 2.0  # in which the keeper tells what came of an order, unless it hangs
 
 
@@ -41,6 +43,12 @@ class ProcessScaler(LocalScaler):
     def __init__(self, routing: Routing, *, clock: Callable[[], float], log_dir: Path) -> None:
         self._processes = Processes(log_dir)
         super().__init__(self._processes, routing, clock, _new_name)
+
+    def declare(self, specs: Mapping[str, ReplicaSpec]) -> None:
+        """See LocalScaler. Logs of revisions that have left are deleted but for the newest, lest they pile up."""
+        super().declare(specs)
+        if specs:  # there are none when all ends
+            self._processes.tidy(specs)
 
     async def start(self) -> None:
         """Start the keeper, so that a first replica need not wait for it. OSError when that fails."""
@@ -97,6 +105,18 @@ class Processes:
         if name in self._running:
             with suppress(OSError):  # the keeper has died, and with it the process; that news is on its way
                 self.keeper.send({"do": "end", "name": name})
+
+    def tidy(self, revisions: Iterable[str]) -> None:
+        """Delete the logs of revisions that are none of these and do not run, but for those that wrote last. What else
+        is in the directory is let be."""
+        live = {*revisions, *(process.launch.revision for process in self._running.values())}
+        used = {self._logs_of(revision) for revision in live}
+        with suppress(OSError):
+            left = [each for each in self._log_dir.absolute().iterdir() if each not in used and _own_logs(each)]
+            for directory in sorted(left, key=lambda each: each.stat().st_mtime)[:-KEPT_REVISIONS]:
+                for log in _own_logs(directory):
+                    log.unlink(missing_ok=True)
+                directory.rmdir()
 
     async def close(self) -> None:
         """End the keeper and all that is left."""
@@ -163,6 +183,14 @@ class Processes:
             for log in sorted(logs, key=lambda log: log.stat().st_mtime)[:-KEPT_LOGS]:
                 log.unlink(missing_ok=True)
                 log.with_name(log.name + ".1").unlink(missing_ok=True)
+
+
+def _own_logs(directory: Path) -> list[Path]:
+    """Return the logs that replicas of a directory's revision left there: REVISION-ABCDEF.log and .log.1."""
+    if not directory.is_dir():
+        return []
+    own = re.compile(re.escape(directory.name) + r"-[0-9a-f]{6}\.log(\.1)?")
+    return [each for each in directory.iterdir() if own.fullmatch(each.name)]
 
 
 def _stop_probing(process: Process) -> None:

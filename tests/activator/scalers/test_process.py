@@ -16,7 +16,7 @@ import pytest
 
 from activator.scalers.base import Phase, ReplicaSet, ReplicaSpec
 from activator.scalers.ports import PORTS
-from activator.scalers.process import KEPT_LOGS, ProcessScaler
+from activator.scalers.process import KEPT_LOGS, KEPT_REVISIONS, ProcessScaler
 from tests.activator.scalers.contract import LocalContract, failed, gone, phases, ready, started
 from tests.activator.scalers.fakes import FakeRouting, Watcher
 from tests.activator.scalers.processes import all_gone, marked, parent, some
@@ -332,6 +332,22 @@ class TestLogs:
         stage.scaler.scale("brief", KEPT_LOGS + 5)
         await stage.watcher.until("brief", failed(KEPT_LOGS + 5))
         assert len(list((stage.logs / "brief").glob("*.log"))) == KEPT_LOGS
+
+    async def test_logs_of_revisions_that_left_are_deleted_but_for_the_newest(self, stage: ProcessStage) -> None:
+        foreign = stage.logs / "nginx" / "access.log"
+        for number in range(KEPT_REVISIONS + 3):
+            log = stage.logs / f"old-{number}" / f"old-{number}-00beef.log"
+            log.parent.mkdir(parents=True)
+            log.touch()
+            os.utime(log.parent, (number, number))
+        foreign.parent.mkdir()
+        foreign.touch()
+        stage.declare("old-1", stage.spec("/bin/sh"))
+        left = {directory.name for directory in stage.logs.iterdir()}
+        assert left == {"nginx", "old-1", *(f"old-{number}" for number in range(3, KEPT_REVISIONS + 3))}
+        assert foreign.exists()
+        await stage.scaler.close(drain=0)
+        assert len(list(stage.logs.iterdir())) == KEPT_REVISIONS + 2
 
     async def test_a_log_that_cannot_be_deleted_keeps_nobody_from_hearing_of_ends(self, stage: ProcessStage) -> None:
         directory = stage.logs / "doomed" / "old.log"
