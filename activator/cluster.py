@@ -120,7 +120,8 @@ class Cluster:
             reason = "ScaledUp" if number > before.desired else "ScaledDown" if number else "ScaledToZero"
             step = f"{before.desired} -> {number}"
             key = f"{version_of(about)} {step}"
-            self.recorder.tell(Report(about, NORMAL, "Scale", reason, f"{step}: {record.sentence}", once=True, key=key))
+            kind = WARNING if record.outcome.gives_up else NORMAL
+            self.recorder.tell(Report(about, kind, "Scale", reason, f"{step}: {record.sentence}", once=True, key=key))
 
     def moved(self, told: Told) -> None:
         """Tell a canary's Deployment what has happened to it."""

@@ -41,7 +41,7 @@ _CLAUSES = {
     STARTING: "the one that is starting may finish its start",
     IDLE_PERIOD: "the last one stays until its idle period ends, {left} from now",
     NO_TRAFFIC: "no traffic is assigned to this revision and no request is open, so it needs none",
-    START_FAILS: "its starts keep failing and nobody waits, so none is started until a request comes",
+    START_FAILS: "its starts keep failing{complaint} and nobody waits, so none is started until a request comes",
     START_WAITS: "its last start failed and the next one is not due yet, so none is started",
     GPU_LIMIT: "the nodes have GPUs for {after}, other namespaces left aside",
     EVICTED: "it has given its GPU to requests of another service, until a request comes",

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from activator.lifecycle import DEADLINE
 from activator.scalers.base import Phase
 from activator.traffic import rollout
 
@@ -30,9 +29,8 @@ class Journal:
         self._late: dict[tuple[str, Phase], float] = {}  # the age at which such are told of next
 
     def changed(self, revision: Revision, before: ReplicaSet, record: Record) -> None:
-        """Tell that another number of replicas is wanted; a warning when a start is given up."""
-        given_up = any(rule.name == DEADLINE for rule in record.outcome.rules)
-        tell = self._log.warning if given_up else self._log.info
+        """Tell that another number of replicas is wanted; a warning when starts are given up."""
+        tell = self._log.warning if record.outcome.gives_up else self._log.info
         tell(
             "scale",
             service=revision.plan.service,

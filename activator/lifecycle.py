@@ -65,7 +65,7 @@ class Life:
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """How many replicas there shall be, by which decision and rules, and when the last one goes if nothing comes.
-    `complaint` is what was wrong with a start that is given up, where that is known."""
+    `complaint` is what was wrong with a start that failed or is given up, where that is known."""
 
     decision: Decision
     replicas: int
@@ -73,6 +73,11 @@ class Outcome:
     idle_since: float | None = None
     zero_at: float | None = None
     complaint: str = ""
+
+    @property
+    def gives_up(self) -> bool:
+        """Whether no replica is tried any more, since starts fail or take too long."""
+        return any(rule.name in {START_FAILS, DEADLINE} for rule in self.rules)
 
 
 def settle(
@@ -100,7 +105,7 @@ def settle(
             outcome = ruled(outcome, START_WAITS, 0)
         elif not stats.open and bounds.min_scale == 0 and (life.overdue or _hopeless(bounds, replicas)):
             life = replace(life, retry_at=replicas.retry_at or life.retry_at)
-            outcome = ruled(outcome, START_FAILS, 0)
+            outcome = replace(ruled(outcome, START_FAILS, 0), complaint=replicas.last_failure or life.complaint)
     return life, outcome
 
 

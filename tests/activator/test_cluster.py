@@ -18,7 +18,7 @@ from activator.kube.resources import DEPLOYMENTS
 from activator.kube.store import Store
 from activator.kube.watch import Reflector
 from activator.loop import Loop
-from activator.scalers.memory import MemoryScaler
+from activator.scalers.memory import MemoryScaler, Start
 from activator.usage import Ledger
 from router.tasks import Tasks
 from tests.activator.catalog.deployed import SETTINGS, annotated, deployment
@@ -177,6 +177,21 @@ async def test_a_change_of_the_number_is_told_with_its_sentence() -> None:
         (told,) = events(server)
         assert told[:2] == ("m-1", "ScaledUp")
         assert told[2].startswith("0 -> 1: Wants 1 because")
+
+
+async def test_starts_that_are_given_up_are_a_warning_with_what_the_last_one_died_of() -> None:
+    async with edges(1, deployment("m-1", "m", hosts="m.example")) as (server, (edge,)):
+        await until(edge.cluster.leads)
+        edge.scaler.script("m-1", [Start(failure="CUDA is missing", doomed=True)])
+        edge.traffic.arrive("m-1")
+        await until(lambda: edge.scaler.replicas("m-1").doomed)
+        edge.loop.step("m-1")
+        await until(lambda: len(events(server)) == 2)
+        assert [(reason, "(CUDA is missing)" in note) for _, reason, note in events(server)] == [
+            ("ScaledUp", False),
+            ("ScaledToZero", True),
+        ]
+        assert [event["type"] for event in server.objects["events"].values()] == ["Normal", "Warning"]
 
 
 async def test_an_edge_that_does_not_lead_wakes_and_tells() -> None:

@@ -121,6 +121,12 @@ def test_starts_that_keep_failing() -> None:
     )
 
 
+def test_starts_that_keep_failing_are_told_with_what_the_last_one_died_of() -> None:
+    assert told(0.5, (some(failures=5, retry_at=1004.0, last_failure="CUDA is missing"), QUIET), Life(True)).endswith(
+        "; its starts keep failing (CUDA is missing) and nobody waits, so none is started until a request comes."
+    )
+
+
 def test_a_start_that_is_not_due_yet() -> None:
     assert told(1.0, (some(), BUSY), Life(True, retry_at=1004.0)) == (
         "Wants 1 because 1 request on average over the stable window asks for 1 at a target of 1 per replica; "
