@@ -20,7 +20,7 @@ from activator.callers import Callers
 from activator.metrics import Metrics
 from activator.rollout_view import events, view
 from activator.rollouts import Rollouts
-from activator.scalers.base import Phase
+from activator.scalers.base import UNREADY, Phase
 from activator.scrape import Page
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ class Admin:
         records = self._insight.records(name)[-limit:] if limit else []
         moves = [self._moved(told) for told in events(self._insight.rollouts, name)][-limit:] if limit else []
         decisions = (self._decision(revision, record) for revision, record in records)
-        troubles = [each for each in map(_trouble, self._insight.revisions(name)) if each]
+        troubles = [each for each in map(self._trouble, self._insight.revisions(name)) if each]
         return await _listed("decisions", decisions, service=name, rollout=moves, troubles=troubles)
 
     async def _move(self, request: web.Request) -> web.Response:
@@ -227,20 +227,22 @@ class Admin:
         kind, why, numbers = told.event
         return {"at": self._time(told.at), "revision": told.revision, "kind": kind, "why": why, "numbers": numbers}
 
+    def _trouble(self, view: RevisionView) -> dict[str, Any] | None:
+        """Return why a revision has fewer replicas ready than were asked for, or why its last start failed, and
+        before when none is tried; None when neither is the case, or the cause is not known."""
+        start, lacks = view.start, view.replicas.desired > view.replicas.count(Phase.READY)
+        if not start.message or not (lacks or start.attempts):
+            return None
+        waits = not any(replica.phase in UNREADY for replica in view.replicas.replicas)
+        due = start.retry_at if waits and (start.retry_at or 0.0) > self._insight.clock() else None
+        told = {"revision": view.revision, "phase": start.phase, "failed": start.attempts, "message": start.message}
+        return {**told, "retry_at": self._time(due)}
+
     def _time(self, at: float | None) -> str | None:
         if at is None:
             return None
         wall = self._wall() - self._insight.clock() + at
         return datetime.fromtimestamp(wall, UTC).isoformat(timespec="milliseconds")
-
-
-def _trouble(view: RevisionView) -> dict[str, Any] | None:
-    """Return why a revision has fewer replicas ready than were asked for, or why its last start failed; None when
-    neither is the case, or nothing is known."""
-    start, lacks = view.start, view.replicas.desired > view.replicas.count(Phase.READY)
-    if not start.message or not (lacks or start.attempts):
-        return None
-    return {"revision": view.revision, "phase": start.phase, "failed": start.attempts, "message": start.message}
 
 
 def _name(host: str) -> str:

@@ -95,7 +95,8 @@ def decisions_text(data: dict[str, Any], last: int = MOST) -> None:
         console.print(f"{_clock(each['at'])}  {each['revision']}  {replicas}{poked}  {each['why']}")
     for each in data.get("troubles", ()):
         failed = f" ({each['failed']} failed starts in a row)" if each["failed"] > 1 else ""
-        console.print(f"now       {each['revision']}  {each['phase']}{failed}: {each['message']}")
+        wait = f"; no other start before {_clock(each['retry_at'])}" if each.get("retry_at") else ""
+        console.print(f"now       {each['revision']}  {each['phase']}{failed}: {each['message']}{wait}")
 
 
 def _news(decisions: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:

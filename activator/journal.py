@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from activator.scalers.base import Phase
+from activator.scalers.base import UNREADY, Phase
 from activator.traffic import rollout
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 
 LATE = 60.0
-UNREADY = (Phase.PENDING, Phase.STARTING)
 
 
 class Journal:

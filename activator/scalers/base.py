@@ -26,6 +26,9 @@ class Phase(StrEnum):
     DRAINING = "draining"  # it gets no new request, and keeps those it has
 
 
+UNREADY = (Phase.PENDING, Phase.STARTING)
+
+
 @dataclass(frozen=True, slots=True)
 class Replica:
     """One replica. `since` is when it came into its phase (clock seconds); `host`/`port` are set once it has an

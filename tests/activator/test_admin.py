@@ -201,8 +201,27 @@ class TestDecisions:
         await operator.parts.ask()
         await asyncio.sleep(0.01)
         assert (await operator.get("/v1/services/m/decisions"))["troubles"] == [
-            {"revision": "m-1", "phase": "failing", "failed": 1, "message": "CUDA is missing"}
+            {
+                "revision": "m-1",
+                "phase": "failing",
+                "failed": 1,
+                "message": "CUDA is missing",
+                "retry_at": "2026-01-02T00:00:00.250+00:00",
+            }
         ]
+
+    async def test_until_when_no_other_start_is_tried_is_told_only_while_none_is_under_way(
+        self, operator: Operator
+    ) -> None:
+        operator.parts.scaler.script("m-1", [Start(failure="out of memory"), Start(delay=100)])
+        operator.parts.scaler.scale("m-1", 1)
+        await asyncio.sleep(0.01)
+        (trouble,) = (await operator.get("/v1/services/m/decisions"))["troubles"]
+        assert (trouble["phase"], trouble["retry_at"]) == ("starting", "2026-01-02T00:00:00.250+00:00")
+        operator.parts.now += 0.25
+        operator.parts.scaler.scale("m-1", 1)
+        (trouble,) = (await operator.get("/v1/services/m/decisions"))["troubles"]
+        assert (trouble["message"], trouble["retry_at"]) == ("out of memory", None)
 
     async def test_why_the_last_start_failed_is_told_when_nobody_waits_any_more(self, operator: Operator) -> None:
         life = Life(overdue=1, retry_at=operator.parts.now - 1, complaint="GET /helth answered 404")

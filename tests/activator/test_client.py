@@ -235,10 +235,11 @@ class TestShow:
         decision = {"at": "2026-01-02T12:34:56", "revision": "m-1", "replicas": 1, "poked": False, "why": "x."}
         starting = {"revision": "m-1", "phase": "starting", "failed": 0, "message": "GET /helth answered 404"}
         failing = {"revision": "m-2", "phase": "failing", "failed": 3, "message": "CUDA is missing"}
+        failing["retry_at"] = "2026-01-02T12:39:56.000+00:00"
         client.decisions_text({"decisions": [decision], "troubles": [starting, failing]})
         assert capsys.readouterr().out.splitlines()[2:] == [
             "now       m-1  starting: GET /helth answered 404",
-            "now       m-2  failing (3 failed starts in a row): CUDA is missing",
+            "now       m-2  failing (3 failed starts in a row): CUDA is missing; no other start before 12:39:56",
         ]
 
     def test_the_last_words_of_a_model_are_told_as_they_are(self, capsys: pytest.CaptureFixture[str]) -> None:
