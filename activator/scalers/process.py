@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import re
 import secrets
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 HOST = "127.0.0.1"
 KEPT_LOGS = 20
 KEPT_REVISIONS = 20  # of those that are in the configuration no more
+REFUSED = os.strerror(errno.ECONNREFUSED).lower()
+ADVICE = "; the model must listen on $HOST:$PORT"  # which models that have a port of their own do not know
 ANSWER_SECONDS = 2.0  # in which the keeper tells what came of an order, unless it hangs
 
 
@@ -211,6 +214,6 @@ async def _watch(process: Process) -> None:
             ready = True
             process.news.ready(name)
         elif not ready or failures >= spec.failure_threshold:
-            process.news.unready(name, complaint)
+            process.news.unready(name, f"{complaint}{ADVICE}" if complaint.endswith(REFUSED) else complaint)
         period = spec.probe_period if ready else spec.startup_period
         await asyncio.sleep(max(begun + period - loop.time(), 0))

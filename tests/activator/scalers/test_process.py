@@ -133,9 +133,11 @@ class TestStarting:
         snapshot = await stage.watcher.until("early", with_message("answered 503"))
         assert snapshot.count(Phase.STARTING) == 1
 
-    async def test_a_replica_that_never_listens_stays_starting_and_says_so(self, stage: ProcessStage) -> None:
+    async def test_a_replica_that_never_listens_stays_starting_and_says_what_to_do(self, stage: ProcessStage) -> None:
         stage.scaler.scale("slow", 1)
-        snapshot = await stage.watcher.until("slow", with_message("connection refused"))
+        snapshot = await stage.watcher.until(
+            "slow", with_message("connection refused; the model must listen on $HOST:$PORT")
+        )
         assert snapshot.count(Phase.STARTING) == 1
 
     async def test_a_slow_answer_counts_as_none(self, stage: ProcessStage) -> None:
