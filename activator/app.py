@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from activator import logs
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
 SWEEP_SECONDS = 0.25
 WATCH_SECONDS = 0.2  # a change counts at the second look; more of them would be most of what an idle edge costs
 SYNC_SECONDS = 10.0
+ENDING_SECONDS = 0.1  # between two looks at which replicas have yet to end
 FIXED = ("listen", "listen_plain", "admin", "workers", "peers", "scaler", "namespace", "kserve", "state_dir", "log_dir")
 
 
@@ -215,14 +217,36 @@ class Edge:
         if served and self._cluster is None:
             self._savings.save()
         await self._tasks.close()
+        await self._end_replicas()
+        if served and self._cluster is None:
+            self._savings.save_usage()
         self._savings.let_go()
-        await self._scaler.close(drain=0)
         if self._views is not None:
             await self._views.client.close()
         self._front.close()
         await self._admin.close()
         await self._origin.close()
         self._log.info("stopped")
+
+    async def _end_replicas(self) -> None:
+        """End all replicas, and count how long they take to: until then they hold their GPUs."""
+        ended = asyncio.Event()
+        await asyncio.gather(self._count_until(ended), self._scaler_ended(ended))
+
+    async def _scaler_ended(self, ended: asyncio.Event) -> None:
+        try:
+            await self._scaler.close(drain=0)
+        finally:
+            ended.set()
+
+    async def _count_until(self, ended: asyncio.Event) -> None:
+        counted = time.monotonic()
+        while not ended.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(ended.wait(), ENDING_SECONDS)
+            now = time.monotonic()
+            self._metering.period(now - counted, time.time())
+            counted = now
 
     def _stop(self) -> None:
         self._stopping.set()

@@ -150,8 +150,14 @@ class Savings:
         async with self._turn:  # what is newer must be written later
             return await asyncio.to_thread(self._write, self._documents())
 
+    def save_usage(self) -> None:
+        """Save what replicas have run since: all else is to stay as it was while they did."""
+        if USAGE not in self._unread:
+            self._write({USAGE: self._ledger.dump()})
+
     def save(self) -> bool:
-        """Save now, for the last time: what cannot be saved is told once more. Otherwise as `save_aside`."""
+        """Save now, for the last time but for the usage: what cannot be saved is told once more. Otherwise as
+        `save_aside`."""
         self._unsaved.remind()
         return self._write(self._documents())
 

@@ -6,12 +6,13 @@ import asyncio
 import json
 import signal
 import subprocess
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.journeys.daemon import ACTIVATOR
-from tests.journeys.services import configuration, service, slow
+from tests.journeys.services import OBEDIENT, configuration, revision, service, slow
 
 if TYPE_CHECKING:
     from tests.journeys.conftest import Serve
@@ -48,6 +49,22 @@ async def test_what_does_not_end_in_time_is_cut_and_what_waits_is_told(serve: Se
     assert (answer.status, answer.reason) == (503, "shutting_down")
     assert await asyncio.to_thread(edge.daemon.ended) == 0
     assert edge.daemon.processes() == []
+
+
+async def test_the_time_that_replicas_take_to_end_with_the_edge_is_usage_and_they_start_again(serve: Serve) -> None:
+    patient = revision("patient-1", ["sh", "-c", 'trap "" TERM; "$@"', "sh", *OBEDIENT])
+    keys = {"autoscaling": {"min-scale": 1}, "process": {"termination-grace-period": "3s"}}
+    edge = serve(configuration(service("patient", patient, **keys)))
+    await edge.ready("patient", 1)
+    began = time.monotonic()
+    edge.daemon.signal(signal.SIGTERM)
+    assert await asyncio.to_thread(edge.daemon.ended) == 0
+    took = time.monotonic() - began
+    state = edge.daemon.home / "state"
+    ((*_, seconds, _),) = json.loads((state / "usage.json").read_text())["rows"]
+    assert took > 3
+    assert seconds > took - 1
+    assert json.loads((state / "revisions.json").read_text())["revisions"]["patient-1"]["desired"] == 1
 
 
 async def test_usage_survives_a_restart_and_every_command_tells_of_the_edge(serve: Serve) -> None:
