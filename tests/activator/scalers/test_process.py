@@ -310,6 +310,7 @@ class TestEnding:
         await stage.watcher.until("forking", gone)
         stage.scaler.scale("forking", 0)
         assert await all_gone(f"REPLICA={replica.name}", within=10)
+        assert await all_gone(f"1002.{stage.mark}", within=10)  # the one that forgot its environment
         assert not set(marked(stage.mark)) & set(family)
         assert stage.pid_of(other.name)
 
