@@ -53,8 +53,9 @@ class Traffic(Protocol):
 
 class Loop:
     """Controls all revisions of a catalog. `on_change` is told of every change of a number, with its reason;
-    `on_period` of the seconds that have passed, whenever they were counted. Where several edges control the same
-    replicas, `leads` tells whether this one does: one that does not may only wake what is at zero, and counts."""
+    `on_period` of the seconds that have passed, whenever they were counted, up to `counted` (clock seconds). Where
+    several edges control the same replicas, `leads` tells whether this one does: one that does not may only wake what
+    is at zero, and counts."""
 
     def __init__(self, traffic: Traffic, scaler: Scaler, clock: Clock) -> None:
         self.revisions: dict[str, Revision] = {}
@@ -62,6 +63,7 @@ class Loop:
         self.on_period: Callable[[float], None] | None = None
         self.leads: Callable[[], bool] = lambda: True
         self.pokes: Counter[str] = Counter()
+        self.counted = clock()
         self._traffic = traffic
         self._scaler = scaler
         self._clock = clock
@@ -115,19 +117,19 @@ class Loop:
 
     async def run(self) -> None:
         """Count and decide until cancelled."""
-        counted = self._clock()
+        self.counted = self._clock()
         while True:
             now = self._clock()
-            if now - counted >= PERIOD:
-                seconds = (now - counted) // PERIOD * PERIOD
-                counted += seconds
-                self._count(counted, seconds)
+            if now - self.counted >= PERIOD:
+                seconds = (now - self.counted) // PERIOD * PERIOD
+                self.counted += seconds
+                self._count(self.counted, seconds)
                 if self.on_period is not None:
                     self.on_period(seconds)
             for name, revision in self.revisions.items():
                 if self.leads() and (now >= revision.due or self._has_become_quiet(name, revision)):
                     self.step(name)
-            await asyncio.sleep(self._until_next(counted))
+            await asyncio.sleep(self._until_next())
 
     def wake(self, revision: str) -> None:
         """Decide at once for a revision that has no replica and none starting: a request is held for it. Those it will
@@ -171,8 +173,8 @@ class Loop:
         if name in self.revisions:
             self.step(name)
 
-    def _until_next(self, counted: float) -> float:
-        period_ends = counted + PERIOD
+    def _until_next(self) -> float:
+        period_ends = self.counted + PERIOD
         if not self.leads():
             return max(0.001, period_ends - self._clock())
         due = min((revision.due for revision in self.revisions.values()), default=period_ends)
