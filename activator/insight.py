@@ -148,9 +148,7 @@ class Insight:
 
     def _view(self, name: str, shares: list[Share]) -> RevisionView:
         revision = self.loop.revisions[name]
-        counters = self.router.counters.revisions.get(name) or RevisionCounters(
-            name, revision.plan.service, self.clock()
-        )
+        counters = self.router.counters.revisions.get(name) or RevisionCounters(name, self.clock())
         replicas = self.scaler.replicas(name)
         cold = self.cold_starts.histograms
         return RevisionView(

@@ -66,11 +66,10 @@ class RevisionCounters:
     requests of its share that another answered, since it had no replica; `tally` is kept while it is compared with
     another."""
 
-    __slots__ = ("demand", "durations", "fallbacks", "holds", "reasons", "revision", "service", "tally")
+    __slots__ = ("demand", "durations", "fallbacks", "holds", "reasons", "revision", "tally")
 
-    def __init__(self, revision: str, service: str, now: float) -> None:
+    def __init__(self, revision: str, now: float) -> None:
         self.revision = revision
-        self.service = service
         self.demand = Demand(now)
         self.reasons: Counter[str] = Counter()
         self.durations = Durations()
@@ -181,7 +180,7 @@ class Counters:
             name: counters for name, counters in self.revisions.items() if counters.demand.now_open or name in in_use
         }
         for revision in revisions:
-            counters = self.revisions.get(revision.name) or RevisionCounters(revision.name, revision.service, now)
+            counters = self.revisions.get(revision.name) or RevisionCounters(revision.name, now)
             counters.compare(revision.compared, now)
             keep[revision.name] = counters
         for name in self.revisions.keys() - keep.keys():

@@ -109,7 +109,7 @@ def test_a_status_that_nobody_has_defined_counts_for_its_class() -> None:
 
 
 def test_no_revision_has_more_than_so_many_durations_however_many_statuses_its_model_thinks_of() -> None:
-    durations = RevisionCounters("a-1", "a", 0.0).durations
+    durations = RevisionCounters("a-1", 0.0).durations
     for status in range(200, 600):
         durations[status].observe(0.01)
     assert len(durations) == MOST_STATUSES + 3

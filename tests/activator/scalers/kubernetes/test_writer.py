@@ -322,8 +322,10 @@ class TestOtherWriters:
             await asyncio.sleep(1)
             assert (desk.replicas(), desk.writer.held, desk.writer.conflicts) == (2, "", 1)
 
-    async def test_after_three_corrections_it_holds_and_says_what_to_do(self) -> None:
+    @pytest.mark.parametrize("answer_lag", [0, 5 * LAG], ids=["answered first", "watch is first"])
+    async def test_after_three_corrections_it_holds_and_says_what_to_do(self, answer_lag: float) -> None:
         async with at_desk() as desk:
+            desk.api.answer_lag = answer_lag
             desk.want(2)
             for _ in range(6):
                 await asyncio.sleep(10)
@@ -333,17 +335,6 @@ class TestOtherWriters:
             assert desk.replicas() == 7
             assert desk.writer.held.startswith("kube-controller-manager also writes the replicas of Deployment m")
             assert "kubectl -n models delete hpa" in desk.writer.held
-
-    async def test_a_correction_counts_whose_answer_comes_after_the_watch_has_shown_it(self) -> None:
-        async with at_desk() as desk:
-            desk.api.answer_lag = 5 * LAG
-            desk.want(2)
-            for _ in range(6):
-                await asyncio.sleep(10)
-                desk.cluster.scale("m", 7, "kubectl")
-            await asyncio.sleep(1)
-            assert desk.numbers() == [2] * 4
-            assert desk.replicas() == 7
 
     async def test_a_number_counts_that_comes_between_a_correction_and_its_answer(self) -> None:
         async with at_desk() as desk:
