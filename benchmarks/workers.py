@@ -35,7 +35,7 @@ LIMITS = {"unlimited": 0, "container-concurrency 4": 4}
 CONNECTIONS = 32
 MOST_CPU = 1.15  # times that of one process
 MOST_SPLIT = 0.6
-MOST_PLACES = 100  # the model's order is that in which workers read requests, each in turns of its own
+MOST_PLACES = 160  # of 16,000: the order is that in which workers read requests, which take turns on their one core
 MODEL = 'exec taskset -c {core} {python} -m benchmarks.upstream "$PORT"'
 
 
