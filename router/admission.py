@@ -154,7 +154,7 @@ class Admission:
         if upstream is None or not upstream.usable:
             slots.lender.avoid(slots, SUSPECT_SECONDS)
             slots.lender.release(slots)
-            if exchange.revision.name in self.queues.retired:
+            if self.queues.is_left(exchange.revision.name):
                 self._resolve(exchange)
             if self._left(exchange) <= 0:
                 raise self.queues[exchange.revision.name].hold_timeout(exchange.revision.limits.hold)

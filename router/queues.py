@@ -37,6 +37,7 @@ class Queues(dict[str, Queue]):
         self._make_queue = make_queue
         self._refused = 0
         self._replaceable: set[str] = set()  # revisions that have a fallback
+        self._idle: set[str] = set()  # revisions that have no share
 
     def replace(self, revisions: Mapping[str, Revision], shares: Sequence[Share]) -> None:
         """Take a new table's revisions and shares; those held for a revision that is gone are resolved again."""
@@ -48,8 +49,8 @@ class Queues(dict[str, Queue]):
             queue.refresh(self._clock())
         self.retired = self.keys() - revisions.keys()
         self._replaceable = {share.revision.name for share in shares if share.fallback is not None}
-        idle = revisions.keys() - {share.revision.name for share in shares if share.percent}
-        for name in self.retired | idle | {name for name in self._replaceable if self.cold(name)}:
+        self._idle = revisions.keys() - {share.revision.name for share in shares if share.percent}
+        for name in self.retired | self._idle | {name for name in self._replaceable if self.cold(name)}:
             self[name].dissolve()
 
     def cold(self, name: str) -> bool:
@@ -57,8 +58,10 @@ class Queues(dict[str, Queue]):
         return not self[name].replicas.endpoints
 
     def is_left(self, name: str) -> bool:
-        """Tell whether a request for a revision is to be resolved again: it has left the table, or another answers."""
-        return name in self.retired or name not in self or (name in self._replaceable and self.cold(name))
+        """Tell whether a request for a revision is to be resolved again: it has left the table or lost its share, or
+        another answers."""
+        gone = name in self.retired or name in self._idle or name not in self
+        return gone or (name in self._replaceable and self.cold(name))
 
     def take_snapshot(self, replicas: Replicas) -> None:
         """Take a capacity snapshot; one for a revision that has left the table is of no use."""

@@ -139,6 +139,36 @@ async def test_those_who_wait_for_a_revision_that_left_the_table_are_resolved_ag
     assert (stage.running("a-1"), stage.running("a-2")) == ({}, {"r1": 1, "r2": 1})
 
 
+async def test_one_whose_connect_fails_is_resolved_again_when_its_revision_has_lost_its_share(staged: Staged) -> None:
+    stage = staged()
+    stage.connections.refused, stage.connections.delay = {"r1"}, 1.0
+    stage.grow(1)
+    (caller,) = await stage.arrived(1)
+    stage.pass_over(by="a-2")
+    await stage.later(1.1)
+    assert (caller.exchange.revision.name, stage.held) == ("a-2", 1)
+
+
+async def test_and_when_another_answers_for_it_that_has_lost_its_last_replica(staged: Staged) -> None:
+    stage = staged()
+    stage.connections.refused, stage.connections.delay = {"r1"}, 1.0
+    stage.grow(1)
+    (caller,) = await stage.arrived(1)
+    stage.pass_over(by="a-2", percent=50)
+    stage.grow(0)
+    await stage.later(1.1)
+    assert (caller.exchange.revision.name, stage.held) == ("a-2", 1)
+
+
+async def test_and_one_whose_body_comes_to_its_end_when_its_revision_has_lost_its_share(staged: Staged) -> None:
+    stage = staged()
+    caller = stage.arrive(uploading=True)
+    stage.pass_over(by="a-2")
+    caller.upload(7)
+    await stage.turn()
+    assert (caller.exchange.revision.name, stage.held) == ("a-2", 1)
+
+
 async def test_the_new_revision_is_asked_for_a_replica(staged: Staged) -> None:
     stage = staged()
     await stage.arrived(1)

@@ -92,6 +92,13 @@ class Stage:
         """Replace the only revision by another one."""
         self._replace(Revision(by, "a", self.revision.limits))
 
+    def pass_over(self, by: str, percent: int = 0) -> None:
+        """Give the share of the only revision to another, or leave it so many percent while it has a replica."""
+        former, limits = self.revision, self.revision.limits
+        self.revision = other = Revision(by, "a", limits)
+        shares = [Share(former, percent, fallback=other if percent else None), Share(other, 100 - percent)]
+        self.queues.replace({former.name: former, by: other}, shares)
+
     def grow(self, count: int, of: str = "a-1") -> None:
         """Tell that exactly `count` replicas are ready."""
         self.queues.take_snapshot(replicas(count, of))
