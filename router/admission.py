@@ -53,8 +53,8 @@ class Admission:
     async def admit(self, exchange: Exchange, slots: Slots | None = None) -> Upstream:
         """Return a connection with a slot for `exchange`, in the order of arrival, however long that takes within its
         hold; `slots` is what `take` gave. Both are given back on leaving its context. One that was sent before goes
-        first, and by a connection that is new."""
-        again = bool(exchange.dispatched)
+        first, and by a connection that is new; one that comes back to wait is not refused for want of room."""
+        again = back = bool(exchange.dispatched)
         ticket = ~next(self._tickets) if again else next(self._tickets)
         body = exchange.request.body
         try:
@@ -68,7 +68,8 @@ class Admission:
                     slots = queue.take()
                     if slots is None:
                         self._keep(exchange)
-                        slots = await queue.hold(exchange, ticket, self._clock())
+                        slots = await queue.hold(exchange, ticket, self._clock(), back=back)
+                        back = True
                 if slots is None:
                     self._resolve(exchange)
                     continue
@@ -76,7 +77,7 @@ class Admission:
                 upstream = kept or await self._connect(exchange, slots)
                 if upstream is not None:
                     return upstream
-                slots = None
+                slots, back = None, True
             raise exchange.failure
         finally:
             if body is not None or exchange.request.upgrade is not None:

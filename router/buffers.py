@@ -22,10 +22,11 @@ class Buffers:
         self._kept: dict[Hashable, tuple[str, int]] = {}
 
     def keep(self, owner: Hashable, revision: str, size: int) -> bool:
-        """Count `size` bytes for `owner`, instead of what it had before. False, and nothing is counted, when there is
-        no room for them."""
+        """Count `size` bytes for `owner`, instead of what it had before. False, and nothing is counted, when that was
+        less and there is no room for them."""
+        _, before = self._kept.get(owner, ("", 0))
         self.release(owner)
-        if self.limit and self.by_revision.get(revision, 0) + size > self.limit - self.total:
+        if size > before and self.limit and self.by_revision.get(revision, 0) + size > self.limit - self.total:
             return False
         self._kept[owner] = (revision, size)
         self._add(revision, size)

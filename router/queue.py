@@ -145,27 +145,29 @@ class Queue:
         slots.running += 1
         return slots
 
-    def expect(self, exchange: Held, now: float) -> None:
-        """Make sure that there is room for `exchange` to wait and that a replica is on its way. EdgeError if not."""
-        self._check_room(exchange, now)
+    def expect(self, exchange: Held, now: float, *, back: bool = False) -> None:
+        """Make sure that there is room for `exchange` to wait, unless it comes back to a place that it had, and that a
+        replica is on its way. EdgeError if not."""
+        self._check_room(exchange, now, back=back)
         if not self._slots:
+            self.woken = self.woken or back  # its service was woken for it before
             self._wake(self.revision.name)
 
-    def enter(self, exchange: Held, ticket: Ticket, now: float) -> Waiter:
+    def enter(self, exchange: Held, ticket: Ticket, now: float, *, back: bool = False) -> Waiter:
         """Have `exchange` wait for a slot. It is woken once the waiter has one, or has none because the revision has
         left the table; it is failed with an EdgeError when the hold ends or the start fails. EdgeError when there is no
-        room to wait."""
-        self.expect(exchange, now)
+        room to wait, for one that does not come `back`: who came later may have its place by now."""
+        self.expect(exchange, now, back=back)
         waiter = Waiter(ticket, exchange, deadline_of(exchange, self.revision))
         heappush(self._waiting, waiter)
         self.held += 1
         self.held_bytes += waiter.size
         return waiter
 
-    async def hold(self, exchange: Waits, ticket: Ticket, now: float) -> Slots | None:
+    async def hold(self, exchange: Waits, ticket: Ticket, now: float, *, back: bool = False) -> Slots | None:
         """Wait for a slot; None when the revision has left the table. EdgeError as by `enter`; whatever ended the
         exchange otherwise."""
-        waiter = self.enter(exchange, ticket, now)
+        waiter = self.enter(exchange, ticket, now, back=back)
         try:
             await exchange.wait()
         except BaseException:
@@ -319,12 +321,13 @@ class Queue:
             self.forget(waiter)
         return dropped
 
-    def _check_room(self, exchange: Held, now: float) -> None:
+    def _check_room(self, exchange: Held, now: float, *, back: bool) -> None:
         start = self.replicas.start
         limits = self.revision.limits
         if start.phase == "failing" and not self._slots and start.retry_at is not None and now < start.retry_at:
             raise self._start_failed(now)
-        if self.held >= limits.queue_depth or self.held_bytes + exchange.size > limits.queue_bytes:
+        full = self.held >= limits.queue_depth or self.held_bytes + exchange.size > limits.queue_bytes
+        if full and not back:
             raise EdgeError(
                 Reason.QUEUE_FULL,
                 f"{self.held} requests ({self.held_bytes} bytes) wait for {self.revision.name} already.",

@@ -153,7 +153,9 @@ class Claim:
         """Wait in the queue, in the order in which requests arrived at any process, and tell how that ends."""
         message, account = self._message, self._account
         try:
-            self._waiter = self._queue.enter(self, (message.arrived, account.number, message.claim), now)
+            self._waiter = self._queue.enter(
+                self, (message.arrived, account.number, message.claim), now, back=message.back
+            )
         except EdgeError as error:
             self._refuse(error)
         else:

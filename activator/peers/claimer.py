@@ -47,12 +47,13 @@ class Lent(Slots):
 
 class Waiting:
     """A claim that is with the owner; `slots` is what it was granted, `deadline` when its hold ends (clock seconds).
-    One that was `repeated` may wait there twice."""
+    One that comes `back` had a place before; one that was `repeated` may wait there twice."""
 
-    __slots__ = ("claim", "deadline", "exchange", "queue", "repeated", "size", "slots")
+    __slots__ = ("back", "claim", "deadline", "exchange", "queue", "repeated", "size", "slots")
 
-    def __init__(self, claim: int, queue: ClaimQueue, exchange: Waits) -> None:
+    def __init__(self, claim: int, queue: ClaimQueue, exchange: Waits, *, back: bool) -> None:
         self.claim = claim
+        self.back = back
         self.queue = queue
         self.exchange = exchange
         self.deadline = deadline_of(exchange, queue.revision)
@@ -128,12 +129,12 @@ class Claimer:
     def repeat(self) -> None:
         """Claim again what waits, of an owner that may not know of it."""
         for waiting in self.waiting.values():
-            waiting.repeated = True
+            waiting.repeated = waiting.back = True
             self._send(waiting)
 
-    def ask(self, queue: ClaimQueue, exchange: Waits) -> Waiting:
+    def ask(self, queue: ClaimQueue, exchange: Waits, *, back: bool) -> Waiting:
         """Have an exchange wait at the owner. Each time by another claim: an answer to the former may be on its way."""
-        waiting = Waiting(next(self._numbers), queue, exchange)
+        waiting = Waiting(next(self._numbers), queue, exchange, back=back)
         self.waiting[waiting.claim] = waiting
         queue.held += 1
         queue.held_bytes += waiting.size
@@ -154,7 +155,7 @@ class Claimer:
 
     def _send(self, waiting: Waiting) -> None:
         exchange = waiting.exchange
-        self.send(m.Claim(waiting.claim, waiting.queue.revision.name, exchange.arrived, waiting.size))
+        self.send(m.Claim(waiting.claim, waiting.queue.revision.name, exchange.arrived, waiting.size, waiting.back))
 
     def _end(self, waiting: Waiting) -> None:
         del self.waiting[waiting.claim]
@@ -245,11 +246,11 @@ class ClaimQueue(Queue):
                 return slots
         return None
 
-    async def hold(self, exchange: Waits, ticket: Ticket, now: float) -> Slots | None:  # noqa: ARG002
+    async def hold(self, exchange: Waits, ticket: Ticket, now: float, *, back: bool = False) -> Slots | None:  # noqa: ARG002
         """Wait for the owner's answer; see Queue."""
         if self._claimer.orphaned:
             raise gone()
-        waiting = self._claimer.ask(self, exchange)
+        waiting = self._claimer.ask(self, exchange, back=back)
         self._enlist(waiting)
         try:
             await exchange.wait()

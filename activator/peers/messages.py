@@ -86,12 +86,14 @@ class Poke(Message, tag=6):
 
 class Claim(Message, tag=7):
     """Claimer: a request waits for a slot. `claim` is unique within the claimer; `arrived` sets its place in the queue,
-    also when it comes back because the replica it was granted could not be connected. `size` is bytes of its body."""
+    also when it comes `back` because the replica it was granted could not be connected, or another owner may not know
+    of it: then it is not refused for want of room. `size` is bytes of its body."""
 
     claim: int
     revision: str
     arrived: float
     size: int
+    back: bool = False
 
 
 class Grant(Message, tag=8):

@@ -30,12 +30,12 @@ class OwnQueue(Queue):
 
     slots_type = Lent
 
-    def enter(self, exchange: Held, ticket: Ticket, now: float) -> Waiter:
+    def enter(self, exchange: Held, ticket: Ticket, now: float, *, back: bool = False) -> Waiter:
         """Have it wait in the order in which requests arrived at any edge; see Queue."""
         if self.closed:
             self._wake(self.revision.name)
         number = ticket if isinstance(ticket, tuple) else (exchange.arrived, OURS, ticket)
-        return super().enter(exchange, number, now)
+        return super().enter(exchange, number, now, back=back)
 
     def lend(self, endpoint: Endpoint, count: int) -> None:
         """Take note of slots that another edge has been using since before this queue was ours."""
@@ -91,14 +91,14 @@ class PeerQueue(ClaimQueue):
         super().take_over(former)
         self._leaving = {endpoint: slots for endpoint, slots in self._leaving.items() if slots.running}
 
-    async def hold(self, exchange: Waits, ticket: Ticket, now: float) -> Slots | None:
+    async def hold(self, exchange: Waits, ticket: Ticket, now: float, *, back: bool = False) -> Slots | None:
         """Wait for the owner's answer; see Queue. An owner that cannot be asked has the queue's bounds kept here. The
         leader hears at once of a request that needs a replica, and from who counts it."""
         if not self.claimer.heard():
-            self._check_room(exchange, now)
+            self._check_room(exchange, now, back=back)
         if self.closed or not self._slots:
             self._wake(self.revision.name)
-        return await super().hold(exchange, ticket, now)
+        return await super().hold(exchange, ticket, now, back=back)
 
     def granted(self, grant: m.Grant) -> Lent | None:
         """Return the slots of a replica after taking one; the owner may know replicas that we do not know yet."""

@@ -50,6 +50,18 @@ async def test_a_request_that_could_not_be_connected_goes_back_to_its_place(stag
     assert stage.dispatched == ["c1"]
 
 
+async def test_and_gets_it_though_the_queue_has_filled_up_meanwhile(staged: Staged) -> None:
+    stage = staged(container_concurrency=1, queue_depth=2)
+    stage.connections.refused, stage.connections.delay = {"r1"}, 1.0
+    first, second = await stage.arrived(2)
+    stage.grow(1)
+    await stage.turn()
+    third, fourth = await stage.arrived(2)
+    assert [each.state for each in (third, fourth)] == ["waiting", "refused"]
+    await stage.later(1.1)
+    assert [each.state for each in (first, second, third)] == ["waiting"] * 3
+
+
 async def test_it_takes_another_replica_if_there_is_one(staged: Staged) -> None:
     stage = staged(container_concurrency=1)
     stage.connections.refused = {"r1"}
@@ -137,6 +149,15 @@ async def test_those_who_wait_for_a_revision_that_left_the_table_are_resolved_ag
     await stage.turn()
     assert stage.dispatched == ["c1", "c2"]
     assert (stage.running("a-1"), stage.running("a-2")) == ({}, {"r1": 1, "r2": 1})
+
+
+async def test_for_them_the_service_is_woken_though_it_was_woken_as_often_as_is_allowed(staged: Staged) -> None:
+    stage = staged(max_wakes=1)
+    callers = await stage.arrived(2)
+    stage.retire(by="a-2")
+    await stage.turn()
+    assert [each.state for each in callers] == ["waiting"] * 2
+    assert set(stage.wakes) == {"a-1", "a-2"}
 
 
 async def test_one_whose_connect_fails_is_resolved_again_when_its_revision_has_lost_its_share(staged: Staged) -> None:

@@ -49,6 +49,15 @@ def test_what_is_released_is_free_again_and_only_once() -> None:
     assert shared.keep("y", "a", 600)
 
 
+def test_who_has_room_keeps_it_though_others_have_come_meanwhile() -> None:
+    shared = buffers()
+    assert shared.keep("x", "a", 300)
+    assert shared.keep("y", "a", 300)
+    assert fill(shared, "late") + fill(shared, "later") > 300
+    assert shared.keep("x", "a", 300)
+    assert not shared.keep("x", "a", 301)
+
+
 def test_what_is_kept_again_replaces_what_was_kept_before() -> None:
     shared = buffers()
     assert shared.keep("x", "a", 600)

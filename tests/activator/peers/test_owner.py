@@ -334,6 +334,16 @@ async def test_a_revision_that_comes_back_as_it_was_is_known_to_those_who_had_fo
     assert sum(node.there.sent["Claim"] for node in stage.nodes) == 2
 
 
+async def test_one_who_comes_back_is_not_refused_though_the_queue_has_filled_up_meanwhile(staged: Staged) -> None:
+    stage = staged(2, container_concurrency=1, queue_depth=2)
+    stage.nodes[0].connections.refused, stage.nodes[0].connections.delay = {"r1"}, 1.0
+    callers = await stage.arrived(0, 1)
+    await warm(stage)
+    callers += await stage.arrived(1, 1)
+    await stage.later(1.1)
+    assert states(callers) == ["waiting", "waiting", "waiting", "refused"]
+
+
 async def test_a_replica_that_could_not_be_connected_once_is_trusted_again(staged: Staged) -> None:
     stage = await warm(staged(2, container_concurrency=2), 1)
     stage.nodes[0].connections.refused.add("r1")
