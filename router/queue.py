@@ -83,7 +83,8 @@ class Waiter:
 
 class Queue:
     """Admission to one revision. `held` and `held_bytes` are what waits; times are clock seconds. `wake` asks for
-    capacity when there is none at all. While it is `closed` nothing begins, whatever is free."""
+    capacity when there is none at all. While it is `closed` nothing begins, whatever is free; if it is `replaceable`,
+    as it has a fallback, those who wait are resolved again when it has no replica."""
 
     slots_type: type[Slots] = Slots
 
@@ -95,6 +96,7 @@ class Queue:
         self.held = 0
         self.held_bytes = 0
         self.closed = False
+        self.replaceable = False
         self.woken = False
         self._slots: dict[Endpoint, Slots] = {}
         self._leaving: dict[Endpoint, Slots] = {}
@@ -107,6 +109,8 @@ class Queue:
         """Replace the capacity snapshot, send on those who can go, and refuse all when starts keep failing."""
         self.replicas = replicas
         self.woken = False
+        if self.replaceable and not replicas.endpoints:
+            self.dissolve()
         known = self._leaving | self._slots
         self._slots = {
             endpoint: known.get(endpoint) or self.slots_type(endpoint, self) for endpoint in replicas.endpoints
@@ -246,6 +250,7 @@ class Queue:
 
     def take_over(self, former: Queue) -> None:
         """Stand in for another queue of this revision: what began there ends here. Those who wait are not moved."""
+        self.replaceable = former.replaceable
         self.replicas, self._slots, self._leaving = former.parts()
         now = self._clock()
         for slots in (*self._slots.values(), *self._leaving.values()):

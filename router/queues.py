@@ -36,22 +36,23 @@ class Queues(dict[str, Queue]):
         self._clock = clock
         self._make_queue = make_queue
         self._refused = 0
-        self._replaceable: set[str] = set()  # revisions that have a fallback
         self._idle: set[str] = set()  # revisions that have no share
 
     def replace(self, revisions: Mapping[str, Revision], shares: Sequence[Share]) -> None:
         """Take a new table's revisions and shares; those held for a revision that is gone are resolved again."""
+        replaceable = {share.revision.name for share in shares if share.fallback is not None}
         for name, revision in revisions.items():
             queue = self.get(name)
             if queue is None:
                 queue = self[name] = self._make_queue(revision, self.wake, self._clock)
             queue.revision = revision
+            queue.replaceable = name in replaceable
             queue.refresh(self._clock())
         self.retired = self.keys() - revisions.keys()
-        self._replaceable = {share.revision.name for share in shares if share.fallback is not None}
         self._idle = revisions.keys() - {share.revision.name for share in shares if share.percent}
-        for name in self.retired | self._idle | {name for name in self._replaceable if self.cold(name)}:
-            self[name].dissolve()
+        for name, queue in self.items():
+            if self.is_left(name):
+                queue.dissolve()
 
     def cold(self, name: str) -> bool:
         """Tell whether a revision has no replica that can be sent requests."""
@@ -61,14 +62,12 @@ class Queues(dict[str, Queue]):
         """Tell whether a request for a revision is to be resolved again: it has left the table or lost its share, or
         another answers."""
         gone = name in self.retired or name in self._idle or name not in self
-        return gone or (name in self._replaceable and self.cold(name))
+        return gone or (self[name].replaceable and self.cold(name))
 
     def take_snapshot(self, replicas: Replicas) -> None:
         """Take a capacity snapshot; one for a revision that has left the table is of no use."""
         queue = self.get(replicas.revision)
         if queue is not None:
-            if not replicas.endpoints and replicas.revision in self._replaceable:
-                queue.dissolve()
             queue.update(replicas, self._clock())
 
     def sweep(self, now: float, in_use: Collection[str] = ()) -> None:

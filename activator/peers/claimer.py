@@ -294,6 +294,14 @@ class ClaimQueue(Queue):
             if waiting.deadline <= now:
                 waiting.exchange.fail(self.hold_timeout(waiting.deadline - waiting.exchange.arrived))
 
+    def dissolve(self) -> None:
+        """End the wait of all without an answer, and withdraw their claims: some may come to the owner after it has
+        done the same."""
+        for waiting in list(self._claimer.waiting.values()) if self.held else ():
+            if waiting.queue is self:
+                self._claimer.withdraw(waiting)
+                waiting.exchange.wake()
+
     def avoid(self, slots: Slots, seconds: float) -> None:
         """Send nothing to a replica for a moment, here or elsewhere."""
         super().avoid(slots, seconds)

@@ -110,13 +110,6 @@ class PeerQueue(ClaimQueue):
         everyone = [*self._slots.values(), *self._leaving.values()]
         return {slots.endpoint: slots.running for slots in everyone if slots.running}
 
-    def dissolve(self) -> None:
-        """End the wait of all without an answer, and withdraw their claims."""
-        for waiting in list(self.claimer.waiting.values()):
-            if waiting.queue is self:
-                self.claimer.withdraw(waiting)
-                waiting.exchange.wake()
-
 
 def _lent(queue: Queue) -> list[Lent]:
     _, here, leaving = queue.parts()

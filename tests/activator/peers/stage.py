@@ -175,6 +175,7 @@ class Stage:
         self.callers: list[Caller] = []
         self.granted: list[str] = []  # in the owner's order
         self.revision = Revision(NAME, "a", Limits(**limits))  # type: ignore[arg-type]
+        self._shares: tuple[Share, ...] = ()
         for _ in range(nodes):
             self.join()
         self.take(self.revision)
@@ -193,7 +194,13 @@ class Stage:
 
     @property
     def table(self) -> Table:
-        return Table((Service("a", ("a.example",), (Share(self.revision, 100),)),))
+        return Table((Service("a", ("a.example",), self._shares or (Share(self.revision, 100),)),))
+
+    def pass_over(self, other: Revision, percent: int = 0) -> None:
+        """Give the share of the revision to another, or leave it so many percent while it has a replica."""
+        stays = Share(self.revision, percent, fallback=other if percent else None)
+        self._shares = (stays, Share(other, 100 - percent))
+        self.take(other)
 
     def take(self, revision: Revision) -> None:
         """Serve by another revision from now on; claimers are told in their turn."""

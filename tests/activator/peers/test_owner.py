@@ -334,6 +334,29 @@ async def test_a_revision_that_comes_back_as_it_was_is_known_to_those_who_had_fo
     assert sum(node.there.sent["Claim"] for node in stage.nodes) == 2
 
 
+async def test_a_claim_that_is_under_way_when_its_revision_loses_its_share_is_for_the_other_one(staged: Staged) -> None:
+    stage = await warm(staged(container_concurrency=1))
+    await stage.arrived(0)
+    stage.arrive(1)
+    stage.pass_over(Revision("a-2", "a", stage.revision.limits))
+    await stage.turn()
+    assert {name: queue.held for name, queue in stage.owner.queues.items()} == {NAME: 0, "a-2": 1}
+
+
+async def test_and_when_its_revision_loses_its_last_replica_and_another_stands_in(staged: Staged) -> None:
+    stage = staged(container_concurrency=1)
+    first, other = stage.revision, Revision("a-2", "a", stage.revision.limits)
+    stage.pass_over(other, percent=50)
+    stage.owner.update(replicas(1, NAME))
+    await stage.turn()
+    stage.revision = first
+    stage.arrive(1)
+    stage.revision = other
+    stage.owner.update(replicas(0, NAME))
+    await stage.turn()
+    assert {name: queue.held for name, queue in stage.owner.queues.items()} == {NAME: 0, "a-2": 1}
+
+
 async def test_one_who_comes_back_is_not_refused_though_the_queue_has_filled_up_meanwhile(staged: Staged) -> None:
     stage = staged(2, container_concurrency=1, queue_depth=2)
     stage.nodes[0].connections.refused, stage.nodes[0].connections.delay = {"r1"}, 1.0
