@@ -111,7 +111,7 @@ class Worker:
                 problem = str(error)
             if problem or self._listening:
                 self._wire.send(m.Configured(message.version, problem))
-            else:
+            elif not self._draining:  # else it would accept who is for the next edge, and be gone
                 self._listening = True
                 await self._open(message)
 

@@ -226,3 +226,20 @@ async def test_a_worker_that_begins_by_copies_reads_the_files_again_that_it_is_t
         await worker._tasks.ended()
     (used,) = worker._serving.tls.copies()
     assert used.certificate == files[0].read_bytes()
+
+
+async def test_a_worker_that_is_to_end_before_it_serves_leaves_clients_to_whoever_shares_the_socket() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as shared, shared.dup() as theirs:
+        shared.setblocking(False)
+        worker = Worker(0, {"listen": [theirs]})
+        worker._wire.send = lambda _: None  # type: ignore[method-assign, assignment]
+        loop = asyncio.get_running_loop()
+        _, writer = await asyncio.open_connection(*shared.getsockname())
+        worker._hear(worker._wire, [m.Drain(PATIENCE)])
+        worker._hear(worker._wire, [m.Configure(1, Terms(table()))])
+        async with asyncio.timeout(PATIENCE):
+            await worker._ended.wait()
+            accepted, _ = await loop.sock_accept(shared)
+        accepted.close()
+        writer.close()
+        await worker._tasks.close()
