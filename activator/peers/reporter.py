@@ -33,7 +33,14 @@ class Reporter:
     def report_all(self) -> None:
         """Tell of all revisions of which there is something to tell."""
         for name, counters in self._counters.revisions.items():
-            if counters.demand.now_open or counters.demand.arrivals or counters.fallbacks or name in self._open:
+            ended = counters.durations  # also of requests that were to have no effect on demand
+            if (
+                counters.demand.now_open
+                or counters.demand.arrivals
+                or ended
+                or counters.fallbacks
+                or name in self._open
+            ):
                 self._tell(counters)
 
     def _tell(self, counters: RevisionCounters) -> None:

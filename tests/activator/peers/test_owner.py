@@ -334,6 +334,19 @@ async def test_a_revision_that_comes_back_as_it_was_is_known_to_those_who_had_fo
     assert sum(node.there.sent["Claim"] for node in stage.nodes) == 2
 
 
+async def test_a_request_that_may_wake_nothing_is_counted_like_any_other(staged: Staged) -> None:
+    stage = staged(max_wakes=1)
+    (first,) = await stage.arrived(0)
+    first.leave()
+    await stage.later(0.3)
+    stage.grow(0, phase="asleep")
+    (second,) = await stage.arrived(0)
+    await stage.later(0.3)
+    assert second.error is not None
+    assert second.error.reason is Reason.WAKE_LIMITED
+    assert stage.answered()[503] == stage.owner.counters.revisions[NAME].reasons[Reason.WAKE_LIMITED] == 1
+
+
 async def test_a_claim_that_is_under_way_when_its_revision_loses_its_share_is_for_the_other_one(staged: Staged) -> None:
     stage = await warm(staged(container_concurrency=1))
     await stage.arrived(0)
