@@ -51,6 +51,19 @@ async def late(stage: Stage) -> None:
         await stage.crowd(20, "late", body=b"once only")
 
 
+@fault("F04-full", "a replica that is ready a second before it listens, while its queue is full", 3)
+async def late_and_full(stage: Stage) -> None:
+    """Who waits is tried again and again, and comes back to its place: who comes meanwhile must not get that."""
+    limits = {"container-concurrency": 1, "queue-depth": 5}
+    await stage.start(stage.model("late", (0, 1), {"TURNS": "late", "START_SECONDS": "0.5"}, requests=limits))
+    first = asyncio.create_task(stage.crowd(5, "late", body=b"first"))
+    await stage.edge.held("late", 5)
+    async with stage.load("late", rate=300, streams=0):
+        await stage.wait()
+    stage.expect(all(row.good for row in await first), "one that was held was refused")
+    stage.allow("503")
+
+
 @fault("F05", "one replica of two listens and accepts nothing", 8)
 async def deaf(stage: Stage) -> None:
     deaf = stage.model("half", (2, 2), {"TURNS": "deaf,good"}, requests={"first-byte-timeout": "1s"})
