@@ -62,9 +62,11 @@ class Owner:
         now = self._clock()
         for name in self.queues:
             self._tallies.setdefault(name, Tally(now))
-        for name in tighter | self.queues.retired:
-            self._agreement.restrict(name, now + STRICT_SECONDS, self.accounts, anew=True)
+        for name in tighter | self.queues.retired:  # of what has left no slot is kept: it would be forgotten with it
+            until = math.inf if name in self.queues.retired else now + STRICT_SECONDS
+            self._agreement.restrict(name, until, self.accounts, anew=True)
         for name in revived - tighter:
+            self._agreement.restrict(name, now + STRICT_SECONDS, self.accounts)
             self._agreement.repeat(name, self.accounts)  # who ran nothing of it has forgotten all about it
         self._open_confirmed()
         self._recall_all()

@@ -707,6 +707,24 @@ async def test_a_revision_that_has_left_is_counted_until_nothing_of_it_runs_anyw
     assert NAME not in stage.owner.counters.revisions
 
 
+async def test_a_slot_of_a_revision_that_has_left_is_not_kept_and_is_free_when_the_revision_is_back(
+    staged: Staged,
+) -> None:
+    stage = await warm(staged(2, container_concurrency=1))
+    revision = stage.revision
+    (long,) = await stage.arrived(0)
+    stage.take(Revision("a-2", "a", Limits()))
+    await stage.later(1.5)
+    long.finish()
+    await stage.turn()
+    await stage.later(0.3)
+    assert NAME not in stage.owner.queues
+    stage.take(revision)
+    await warm(stage)
+    (caller,) = await stage.arrived(1)
+    assert caller.state == "running"
+
+
 async def test_what_a_revision_that_has_left_was_refused_for_counts_once_and_on(staged: Staged) -> None:
     stage = await warm(staged(container_concurrency=1, queue_depth=0))
     (long,) = await stage.arrived(0)
