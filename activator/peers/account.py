@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections import defaultdict
-from itertools import chain
+from itertools import islice
 from typing import TYPE_CHECKING, Protocol
 
 from activator.peers import messages as m
 from router.errors import EdgeError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from router.ports import Endpoint
     from router.queue import Queue, Waiter
@@ -71,15 +71,14 @@ class Account:
         for slots in back:
             slots.lender.release(slots)
 
-    def line_of(self, revision: str) -> list[float]:
-        """Return when those arrived who wait for a revision, in their order; to be read at once."""
-        return self._waits.get(revision, [])
+    def first_of(self, revision: str) -> list[float]:
+        """Return when those arrived who wait for a revision, in their order, as far as slots are recalled for them."""
+        return self._waits.get(revision, [])[:MOST_RECALLED]
 
-    def recall(self, revision: str, others: list[list[float]]) -> None:
-        """Ask for a slot of a revision for each who waits elsewhere (`others`: each claimer's line), first come first,
-        as far as there are so many, in place of what was asked for before."""
-        most = min(self._has.get(revision, 0), MOST_RECALLED)
-        owed = tuple(sorted(chain.from_iterable(line[:most] for line in others))[:most]) if most else ()
+    def recall(self, revision: str, others: Iterable[float]) -> None:
+        """Ask for a slot of a revision for each who waits elsewhere (`others`: when they arrived, in order), as far as
+        there are so many, in place of what was asked for before."""
+        owed = tuple(islice(others, min(self._has.get(revision, 0), MOST_RECALLED)))
         if owed != self._owes.get(revision, ()):
             self._owe(revision, owed)
             self.line.send(m.Recall(revision, owed))

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from activator.peers import messages as m
@@ -23,7 +25,7 @@ from router.ports import RevisionStats
 from router.queues import Queues
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from router.ports import Clock, Replicas, Waker
     from router.table import Revision, Table
@@ -45,6 +47,7 @@ class Owner:
         self._tallies: dict[str, Tally] = {}
         self._agreement = Agreement()
         self._changed: set[str] = set()  # revisions for which others may wait than was told
+        self._told: set[tuple[Account, str]] | None = None  # before the slots that are granted together
 
     # towards the loop and the scaler: what one process would be
 
@@ -76,8 +79,9 @@ class Owner:
         if replicas.revision not in self.queues:
             return
         self._agreement.announce(replicas, self.accounts)
-        self.queues.take_snapshot(replicas)
-        self._recall(replicas.revision)
+        with self._together():
+            self.queues.take_snapshot(replicas)
+            self._changed.add(replicas.revision)
 
     def collect(self) -> Mapping[str, RevisionStats]:
         """Return what was counted per revision since the last call."""
@@ -125,7 +129,7 @@ class Owner:
     def join(self, account: Account) -> None:
         """Take a new claimer, which has been told the terms: tell it all capacity."""
         self.accounts.append(account)
-        account.on_grant = self._recall
+        account.on_grant = partial(self._granted, account)
         for name in self.queues:
             self._agreement.repeat(name, (account,))
 
@@ -143,11 +147,10 @@ class Owner:
         self._recall_all()
 
     def hear(self, account: Account, *messages: m.ToOwner) -> None:
-        """Take messages of a claimer, which came together. Who waits is told when all are taken, and with each slot."""
-        for message in messages:
-            self._take(account, message)
-        for name in list(self._changed):
-            self._recall(name)
+        """Take messages of a claimer, which came together."""
+        with self._together():
+            for message in messages:
+                self._take(account, message)
 
     def _take(self, account: Account, message: m.ToOwner) -> None:  # noqa: C901 - one line a message
         match message:
@@ -204,7 +207,7 @@ class Owner:
             if queue.closed and self._agreement.is_confirmed(name):
                 queue.closed = False
                 queue.refresh(self._clock())
-                self._recall(name)
+                self._recall(name, self.accounts)
 
     def _in_use(self, name: str) -> bool:
         """Tell whether a request may run of a revision that has left the table."""
@@ -221,19 +224,41 @@ class Owner:
             return
         Claim(message, account, queue).enter(self._clock())
 
-    def _recall(self, revision: str) -> None:
+    @contextmanager
+    def _together(self) -> Iterator[None]:
+        """Tell who waits once for all that comes together, when that is done."""
+        before, self._told = self._told, set()
+        try:
+            yield
+        finally:
+            self._told = before
+        for name in list(self._changed):
+            self._recall(name, self.accounts)
+
+    def _granted(self, account: Account, revision: str) -> None:
+        """Tell who else waits before a slot is granted: of several that come together, before each claimer's first, and
+        then after the last."""
+        if self._told is None:
+            self._recall(revision, self.accounts)
+            return
+        if (account, revision) not in self._told:
+            self._told.add((account, revision))
+            self._recall(revision, (account,))
+        self._changed.add(revision)
+
+    def _recall(self, revision: str, accounts: Iterable[Account]) -> None:
         """Have claimers give back a slot for each who waits at another one. What is under way counts for all, so more
         may come back than is needed, but nobody waits for a slot that is spare."""
         self._changed.discard(revision)
         queue = self.queues.get(revision)
         if queue is not None and queue.revision.limits.container_concurrency:
-            lines = [(account, line) for account in self.accounts if (line := account.line_of(revision))]
-            for account in self.accounts:
-                account.recall(revision, [line for other, line in lines if other is not account])
+            first = sorted((arrived, each.number) for each in self.accounts for arrived in each.first_of(revision))
+            for account in accounts:
+                account.recall(revision, (arrived for arrived, number in first if number != account.number))
 
     def _recall_all(self) -> None:
         for name in self.queues:
-            self._recall(name)
+            self._recall(name, self.accounts)
 
     def _count(self, account: Account, count: m.Count) -> None:
         tally = self._tallies.get(count.revision)

@@ -164,6 +164,16 @@ async def test_those_who_come_together_are_told_elsewhere_together(staged: Stage
     assert stage.nodes[0].back.sent["Recall"] == told + 1
 
 
+async def test_of_slots_that_are_granted_together_who_waits_elsewhere_is_told_once_before_and_once_after(
+    staged: Staged,
+) -> None:
+    stage = staged(4, container_concurrency=20)
+    await stage.arrived(*range(40))
+    stage.grow(1)
+    assert [node.back.sent["Grant"] for node in stage.nodes] == [5] * 4
+    assert all(node.back.sent["Recall"] <= 2 for node in stage.nodes)
+
+
 async def test_a_slot_that_comes_back_goes_to_who_waits_at_the_same_claimer_at_once(staged: Staged) -> None:
     stage = await warm(staged(2, container_concurrency=1))
     first, second = await stage.arrived(0, 0)
