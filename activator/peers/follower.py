@@ -116,18 +116,24 @@ class Follower:
         self._apply(name)
         self._tell(name)
         leader.send(m.Applied(snapshot.version, name))
-        running = self._proxy.in_flight(name)
-        self._departed.update({(name, each): snapshot.version for each in running if each not in orders.usable})
-        for replica in orders.ending - running.keys():
+        taken = self._taken(name)
+        self._departed.update({(name, each): snapshot.version for each in taken if each not in orders.usable})
+        for replica in orders.ending - taken:
             leader.send(m.Drained(snapshot.version, name, replica))
         self._tell_if_drained(name)
 
     def sweep(self) -> None:
         """Tell which replicas run nothing any more; to be called a few times a second."""
         for name, replica in list(self._departed):
-            if replica not in self._proxy.in_flight(name) and self.leader is not None:
+            if replica not in self._taken(name) and self.leader is not None:
                 self.leader.send(m.Drained(self._departed.pop((name, replica)), name, replica))
                 self._tell_if_drained(name)
+
+    def _taken(self, name: str) -> set[str]:
+        """Return the replicas on which something runs, or that are lent: another edge may be about to begin there."""
+        queue = self._proxy.queues.get(name)
+        _, here, leaving = queue.parts() if queue is not None else (None, {}, {})
+        return {slots.endpoint.replica for slots in (*here.values(), *leaving.values()) if slots.running}
 
     def poke(self, revision: str) -> None:
         """Tell the leader at once that a request needs a replica."""

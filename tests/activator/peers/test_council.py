@@ -141,6 +141,29 @@ async def test_a_replica_that_the_leader_ends_gets_nothing_and_ends_when_all_hav
         assert drained.done()
 
 
+async def test_a_replica_of_which_a_slot_is_on_its_way_to_another_edge_does_not_end() -> None:
+    async with led(ready=1, container_concurrency=1) as (stage, leader, _):
+        (other,) = (node for node in stage.others if node is not leader)
+        assert stage.owner is not leader
+        caller = stage.arrive(other)
+        other.ways[stage.owner.name].deliver()  # granted, but the grant is under way
+        leader.council.update(replicas(0))
+        drained = asyncio.ensure_future(leader.council.drained(NAME, "r1"))
+        for way in (leader.ways[other.name], leader.ways[stage.owner.name]):
+            way.deliver()
+        for node in (other, stage.owner):
+            node.sweep()
+            node.ways[leader.name].deliver()
+        await stage.spin()
+        assert not drained.done()
+        await stage.turn()
+        assert (caller.state, drained.done()) == ("running", False)
+        caller.finish()
+        await stage.later(0.3)
+        await stage.later(0.3)
+        assert drained.done()
+
+
 async def test_an_edge_that_comes_later_leaves_a_replica_alone_that_is_ending_already() -> None:
     async with led(ready=2) as (stage, leader, others):
         await stage.arrived(others[0])
