@@ -8,6 +8,7 @@ had.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -260,9 +261,12 @@ class Queue:
         self.refresh(now)
 
     def in_flight(self) -> dict[str, int]:
-        """Return the requests running per replica, replicas without any left out."""
-        everyone = (*self._slots.values(), *self._leaving.values())
-        return {slots.endpoint.replica: slots.running for slots in everyone if slots.running}
+        """Return the requests running per replica, at whatever address, replicas without any left out."""
+        running: Counter[str] = Counter()
+        for slots in (*self._slots.values(), *self._leaving.values()):
+            if slots.running:
+                running[slots.endpoint.replica] += slots.running
+        return running
 
     async def drained(self, replica: str) -> None:
         """Wait until no request runs on a replica that is no longer an endpoint."""

@@ -217,6 +217,7 @@ class ClaimQueue(Queue):
         self.free = snapshot.free
         self.update(Replicas(snapshot.revision, snapshot.endpoints, snapshot.start, snapshot.tls), now)
         here = {endpoint.replica for endpoint in snapshot.endpoints}
+        running = self.in_flight()
         for slots in before:
             replica = slots.endpoint.replica
             if not self.free or slots.endpoint not in snapshot.endpoints:
@@ -225,7 +226,7 @@ class ClaimQueue(Queue):
                 self._occupy(slots)
             if replica in here:
                 self._departed.pop(replica, None)
-            elif slots.running:
+            elif replica in running:
                 self._departed[replica] = snapshot.version
             else:
                 self._claimer.send(m.Drained(snapshot.version, snapshot.revision, replica))
@@ -278,9 +279,9 @@ class ClaimQueue(Queue):
         if lent.granted > lent.running and (self.held or self._owed or leaves or not self._keeps(lent)):
             self._settle(lent, leaves=leaves)
         if self._departed and not lent.running:
-            version = self._departed.pop(lent.endpoint.replica, None)
-            if version is not None:
-                self._claimer.send(m.Drained(version, self.revision.name, lent.endpoint.replica))
+            replica = lent.endpoint.replica
+            if replica in self._departed and replica not in self.in_flight():
+                self._claimer.send(m.Drained(self._departed.pop(replica), self.revision.name, replica))
 
     def recall(self, arrived: tuple[float, ...]) -> None:
         """Give back a slot for each who `arrived` then elsewhere: what is spare now, and others as they come free."""

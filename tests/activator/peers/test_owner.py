@@ -329,6 +329,28 @@ async def test_what_still_runs_at_a_former_address_takes_no_slot_of_the_new_one(
     assert states([old, new, waiting]) == ["running", "done", "running"]
 
 
+@pytest.mark.parametrize("last", [0, 1])
+async def test_a_replica_that_got_another_address_is_drained_when_nothing_runs_at_either(
+    staged: Staged, last: int
+) -> None:
+    stage = await warm(staged(1, container_concurrency=1))
+    told = stage.owner.queues[NAME].replicas
+    callers = await stage.arrived(0)
+    stage.owner.update(replace(told, endpoints=(told.endpoints[0]._replace(port=9000),)))
+    callers += await stage.arrived(0)
+    await stage.later(0.3)
+    assert stage.owner.in_flight(NAME) == {"r1": 2}
+    stage.owner.update(replace(told, endpoints=()))
+    drained = asyncio.ensure_future(stage.owner.drained(NAME, "r1"))
+    await stage.turn()
+    callers[1 - last].finish()
+    await stage.turn()
+    assert not drained.done()
+    callers[last].finish()
+    await stage.turn()
+    assert drained.done()
+
+
 async def test_a_revision_that_comes_back_as_it_was_is_known_to_those_who_had_forgotten_it(staged: Staged) -> None:
     stage = await warm(staged(2, container_concurrency=1), 1)
     (old,) = await stage.arrived(0)
