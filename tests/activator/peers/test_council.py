@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from router.table import Revision
 from tests.activator.peers.edges import NAME, Edges
 from tests.router.fakes import replicas
 
@@ -162,6 +163,28 @@ async def test_a_replica_of_which_a_slot_is_on_its_way_to_another_edge_does_not_
         await stage.later(0.3)
         await stage.later(0.3)
         assert drained.done()
+
+
+async def test_of_revisions_that_have_left_nothing_is_kept_but_what_was_promised() -> None:
+    async with led(2, ready=1) as (stage, leader, (other,)):
+        others = [Revision(f"b-{number}", "b") for number in range(3)]
+        for node in stage.nodes:
+            node.serve(stage.revision, *others)
+        for revision in others:
+            leader.council.update(replicas(1, revision.name))
+            other.council.update(replicas(1, revision.name))
+        leader.council.update(replicas(0, "b-2"))
+        await stage.turn()
+        for node in stage.nodes:
+            node.serve(stage.revision)
+        await stage.later(0.3)
+        await stage.later(0.3)
+        assert leader.council.follower.replicas.keys() == other.council.follower.replicas.keys() == {NAME}
+        for node in stage.nodes:
+            node.serve(stage.revision, *others)
+            for revision in others:
+                node.council.update(replicas(1, revision.name))
+        assert [len(other.queues[each.name].replicas.endpoints) for each in others] == [1, 1, 0]
 
 
 async def test_an_edge_that_comes_later_leaves_a_replica_alone_that_is_ending_already() -> None:
