@@ -135,6 +135,12 @@ class ResponseReader:
         self.complete = True
         return b"0\r\n\r\n" if self._chunked else b""
 
+    @property
+    def _declares_content(self) -> bool:
+        """Whether there is content by the head. Where there must be none (HEAD, 1xx, 204, 304), some servers send it
+        all the same, maybe a moment later, when it would be read as the next answer on this connection."""
+        return self._encoding is not None or self._length not in {None, b"0"}
+
     def _new_parser(self) -> httptools.HttpResponseParser:
         parser = httptools.HttpResponseParser(self)
         parser.set_dangerous_leniencies(lenient_keep_alive=True)  # an answer may follow a 1xx with `Connection: close`
@@ -173,7 +179,8 @@ class ResponseReader:
                 raise _head_too_large()
         elif self._to_head:
             self._parser = self._new_parser()  # the former waits for a body that must not come
-            self.clean = self.clean and self._seen == len(data) == data.find(_BLANK_LINE) + len(_BLANK_LINE)
+            alone = self._seen == len(data) == data.find(_BLANK_LINE) + len(_BLANK_LINE)
+            self.clean = self.clean and alone and not self._declares_content
         elif self._unproductive > MAX_TRAILERS and not self.complete:
             raise _too_much_besides()
         out = b"".join(self._out)
@@ -234,7 +241,7 @@ class ResponseReader:
         lines = self._lines
         if status == UPGRADE_REQUIRED and self._protocol is not None and self._protocol.lower() == b"websocket":
             lines += UPGRADE  # RFC 9110 15.5.22
-        if self._length is not None and self._encoding is None and status != NO_CONTENT:
+        if self._length is not None and self._encoding is None and status not in BODYLESS:
             lines += (b"Content-Length: ", self._length, b"\r\n")
         else:
             lines.append(self._frame(status))
@@ -280,10 +287,8 @@ class ResponseReader:
         length, exchange = self._length, self._exchange
         if not self.clean or length is None or len(length) > MAX_DIGITS or not _ordinary(exchange):
             return
-        status = exchange.status
-        size = int(length or 0) if status not in BODYLESS else 0  # whatever a 304 declares, it has no body
-        head = b"".join((STATUS_LINES[status], *self._lines))
-        self._known.learn(data, Answer(status, head, self._dated, len(data) - size))
+        head = b"".join((STATUS_LINES[exchange.status], *self._lines))
+        self._known.learn(data, Answer(exchange.status, head, self._dated, len(data) - int(length)))
 
     def _hand_on(self, exchange: Exchange, known: Answer, data: bytes) -> bytes:
         """Pass on a whole response whose head is known."""
@@ -299,7 +304,7 @@ class ResponseReader:
         the parser would take for that of an answer (RFC 9110 15.2)."""
         if status < CONTINUE:
             raise BadResponse(f"its status is {status}")
-        if self._encoding is not None or self._length not in {None, b"0"}:
+        if self._declares_content:
             raise BadResponse(f"its interim response ({status}) has content")
         if status == SWITCHING:
             self._switch()
@@ -330,9 +335,10 @@ class ResponseReader:
         old = encoding is not None and self._parser.get_http_version() != "1.1"  # RFC 9112 6.1
         if encoding is not None and (old or encoding.lower() != b"chunked" or length is not None):
             raise BadResponse("its framing is ambiguous")
-        if status in BODYLESS and (encoding is not None or length not in {None, b"0"}):
-            self.clean = False  # what it must not declare (RFC 9110 8.6, 9112 6.1) may yet come, as another's answer
-        if length is not None or self._to_head or status in BODYLESS:
+        if status in BODYLESS:
+            self.clean = self.clean and not self._declares_content
+            return b"Content-Length: %b\r\n" % length if length is not None and status != NO_CONTENT else b""
+        if length is not None or self._to_head:
             return b""
         self._until_close = encoding is None
         self.clean = self.clean and not self._until_close

@@ -123,9 +123,8 @@ def test_the_answer_to_head_keeps_its_length_and_has_no_body() -> None:
     assert (result.head, result.body, result.complete) == (b"200 OK\r\nContent-Length: 500", b"", True)
 
 
-@pytest.mark.parametrize("framing", [b"Content-Length: 5", b"Content-Length: 0", b"Transfer-Encoding: chunked"])
-def test_and_the_connection_may_be_used_again(framing: bytes) -> None:
-    reader = ResponseReader()
+def test_and_the_connection_may_be_used_again_if_no_body_was_declared() -> None:
+    reader, framing = ResponseReader(), b"Content-Length: 0"
     for line in ("HEAD / HTTP/1.1", "GET / HTTP/1.1", "HEAD / HTTP/1.1"):
         asked = exchange(request(line))
         asked.assign(service(), revision(), tagged=False)
@@ -157,13 +156,21 @@ def test_204_has_neither_length_nor_body() -> None:
         (b"204 No Content\r\nContent-Length: 0", True),
         (b"204 No Content\r\nContent-Length: 5", False),
         (b"204 No Content\r\nTransfer-Encoding: chunked", False),
-        (b"304 Not Modified\r\nContent-Length: 5", True),
+        (b"304 Not Modified", True),
+        (b"304 Not Modified\r\nContent-Length: 0", True),
+        (b"304 Not Modified\r\nContent-Length: 5", False),
         (b"304 Not Modified\r\nTransfer-Encoding: chunked", False),
     ],
 )
 def test_one_that_declares_a_body_that_it_cannot_have_is_the_last_on_its_connection(head: bytes, clean: bool) -> None:
     result = passed([b"HTTP/1.1 " + head + b"\r\n\r\n"])
     assert (result.complete, result.clean) == (True, clean)
+
+
+@pytest.mark.parametrize("framing", [b"Content-Length: 5", b"Transfer-Encoding: chunked"])
+def test_and_so_is_one_to_head_as_the_body_may_yet_come(framing: bytes) -> None:
+    result = passed([OK + framing + b"\r\n\r\n"], "HEAD / HTTP/1.1")
+    assert (result.complete, result.clean) == (True, False)
 
 
 def test_304_keeps_its_length_and_has_no_body() -> None:

@@ -46,6 +46,35 @@ async def test_bytes_that_come_on_an_idle_connection_close_it(edge: Edge) -> Non
     assert len(replica.talks) == 2
 
 
+@pytest.mark.parametrize(
+    ("asked", "head"), [(GET.replace("GET", "HEAD"), OK), (GET, b"HTTP/1.1 304 Not Modified\r\n")], ids=["HEAD", "304"]
+)
+async def test_a_body_that_must_not_be_there_and_comes_late_is_nobodys_answer(
+    edge: Edge, asked: str, head: bytes
+) -> None:
+    poison, go = OK + b"Content-Length: 6\r\n\r\npoison", asyncio.Event()
+
+    async def script(talk: Talk) -> None:
+        await talk.request()
+        if talk is replica.talks[0]:
+            await go.wait()
+            await talk.send(head + b"Content-Length: %d\r\n\r\n" % len(poison))
+            await talk.reader.read(1)  # the next request, or the end
+            await talk.send(poison)
+        else:
+            await talk.send(HELLO)
+
+    edge.limit(container_concurrency=1)
+    replica = await edge.serving(script)
+    one, other = await edge.client(asked), await edge.client()
+    await edge.until(lambda: edge.running == 1)
+    await other.send(GET)
+    await edge.until(lambda: edge.held == 1)
+    go.set()
+    assert (await one.response(to="HEAD")).get("Content-Length") == str(len(poison))
+    assert (await other.response()).body == b"hello"
+
+
 async def test_a_replica_that_vanishes_without_a_word_is_noticed_by_the_kernel(edge: Edge) -> None:
     await edge.serving()
     client = await edge.client(GET)
