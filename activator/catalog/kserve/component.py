@@ -78,7 +78,7 @@ def found(service: Mapping[str, Any], made: Mapping[str, Made], settings: Manife
     parts = connected(metadata["name"], shared, predictor)
     if len(shared[PREDICTOR]) > 1:
         parts = tuple(with_canary(each, notes) if each.role == PREDICTOR else each for each in parts)
-    return Found(application("InferenceService", metadata, parts), hosts or ())
+    return Found(application(metadata, parts), hosts or ())
 
 
 def _called(

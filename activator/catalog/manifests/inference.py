@@ -53,7 +53,7 @@ def beta(data: Mapping[str, Any], notes: Notes, settings: Manifests) -> Applicat
         notes.warn(("spec", PREDICTOR, "canaryTrafficPercent"), told, spec[PREDICTOR]["canaryTrafficPercent"])
     if len(found[PREDICTOR]) > 1:
         components = [with_canary(each, notes) if each.role == PREDICTOR else each for each in components]
-    return application("InferenceService", metadata, tuple(components))
+    return application(metadata, tuple(components))
 
 
 def alpha(data: Mapping[str, Any], notes: Notes, settings: Manifests) -> Application | None:
@@ -74,7 +74,7 @@ def alpha(data: Mapping[str, Any], notes: Notes, settings: Manifests) -> Applica
     if len(found) < len(tracks):
         return None
     components = _tracked(metadata["name"], found, shares)
-    return application("InferenceService", metadata, components)
+    return application(metadata, components)
 
 
 def _origin(metadata: Mapping[str, Any], predictor: str, settings: Manifests, notes: Notes) -> Origin:

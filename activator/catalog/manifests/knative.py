@@ -95,7 +95,7 @@ def service(data: Mapping[str, Any], notes: Notes, settings: Manifests) -> Appli
     shared, elsewhere = _shared(made, spec.get("traffic", []), notes)
     keys = keys_alone(shared, notes, ("spec", "template", "metadata"))
     component = Component(name, "service", (name,), (shared,), elsewhere=elsewhere, keys=keys)
-    return None if notes.errors else application("Service", meta, (component,))
+    return None if notes.errors else application(meta, (component,))
 
 
 def _revision(

@@ -99,13 +99,12 @@ class Component:
 
 @dataclass(frozen=True, slots=True)
 class Application:
-    """What one manifest describes; `kind` is what it called itself, `labels` its own, `file` where it was
-    read. What is `internal` is not reached from outside the cluster.
+    """What one manifest describes; `labels` are its own, `file` where it was read. What is `internal` is not reached
+    from outside the cluster.
     """
 
     name: str
     namespace: str
-    kind: str
     components: tuple[Component, ...]
     labels: Mapping[str, str] = field(default_factory=dict)
     internal: bool = False
@@ -140,8 +139,8 @@ def revision_name(component: str, template: Mapping[str, Any], port: int) -> str
     return f"{component[: LONGEST_NAME - HASH - 1].rstrip('-')}-{digest}"
 
 
-def application(kind: str, metadata: Mapping[str, Any], components: tuple[Component, ...]) -> Application:
+def application(metadata: Mapping[str, Any], components: tuple[Component, ...]) -> Application:
     """Return an application by its metadata."""
     labels = metadata.get("labels", {})
     internal = "cluster-local" in (labels.get(key) for key in VISIBILITY)
-    return Application(metadata["name"], metadata.get("namespace", ""), kind, components, labels, internal)
+    return Application(metadata["name"], metadata.get("namespace", ""), components, labels, internal)

@@ -88,8 +88,6 @@ class Pod:
     running: bool = False
     ending: bool = False
     ready: bool = False
-    ready_since: str = ""
-    restarts: int = 0
     stuck: str = ""
     message: str = ""
     deaths: int = 0
@@ -128,8 +126,6 @@ def read(item: Object, wish: Wish) -> Pod:
         running=status.get("phase") == "Running",
         ending=bool(item["metadata"].get("deletionTimestamp")),
         ready=ready.get("status") == "True",
-        ready_since=str(ready.get("lastTransitionTime") or ""),
-        restarts=max((int(one.get("restartCount") or 0) for one, _ in containers), default=0),
         stuck=stuck,
         message=complaint or _progress(containers) or _failure(status),
         deaths=sum(_deaths(*one) for one in containers),

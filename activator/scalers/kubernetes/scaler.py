@@ -49,7 +49,6 @@ class KubernetesScaler:
         api = api or ClientApi(views.client)
         self._around = Around(*place, routing, api, tasks, clock, self._publish, self._leads, self._hinder, ask)
         self._listeners: list[Listener] = []
-        self._closed = False
         self._bookkeeper = Bookkeeper(views, self.workloads)
         self._deployments.subscribe(self._saw_deployment)
         self._pods.subscribe(self._saw_pod)
