@@ -136,10 +136,10 @@ class Savings:
         if saved.revisions:
             self._log.info("state restored", revisions=len(saved.revisions), seconds_ago=round(saved.age, 1))
 
-    async def keep(self) -> None:
-        """Save every few seconds, until cancelled."""
+    async def keep(self, every: float = SAVE_SECONDS) -> None:
+        """Save, each time that so many seconds have passed, until cancelled."""
         while True:
-            await asyncio.sleep(SAVE_SECONDS)
+            await asyncio.sleep(every)
             if state.FILE in self._unread:
                 self.restore()
             await self.save_aside()
