@@ -13,7 +13,7 @@ from tests.models.kubelet import Kubelet
 from tests.ports import free_ports
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Mapping
+    from collections.abc import Mapping
 
     from tests.models.cluster import Cluster
     from tests.models.kubelet import Actor
@@ -44,9 +44,9 @@ class PodServers(Kubelet):
         self.cut: list[str] = []
         self.broken: set[str] = set()
         self.listening: dict[str, float] = {}
-        self._runners: dict[str, web.AppRunner] = {}
+        self._runners: dict[str, asyncio.Task[web.AppRunner]] = {}
         self._ips: dict[str, str] = {}
-        self._begun: set[asyncio.Task[None]] = set()
+        self._ended: set[asyncio.Task[None]] = set()
 
     def address(self, name: str, number: int) -> str:
         """Return the IP of a new pod."""
@@ -55,32 +55,29 @@ class PodServers(Kubelet):
 
     def listen(self, actor: Actor) -> None:
         """Begin to answer."""
-        self._spawn(self._open(actor.name))
+        self._runners[actor.name] = asyncio.ensure_future(self._open(actor.name))
 
     def deafen(self, actor: Actor) -> None:
-        """Stop answering, in the middle of a word if need be."""
+        """Stop answering, in the middle of a word if need be, or before the first one."""
         if runner := self._runners.pop(actor.name, None):
-            self._spawn(runner.cleanup())
+            task = asyncio.ensure_future(_close(runner))
+            self._ended.add(task)
+            task.add_done_callback(self._ended.discard)
 
     async def stop(self) -> None:
         """End all."""
         self.close()
-        for runner in self._runners.values():
-            await runner.cleanup()
-        await asyncio.gather(*self._begun, return_exceptions=True)
+        await asyncio.gather(*map(_close, self._runners.values()), *self._ended, return_exceptions=True)
 
-    async def _open(self, name: str) -> None:
+    async def _open(self, name: str) -> web.AppRunner:
         app = web.Application()
         app.router.add_get("/ready", self._ready_probe)
         app.router.add_route("*", "/{rest:.*}", partial(self._serve, name))
         runner = web.AppRunner(app, shutdown_timeout=0.01, handler_cancellation=True)
         await runner.setup()
-        if name not in self.actors:
-            await runner.cleanup()
-            return
-        self._runners[name] = runner
         await web.TCPSite(runner, self._ips[name], self.port).start()
         self.listening[name] = asyncio.get_running_loop().time()
+        return runner
 
     async def _ready_probe(self, request: web.Request) -> web.Response:
         return web.Response()
@@ -106,7 +103,6 @@ class PodServers(Kubelet):
             served.until = asyncio.get_running_loop().time()
         return response
 
-    def _spawn(self, coroutine: Coroutine[object, object, None]) -> None:
-        task = asyncio.ensure_future(coroutine)
-        self._begun.add(task)
-        task.add_done_callback(self._begun.discard)
+
+async def _close(runner: asyncio.Task[web.AppRunner]) -> None:
+    await (await runner).cleanup()
