@@ -64,4 +64,4 @@ class Chunks:
         if size >= _LARGEST:
             raise EdgeError(Reason.BAD_REQUEST, "A chunk of the body is larger than can be.")
         self._last = not size
-        self._left = size + 2 if size else 0
+        self._left = size + 2
