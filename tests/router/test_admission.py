@@ -292,6 +292,20 @@ async def test_a_body_that_never_comes_does_not_keep_a_request_open_beyond_its_h
     assert (caller.error.reason, caller.error.status) == (Reason.REQUEST_TIMEOUT, 408)
 
 
+@pytest.mark.parametrize(("ready", "state"), [(0, "refused"), (1, "running")])
+async def test_an_upload_hears_that_its_service_is_not_woken_unless_that_has_a_replica_by_now(
+    staged: Staged, ready: int, state: str
+) -> None:
+    stage = staged()
+    caller = stage.arrive(uploading=True)
+    await stage.turn()
+    stage.grow(ready)
+    stage.admission.bar("a-1", EdgeError(Reason.WAKE_LIMITED, "a is asleep"))
+    caller.upload(7)
+    await stage.turn()
+    assert caller.state == state
+
+
 async def test_an_upload_for_which_there_would_be_no_room_is_refused_before_it_is_read(staged: Staged) -> None:
     stage = staged(queue_depth=1)
     await stage.arrived(1)

@@ -123,6 +123,11 @@ def test_a_head_that_comes_again_is_not_parsed_again(head: bytes) -> None:
     assert Reading().feed(head, head, head, head).repeats == [False, True, True]
 
 
+def test_a_head_that_had_to_be_parsed_keeps_none_behind_it_from_being_taken_as_it_is() -> None:
+    reading = Reading().feed(b"HEAD" + GET[3:], field(b"X", b"1"))
+    assert [each.fields for each in reading.requests] == [b"", b"X: 1\r\n"]
+
+
 def test_a_body_of_the_same_length_comes_with_its_own_request() -> None:
     reading = Reading().feed(*(POST + body for body in (b"first", b"other", b"third", b"\r\n\r\n!")))
     assert reading.repeats[1:] == [True, True]

@@ -82,6 +82,19 @@ async def test_an_idle_connection_is_closed_where_descriptors_might_not_suffice_
     assert sorted(upstream.usable for upstream in pool.made) == [False, True, True, True]
 
 
+async def test_a_connection_that_was_fresh_at_one_sweep_is_closed_by_a_later_one() -> None:
+    clock = Clock()
+    pool, queue = Connections(clock), Queue(revision(), lambda _: None, clock)
+    queue.update(replicas(1), clock())
+    slots = queue.take()
+    assert slots is not None
+    with await pool.connect(slots) as upstream:
+        pass
+    for seconds, usable in ((1.0, True), (3.0, False)):
+        pool.sweep(clock() + seconds)
+        assert upstream.usable is usable
+
+
 async def test_what_runs_is_not_closed_for_another_one() -> None:
     pool, queue = Connections(Clock(), most=1), Queue(revision(), lambda _: None, Clock())
     queue.update(replicas(2), 0.0)

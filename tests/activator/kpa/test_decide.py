@@ -116,6 +116,11 @@ def test_a_stable_average_above_the_panic_average_counts_in_panic() -> None:
     assert (decision.desired, decision.by_panic_window) == (5, False)
 
 
+def test_of_two_averages_that_lead_to_the_same_the_stable_one_is_told() -> None:
+    decision = made(GPU, Observation(4, 5, 5), State(-1.0, 0))
+    assert (decision.desired, decision.by_panic_window) == (5, False)
+
+
 def test_a_scale_down_waits_for_the_delay() -> None:
     spec = replace(STOCK, scale_down_delay=300.0)
     decisions = run(spec, 0, (0, 4, 40, 40), (300 - 2, 4, 0, 0), (300, 4, 0, 0), (302, 4, 0, 0))
