@@ -85,6 +85,13 @@ def test_reading_goes_on_once_the_buffer_was_sent() -> None:
     assert (client.reading, body.size) == (True, 0)
 
 
+def test_a_whole_body_that_was_taken_takes_no_memory() -> None:
+    body = Body(Client())
+    body.feed(b"x" * 10)
+    body.finish()
+    assert (body.take(), body.size) == (b"x" * 10, 0)
+
+
 def test_a_body_over_its_limit_is_told_once_and_dropped() -> None:
     body, sink, told = Body(Client()), Sink(), []
     body.limit, body.on_overflow = 4, lambda: told.append("over")

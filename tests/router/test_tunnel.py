@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
 from router.body import Body
+from router.errors import EdgeError
 from router.tunnel import Tunnel
-from tests.router.fakes import Client, Clock, Transport, exchange, request
+from tests.router.fakes import Client, Clock, Transport, exchange, request, revision, service
 
 
 class Socket(Transport):
@@ -90,8 +95,23 @@ async def test_nothing_is_asked_of_a_connection_that_is_closing() -> None:
     upgrade.feed(b"late")
     upgrade.finish()
     tunnel.pause_reading()
-    tunnel.resume_reading()
     assert (transport.got, transport.reading, transport.ended) == (b"", True, 0)
+    transport.reading = False
+    tunnel.resume_reading()
+    assert not transport.reading
+
+
+@pytest.mark.parametrize("clock", ["total", "idle"])
+async def test_a_tunnel_ends_by_its_clocks_and_not_before(clock: str) -> None:
+    limits: dict[str, Any] = {clock: 5.0}
+    asked = exchange()
+    asked.assign(service(), revision(**limits), tagged=False)
+    asked.dispatched = 1000.0
+    tunnel = Tunnel(asked, Socket(), Clock(1000.0))
+    tunnel.check_clocks(1005.0)
+    assert asked.failure is None
+    tunnel.check_clocks(1005.1)
+    assert isinstance(asked.failure, EdgeError)
 
 
 async def test_each_side_waits_for_the_other() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import pytest
 
 from router.errors import EdgeError
 from router.pool import Pool
@@ -113,6 +115,21 @@ async def test_a_body_of_which_the_replica_takes_nothing_does_not_stop_its_time(
     assert asked.failure is None
     upstream.pause_writing()
     upstream.check_clocks(1100.0)
+    assert isinstance(asked.failure, EdgeError)
+
+
+@pytest.mark.parametrize("clock", ["total", "first_byte", "idle"])
+async def test_a_response_ends_by_its_clocks_and_not_before(clock: str) -> None:
+    limits: dict[str, Any] = {"first_byte": 0.0, clock: 5.0}
+    upstream, _ = connected()
+    asked = exchange()
+    asked.assign(service(), revision(**limits), tagged=False)
+    upstream.carry(asked)
+    if clock == "idle":
+        upstream.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n")
+    upstream.check_clocks(1005.0)
+    assert asked.failure is None
+    upstream.check_clocks(1005.1)
     assert isinstance(asked.failure, EdgeError)
 
 
