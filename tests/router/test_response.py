@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router.exchange import SWITCHING
-from router.response import BadResponse, ResponseReader
+from router.response import BadResponse, ResponseReader, Warm
 from tests.router.fakes import exchange, request, revision, service
 from tests.router.segments import dribble, segmented
 
@@ -463,3 +463,10 @@ def test_and_so_are_one_before_it_and_trailers_that_are_passed_on(cut: int) -> N
 def test_a_large_body_may_come_with_its_head() -> None:
     body = b"x" * (100 << 10)
     assert passed([OK + b"Content-Length: %d\r\n\r\n" % len(body) + body]).body == body
+
+
+def test_of_what_is_told_of_times_so_much_is_kept_as_is_short() -> None:
+    warm = Warm()
+    told = [warm[tenths] for tenths in (5, 5, 5000)]
+    assert [each.rpartition(b"=")[2] for each in told] == [b"0.5\r\n", b"0.5\r\n", b"500.0\r\n"]
+    assert list(warm) == [5]

@@ -95,6 +95,7 @@ async def test_a_connection_that_was_fresh_at_one_sweep_is_closed_by_a_later_one
     for seconds, usable in ((1.0, True), (3.0, False)):
         pool.sweep(clock() + seconds)
         assert upstream.usable is usable
+    assert not pool._connected, "nothing is kept of a replica that may never be asked again"
 
 
 async def test_what_runs_is_not_closed_for_another_one() -> None:

@@ -708,6 +708,14 @@ async def test_a_limit_that_comes_by_a_reload_counts_what_workers_began_themselv
     assert states(late) == ["running"]
 
 
+async def test_a_limit_that_is_lowered_counts_once_what_was_granted(staged: Staged) -> None:
+    stage = await warm(staged(container_concurrency=3))
+    callers = await stage.arrived(0, 0)
+    stage.take(Revision(NAME, "a", Limits(container_concurrency=2)))
+    await stage.turn()
+    assert (states(callers), stage.owner.queues[NAME].in_flight()) == (["running"] * 2, {"r1": 2})
+
+
 async def test_a_limit_does_not_wait_for_a_worker_that_is_lost(staged: Staged) -> None:
     stage = await warm(staged())
     stage.take(Revision(NAME, "a", Limits(container_concurrency=1)))
