@@ -38,7 +38,6 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_ahead",
-        "_asked",
         "_begun",
         "_below",
         "_clogged",
@@ -82,7 +81,6 @@ class Connection(asyncio.Protocol):
         self._half_closed = False  # the client sends no more
         self._closing = False
         self._in_head = False  # a head has begun
-        self._asked = False  # a request has come
         self._since = edge.clock()  # when that began, or the connection became idle
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -143,7 +141,6 @@ class Connection(asyncio.Protocol):
         """Take a request from the reader: run it now or in its turn."""
         if self._closing:
             return
-        self._asked = True
         if self._origin is not None:
             self._origin.settle(request)
         clock = self._edge.clock
@@ -199,12 +196,11 @@ class Connection(asyncio.Protocol):
     @property
     def expects(self) -> bool:
         """Whether an answer is still to leave, or to be heard by a client that sends on; or a request about to come: it
-        waits for its turn, has begun, or is the first one, for which the connection was made, or the one before was
-        answered a moment ago."""
+        waits for its turn, has begun, or the connection was made, or the one before was answered, a moment ago."""
         if self._closing:
             return self.unsent > 0 or self._refusal is not None or self._reader.mid_request
         recent = self._edge.clock() - self._since < NEWCOMER_SECONDS
-        return recent or not self._asked or self._reader.mid_request or self._has_more or self.unsent > 0
+        return recent or self._reader.mid_request or self._has_more or self.unsent > 0
 
     @property
     def unsent(self) -> int:
