@@ -708,6 +708,20 @@ async def test_a_limit_that_comes_by_a_reload_counts_what_workers_began_themselv
     assert states(late) == ["running"]
 
 
+async def test_what_a_worker_counted_before_it_knew_of_a_comparison_is_no_part_of_it(staged: Staged) -> None:
+    stage = await warm(staged())
+    (caller,) = await stage.arrived(0)
+    stage.take(replace(stage.revision, compared=1))
+    caller.finish()
+    await stage.spin()
+    stage.nodes[0].reporter.report_all()
+    while stage.nodes[0].there.deliver():
+        pass
+    tally = stage.owner.counters.tally(NAME)
+    assert tally is not None
+    assert (tally.take(), stage.answered()) == ((0, 0, {}), {200: 1})
+
+
 async def test_a_limit_that_is_lowered_counts_once_what_was_granted(staged: Staged) -> None:
     stage = await warm(staged(container_concurrency=3))
     callers = await stage.arrived(0, 0)
