@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 from router.sockets import watch_over
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
 BACKLOG = 4096
 FIRST_INHERITED = 3  # SD_LISTEN_FDS_START of sd_listen_fds(3)
 
 
-def bind(host: str, port: int, environ: Mapping[str, str] = os.environ) -> list[socket.socket]:
+def bind(host: str, port: int) -> list[socket.socket]:
     """Return sockets that listen on an address, one for each of its families: inherited ones that do so already, or
     new ones. Port 0 = any free one. OSError when the address is in use."""
-    given = _inherited(environ)
+    given = _inherited()
     sockets: list[socket.socket] = []
     found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     try:
@@ -100,11 +100,11 @@ class Servers:
             self._servers.append(await loop.create_server(accept, sock=each.dup(), backlog=BACKLOG))
 
 
-def _inherited(environ: Mapping[str, str]) -> dict[tuple[int, Any], socket.socket]:
+def _inherited() -> dict[tuple[int, Any], socket.socket]:
     """Return the listening sockets that were handed to this process, by family and address: sd_listen_fds(3)."""
     found: dict[tuple[int, Any], socket.socket] = {}
-    count = environ.get("LISTEN_FDS", "")
-    if environ.get("LISTEN_PID") != str(os.getpid()) or not count.isdigit():
+    count = os.environ.get("LISTEN_FDS", "")
+    if os.environ.get("LISTEN_PID") != str(os.getpid()) or not count.isdigit():
         return found
     for descriptor in range(FIRST_INHERITED, FIRST_INHERITED + int(count)):
         with suppress(OSError):
