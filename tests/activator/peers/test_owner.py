@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import looptime
 import pytest
 
+from activator.peers import messages as m
 from router.errors import Reason
 from router.table import Limits, Revision, Share
 from tests.activator.peers.stage import NAME, Caller, Stage
@@ -866,6 +867,24 @@ async def test_and_also_though_its_revision_has_left_the_table_meanwhile(staged:
     await asyncio.sleep(0)
     assert caller.error is not None
     assert caller.error.reason is Reason.HOLD_TIMEOUT
+
+
+async def test_what_is_said_of_a_revision_that_nobody_knows_any_more_does_no_harm(staged: Staged) -> None:
+    stage = await warm(staged())
+    node, endpoint = stage.nodes[0], stage.owner.queues[NAME].replicas.endpoints[0]
+    before = node.back.sent.copy()
+    stage.owner.hear(
+        node.account,
+        m.Poke("gone"),
+        m.Claim(99, "gone", 0.0, 0),
+        m.Withdraw(99),
+        m.Occupy("gone", endpoint, 1),
+        m.Release("gone", endpoint),
+        m.Avoid("gone", endpoint, 1.0),
+        m.Applied(1, "gone"),
+        m.Drained(1, "gone", "r1"),
+    )
+    assert node.back.sent - before == {"Move": 1}
 
 
 async def test_of_replicas_that_ended_unawaited_nothing_is_kept(staged: Staged) -> None:
