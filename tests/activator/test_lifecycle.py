@@ -233,6 +233,12 @@ class TestFailedStarts:
         told = present(plan[1], life, NONE, NOW).start.message
         assert told == "no replica became ready within 100 s: GET /helth answered 404"
 
+    def test_one_that_is_given_up_as_nobody_waits_is_told_with_what_was_wrong_with_the_last_start(self) -> None:
+        late = Life(True, overdue=1, retry_at=NOW - 1, complaint="GET /helth answered 404")
+        for last, complaint in (("", "GET /helth answered 404"), ("exit code 1", "exit code 1")):
+            outcome = settled(1, replicas(desired=1, last_failure=last), life=late)
+            assert (outcome.replicas, rules(outcome), outcome.complaint) == (0, [START_FAILS], complaint)
+
     def test_what_was_wrong_with_a_start_that_took_too_long_is_told_until_one_succeeds(self) -> None:
         late = Life(True, overdue=1, retry_at=NOW - 1, complaint="GET /helth answered 404")
         start = present(bounds(progress_deadline=100.0), late, NONE, NOW).start

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.chunks import MAX_EXTENSIONS
+from router.chunks import MAX_EXTENSIONS, Chunks
 from router.errors import EdgeError, Reason
 from router.guard import MAX_HEAD, MAX_TARGET
 from router.http1 import SLICE, RequestReader
@@ -310,6 +310,13 @@ def test_blank_lines_cost_no_more_than_other_bytes(stream: bytes) -> None:
     assert reading.refusal is None
     assert len(reading.seen) == stream.count(b"HTTP/1.1")
     assert pieces < 10
+
+
+def test_a_chunk_that_goes_on_in_the_next_read_is_followed_to_its_end_whatever_came_before_it() -> None:
+    first, next_one = b"head" + b"9\r\nabc", b"\r\n\r\nde\r\n" + b"0\r\n"
+    chunks = Chunks()
+    assert chunks.follow(first, len(b"head")) == len(first)
+    assert chunks.follow(next_one + BLANK + GET, 0) == len(next_one)
 
 
 @pytest.mark.parametrize("trailer", [b"Connection: close", b"connection: keep-alive", b"Proxy-Connection: close"])
