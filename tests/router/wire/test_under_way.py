@@ -312,3 +312,19 @@ async def test_an_upload_has_its_time_to_wait_from_its_turn_on(edge: Edge) -> No
     edge.later(0.1)
     await client.send(b"x" * 20_000)
     assert (await client.response()).status == 200
+
+
+async def test_a_body_that_turns_out_malformed_ends_its_request_at_once(edge: Edge) -> None:
+    client = await edge.client("POST / HTTP/1.1\r\nHost: a.example\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")
+    await edge.until(lambda: bool(edge.listener.busy))
+    await client.send("no size\r\n")
+    assert (await client.response()).status == 400
+    assert await client.ended()
+
+
+async def test_what_is_malformed_behind_a_whole_body_is_not_held_against_it(edge: Edge) -> None:
+    client = await edge.client(POST.format(5) + "hello" + "no request\r\n\r\n")
+    await edge.until(lambda: edge.held == 1)
+    await edge.serving()
+    assert [(await client.response()).status for _ in range(2)] == [200, 400]
+    assert await client.ended()
