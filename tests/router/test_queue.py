@@ -280,3 +280,18 @@ async def test_a_replica_that_is_trusted_again_stays_so_although_the_loop_is_ahe
     await asyncio.sleep(0.03)
     queue.update(replicas(1), clock())
     assert queue.take() is slots
+
+
+async def test_a_replica_that_was_avoided_is_tried_again_in_its_time_by_a_queue_that_takes_over() -> None:
+    clock = asyncio.get_running_loop().time
+    former, queue = (Queue(revision(), lambda _: None, clock) for _ in range(2))
+    former.update(replicas(1), clock())
+    slots = former.take()
+    assert slots is not None
+    former.avoid(slots, 1.0)
+    queue.take_over(former)
+    assert slots.lender is queue
+    slots.lender.release(slots)
+    assert (queue.take(), queue.in_flight()) == (None, {})
+    await asyncio.sleep(1.01)
+    assert queue.take() is slots
