@@ -112,11 +112,8 @@ class Crew:
     def take(self, terms: Terms) -> None:
         """See Front."""
         self._tls.take(terms.certificates)
-        version = self._terms.version + 1 if self._terms is not None else 1
         certificates = self._certificates_for(terms.certificates)
-        self._terms = m.Configure(
-            version, replace(terms, table=self._table_of_one(terms.table), certificates=certificates)
-        )
+        self._terms = m.Configure(replace(terms, table=self._table_of_one(terms.table), certificates=certificates))
         for account in self.router.accounts:
             account.line.send(self._terms)
         self.router.replace_table(terms.table)
@@ -133,7 +130,7 @@ class Crew:
         """See Front."""
         theirs = self._table_of_one(table)
         if self._terms is not None:
-            self._terms = m.Configure(self._terms.version, replace(self._terms.terms, table=theirs))
+            self._terms = m.Configure(replace(self._terms.terms, table=theirs))
         for account in self.router.accounts:
             account.line.send(m.Lead(theirs))
         self.router.replace_table(table)
@@ -262,7 +259,7 @@ class Crew:
             self._log.error("worker speaks another version", worker=mate.number, version=hello.version)
             mate.kill()
             return
-        mate.wire.send(m.Configure(self._terms.version, self._terms.terms, self._tls.copies()))
+        mate.wire.send(m.Configure(self._terms.terms, self._tls.copies()))
         self.router.join(mate.account)
         if self._draining:
             mate.wire.send(m.Drain(0))

@@ -1,4 +1,4 @@
-"""What the owner of admission and those who claim from it tell each other: version 5, documented in docs/peers.md.
+"""What the owner of admission and those who claim from it tell each other: version 6, documented in docs/peers.md.
 
 Each side has one role. The *owner* has the queues of its revisions, and tells capacity. A *claimer* has clients; it
 asks for slots, and tells what it counted. Neither knows how messages travel: they are plain values, in order, in frames
@@ -16,7 +16,7 @@ from activator.terms import Copy, Terms  # noqa: TC001 - the decoder reads the a
 from router.ports import Endpoint, StartStatus, UpstreamTls  # noqa: TC001
 from router.table import Table  # noqa: TC001
 
-VERSION = 5
+VERSION = 6
 
 
 class Message(Struct, array_like=True, gc=False):
@@ -24,18 +24,15 @@ class Message(Struct, array_like=True, gc=False):
 
 
 class Hello(Message, tag=0):
-    """Claimer: the first message. `number` is what the owner calls it by."""
+    """Claimer: the first message."""
 
     version: int
-    number: int
-    pid: int
 
 
 class Configure(Message, tag=1):
     """Owner: serve by these terms from now on; answered by Configured. Who does not serve yet begins by the `copies` of
     the certificates, as their files may be bad by now."""
 
-    version: int
     terms: Terms
     copies: tuple[Copy, ...] = ()
 
@@ -44,7 +41,6 @@ class Configured(Message, tag=2):
     """Claimer: the terms are in force; or `problem` says which certificate cannot be used. Who serves does so by its
     former ones then, and else by the new terms; who does not serve yet waits to be told once more."""
 
-    version: int
     problem: str = ""
 
 

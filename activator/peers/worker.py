@@ -44,7 +44,6 @@ class Worker:
     """One worker. `sockets` are those to accept clients from: by key."""
 
     def __init__(self, number: int, sockets: Mapping[str, list[socket.socket]]) -> None:
-        self._number = number
         self._sockets = sockets
         self._log = logs.logger("edge").bind(worker=number)
         self._tasks = Tasks(self._failed)
@@ -68,7 +67,7 @@ class Worker:
         """Serve until the parent has had enough."""
         loop = asyncio.get_running_loop()
         await loop.create_connection(lambda: self._wire, sock=parent)
-        self._wire.send(m.Hello(m.VERSION, self._number, os.getpid()))
+        self._wire.send(m.Hello(m.VERSION))
         self._tasks.spawn(self._beat(), "beat")
         await self._ended.wait()
         await self._tasks.close()
@@ -110,7 +109,7 @@ class Worker:
             except CertificateError as error:
                 problem = str(error)
             if problem or self._listening:
-                self._wire.send(m.Configured(message.version, problem))
+                self._wire.send(m.Configured(problem))
             elif not self._draining:  # else it would accept who is for the next edge, and be gone
                 self._listening = True
                 await self._open(message)
@@ -133,7 +132,7 @@ class Worker:
         for name, sockets in self._sockets.items():
             await self._serving.listener.serve_on(sockets, secure if name == "listen" else None)
         tune()
-        self._wire.send(m.Configured(message.version))
+        self._wire.send(m.Configured())
         self._tell()
 
     async def _beat(self) -> None:

@@ -206,7 +206,7 @@ class Stage:
         """Serve by another revision from now on; claimers are told in their turn."""
         self.revision = revision
         for node in self.living:
-            node.back.send(m.Configure(1, Terms(self.table)))
+            node.back.send(m.Configure(Terms(self.table)))
         self.owner.replace_table(self.table)
 
     def resolve(self, exchange: Exchange) -> None:
