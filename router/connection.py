@@ -7,6 +7,7 @@ a moment before the connection is closed, since a reset would destroy the answer
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from typing import TYPE_CHECKING, cast
 
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 MAX_PIPELINED = 16
 MAX_AHEAD = 64 << 10  # bytes of heads that wait for their turn
 HEAD_SECONDS = 10.0
-IDLE_SECONDS = 60.0
 PRESSED_IDLE_SECONDS = 2.0
 NEWCOMER_SECONDS = 1.0  # for the first or the next request of a connection to come, while the edge drains
 LINGER_SECONDS = 1.0
@@ -262,7 +262,8 @@ class Connection(asyncio.Protocol):
     def _longest_idle(self) -> float:
         if self._edge.draining:
             return NEWCOMER_SECONDS
-        return PRESSED_IDLE_SECONDS if self._edge.door.pressed else IDLE_SECONDS
+        longest = self._edge.limits.keep_alive or math.inf
+        return min(longest, PRESSED_IDLE_SECONDS) if self._edge.door.pressed else longest
 
     def look_for_client(self) -> None:
         """Notice a client that has left while nothing is read from it."""

@@ -115,14 +115,15 @@ class EdgeLimits:
     """Bounds of the edge as a whole. Times in seconds, sizes in bytes, 0 = none.
 
     `connections` is lowered to what the descriptors suffice for. `body_rate` is the least number of bytes a second of a
-    request's body; `write` how long a client may take nothing of its response; `buffered` what the bodies of held
-    and uploading requests may take together; `max_wakes` is per minute.
+    request's body; `write` how long a client may take nothing of its response; `keep_alive` how long one may ask for
+    nothing; `buffered` what the bodies of held and uploading requests may take together; `max_wakes` is per minute.
     """
 
     connections: int = 0
     connections_per_source: int = 0
     body_rate: int = 1 << 10
     write: float = 60.0
+    keep_alive: float = 60.0
     buffered: int = 256 * MiB
     max_wakes: int = 0
 

@@ -104,6 +104,7 @@ def edge_limits_of(keys: running.EdgeLimits) -> EdgeLimits:
         connections_per_source=keys.max_connections_per_source,
         body_rate=keys.min_body_rate,
         write=keys.write_timeout,
+        keep_alive=keys.keep_alive_timeout,
         buffered=keys.max_buffered_bytes,
         max_wakes=keys.max_wakes_per_minute,
     )

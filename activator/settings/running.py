@@ -56,6 +56,8 @@ class EdgeLimits(Group):
     """Bytes a second at which a request's body must come, after 5 s of grace; 0 = no limit."""
     write_timeout: Annotated[float, Duration()] = 60.0
     """Time for which a client may take nothing of its answer; 0 = no limit."""
+    keep_alive_timeout: Annotated[float, Duration()] = 60.0
+    """Time for which an idle connection of a client is kept; 0 = no limit."""
     max_buffered_bytes: Annotated[int, Size(0)] = 256 * MiB
     """Bytes that bodies of waiting requests may take over all revisions; 0 = no limit."""
     max_wakes_per_minute: Annotated[int, Whole(0)] = 0

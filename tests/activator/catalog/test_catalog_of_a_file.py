@@ -340,11 +340,12 @@ def test_the_bounds_of_the_edge_reach_the_table() -> None:
         "max-connections-per-source": 2,
         "min-body-rate": "3B",
         "write-timeout": "4s",
-        "max-buffered-bytes": "5B",
-        "max-wakes-per-minute": 6,
+        "keep-alive-timeout": "5s",
+        "max-buffered-bytes": "6B",
+        "max-wakes-per-minute": 7,
     }
     assert set(keys) == set(EdgeLimits.fields_by_key())
-    assert catalog({"services": [], "limits": keys}).table.limits == table.EdgeLimits(1, 2, 3, 4, 5, 6)
+    assert catalog({"services": [], "limits": keys}).table.limits == table.EdgeLimits(1, 2, 3, 4, 5, 6, 7)
     assert catalog({"services": []}).table.limits == table.EdgeLimits()
 
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from router.connection import HEAD_SECONDS, IDLE_SECONDS
+from router.connection import HEAD_SECONDS
 from router.errors import Reason
 from router.http1 import SLICE
-from router.table import OnDisconnect
+from router.table import EdgeLimits, OnDisconnect
 from tests.router.fakes import HELLO
 from tests.router.wire.edge import LOCAL, answer
 from tests.router.wire.talk import PATIENCE, Talk
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tests.router.wire.edge import Edge
 
 GET = "GET /{} HTTP/1.1\r\nHost: a.example\r\n\r\n"
+KEEP_ALIVE = EdgeLimits().keep_alive
 GETS = "".join(GET.format(number) for number in range(2000))
 NOWHERE = "GET / HTTP/1.1\r\nHost: nowhere\r\n\r\n"
 
@@ -115,7 +116,7 @@ async def test_and_so_it_is_when_the_client_takes_its_answers_late(edge: Edge) -
 
 async def test_a_request_that_waits_for_its_turn_is_not_idle(edge: Edge) -> None:
     client, answered = await clogged(edge)
-    edge.later(IDLE_SECONDS + 1)
+    edge.later(KEEP_ALIVE + 1)
     for _ in range(answered + 1):
         assert (await client.response()).status == 200
 
@@ -217,16 +218,30 @@ async def test_an_idle_connection_is_closed_without_a_word(edge: Edge) -> None:
     await edge.serving()
     client = await edge.client(GET.format(1))
     await client.response()
-    edge.later(IDLE_SECONDS - 1)
+    edge.later(KEEP_ALIVE - 1)
     assert await client.quiet()
     edge.later(1.1)
     assert await client.ended()
 
 
+@pytest.mark.parametrize("seconds", [620.0, 0.0])
+async def test_an_idle_connection_is_kept_for_as_long_as_the_balancer_in_front_keeps_it(
+    edge: Edge, seconds: float
+) -> None:
+    edge.bound(keep_alive=seconds)
+    await edge.serving()
+    client = await edge.client(GET.format(1))
+    await client.response()
+    edge.later(600.0)
+    assert await client.quiet()
+    await client.send(GET.format(2))
+    assert (await client.response()).status == 200
+
+
 async def test_a_connection_that_waits_for_its_answer_is_not_idle(edge: Edge) -> None:
     client = await edge.client(GET.format(1))
     await edge.until(lambda: edge.held == 1)
-    edge.later(IDLE_SECONDS + HEAD_SECONDS)
+    edge.later(KEEP_ALIVE + HEAD_SECONDS)
     await edge.serving()
     assert (await client.response()).status == 200
 
