@@ -21,6 +21,7 @@ from activator.catalog.kserve.adopt import InferenceServices, called, name_in, o
 from activator.catalog.kserve.objects import KIND
 from activator.catalog.merge import Deployments
 from activator.insight import ClusterFacts
+from activator.kube.denials import Denials
 from activator.kube.events import NORMAL, WARNING, Recorder, Report
 from activator.kube.lease import Election
 from activator.kube.permissions import NAME, STATE
@@ -61,6 +62,7 @@ class Cluster:
         services: Store | None = None,
     ) -> None:
         instance = os.environ.get("POD_NAME") or socket.gethostname()
+        client.on_end = Denials(log).heard
         self.recorder = Recorder(client, instance, time.monotonic, client.wall)
         self.election = Election(client, NAME, f"{instance}_{uuid.uuid4()}", wall=client.wall)
         self._catalog = Deployments()

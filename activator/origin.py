@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from activator.kube.client import connect
+from activator.kube.denials import Denials
 from activator.kube.errors import TOO_MANY, ApiError, UnreachableError
 from activator.kube.permissions import NAME
 from activator.kube.resources import CONFIG_MAPS
@@ -155,7 +156,9 @@ def place(option: str | None, default: Path, environment: Mapping[str, str] = os
 async def fetched(name: str, log: FilteringBoundLogger | None) -> ConfigMapOrigin:
     """Return the ConfigMap `name` of our own namespace, as soon as the API server answers; what it takes goes to `log`,
     and without one nothing is tried again. OSError when it cannot be read, or there is no way to an API server."""
-    origin = ConfigMapOrigin(await connect(), name)
+    client = await connect()
+    client.on_end = None if log is None else Denials(log).heard
+    origin = ConfigMapOrigin(client, name)
     while True:
         try:
             await origin.fetch()

@@ -71,7 +71,8 @@ class Request(NamedTuple):
 
 class Client:
     """The API server, for one namespace. `calls` counts what was asked of it; `guard` is called with verb, API group
-    and resource before each call, and raises for one that nobody granted. `wall` is the API server's clock.
+    and resource before each call, and raises for one that nobody granted; `on_end` hears how each call ended, and what
+    the API server said if it refused. `wall` is the API server's clock.
 
     All calls raise ApiError when it refuses, and UnreachableError when it does not answer within `within` seconds.
     """
@@ -81,6 +82,7 @@ class Client:
         self.calls: Counter[Call] = Counter()
         self.wall = ServerClock()
         self.guard: Callable[[str, str, str], None] | None = None
+        self.on_end: Callable[[Call, str], None] | None = None
         self._configuration = configuration
         self._base = str(configuration.host).rstrip("/")
         self._http: aiohttp.ClientSession | None = None
@@ -141,7 +143,7 @@ class Client:
 
     @asynccontextmanager
     async def _call(self, request: Request) -> AsyncIterator[aiohttp.ClientResponse]:
-        to, status = request.to, 0
+        to, status, said = request.to, 0, ""
         path = to.resource.path(self.namespace, to.name, to.sub)
         resource = f"{to.resource.plural}/{to.sub}" if to.sub else to.resource.plural
         if self.guard is not None:
@@ -150,10 +152,15 @@ class Client:
             async with self._send(_METHODS.get(request.verb, "GET"), path, request) as response:
                 status = response.status
                 if status >= ERRORS:
-                    raise ApiError.of_response(status, response.headers, await response.read())
+                    error = ApiError.of_response(status, response.headers, await response.read())
+                    said = error.message
+                    raise error
                 yield response
         finally:
-            self.calls[Call(request.verb, to.resource.group, resource, status)] += 1
+            call = Call(request.verb, to.resource.group, resource, status)
+            self.calls[call] += 1
+            if self.on_end is not None:
+                self.on_end(call, said)
 
     @asynccontextmanager
     async def _send(self, method: str, path: str, request: Request) -> AsyncIterator[aiohttp.ClientResponse]:
