@@ -49,7 +49,8 @@ class Life:
 
     `initialized` = it has once had its initial scale; `awake_since` = when its first replica became ready after it was
     at zero (None at zero); `overdue` counts starts in a row that passed the progress deadline, of which the last was
-    given up at `given_up_at` for its `complaint`; after failed starts the next one is not before `retry_at`.
+    given up at `given_up_at` for its `complaint`; after failed starts the next one is not before `retry_at`. All that
+    is about one `edition` of the replicas.
     `evicted` = it has given way to another, until a request comes or its bounds want it.
     """
 
@@ -60,6 +61,7 @@ class Life:
     evicted: bool = False
     given_up_at: float | None = None
     complaint: str = ""
+    edition: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,7 @@ def settle(
     """Return the next state and how many replicas of the revision there shall be at `now`."""
     spec, bounds = plan
     replicas, stats = seen
-    life = _grow(life, bounds, replicas)
+    life = _grow(_of_edition(life, replicas), bounds, replicas)
     wanted = decision.desired if decision.valid else replicas.desired
     number, rules = _bounded(spec, bounds, life, wanted)
     outcome = _limited(bounds, Outcome(decision, number, rules, stats.idle_since), seen)
@@ -116,11 +118,13 @@ def ruled(outcome: Outcome, rule: str, number: int) -> Outcome:
 
 def failing(bounds: Bounds, life: Life, replicas: ReplicaSet, now: float) -> bool:
     """Tell whether starts keep failing: those who wait are told, and the next start waits for a new request."""
+    life = _of_edition(life, replicas)
     return not _alive(replicas) and (_backing_off(life, now) or _hopeless(bounds, replicas))
 
 
 def present(bounds: Bounds, life: Life, replicas: ReplicaSet, now: float) -> Replicas:
     """Return a revision's replicas as the router sees them: who can be sent requests, and what is known of a start."""
+    life = _of_edition(life, replicas)
     ready = [replica for replica in replicas.replicas if replica.phase is Phase.READY]
     return Replicas(
         replicas.revision,
@@ -135,6 +139,13 @@ def present(bounds: Bounds, life: Life, replicas: ReplicaSet, now: float) -> Rep
     )
 
 
+def _of_edition(life: Life, replicas: ReplicaSet) -> Life:
+    """Return `life` without the starts that failed before what is run was changed."""
+    if life.edition == replicas.edition:
+        return life
+    return replace(life, overdue=0, retry_at=None, edition=replicas.edition)
+
+
 def _grow(life: Life, bounds: Bounds, replicas: ReplicaSet) -> Life:
     ready = [replica.since for replica in replicas.replicas if replica.phase is Phase.READY]
     if not ready:
@@ -144,7 +155,7 @@ def _grow(life: Life, bounds: Bounds, replicas: ReplicaSet) -> Life:
     room = replicas.room if bounds.gpu_limit and replicas.room is not None else most
     enough = min(bounds.initial_scale, most, room)
     initialized = life.initialized or len(ready) >= enough
-    return Life(initialized=initialized, awake_since=awake, evicted=life.evicted)
+    return Life(initialized=initialized, awake_since=awake, evicted=life.evicted, edition=life.edition)
 
 
 def _bounded(spec: Spec, bounds: Bounds, life: Life, wanted: int) -> tuple[int, tuple[Clamp, ...]]:

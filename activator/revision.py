@@ -73,15 +73,16 @@ class Revision:
 
     def configure(self, plan: RevisionPlan, desired: int, now: float) -> None:
         """Follow a changed plan, and decide by it soon; what was measured stays. When something else is measured from
-        now on, panic holds the `desired` replicas meanwhile. A changed way to run replicas is a new chance for starts
-        that failed."""
+        now on, panic holds the `desired` replicas meanwhile. A changed way to run replicas, or time for it, is a new
+        chance for starts that failed."""
         if plan == self.plan:
             return
         self.collector.configure(plan.spec, now)
         self._state = State.load(plan.spec, self._state.dump(self.plan.spec, now), now)
         if plan.spec.metric is not self.plan.spec.metric:
             self._state = _holding(self._state, desired, now)
-        if plan.replica != self.plan.replica:
+        deadlines = plan.bounds.progress_deadline, self.plan.bounds.progress_deadline
+        if plan.replica != self.plan.replica or deadlines[0] != deadlines[1]:
             self.life = replace(self.life, overdue=0, retry_at=None)
         self._next_tick = now
         self.plan = plan

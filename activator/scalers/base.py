@@ -53,7 +53,8 @@ class ReplicaSet:
     `last_failure` tells the last one in a sentence (with the process's last words); `retry_at` is when the next start
     will be tried, in clock seconds, None when none is pending. `doomed` = starting again cannot help (no such command).
     `room` is how many replicas the GPUs allow, None = no bound is known. `rivals` are the revisions whose end would
-    make room for a replica that is PENDING.
+    make room for a replica that is PENDING. `edition` is another number once what is run has changed: starts that
+    failed before say nothing of it.
     """
 
     revision: str
@@ -65,6 +66,7 @@ class ReplicaSet:
     doomed: bool = False
     room: int | None = None
     rivals: frozenset[str] = frozenset()
+    edition: int = 0
 
     def count(self, phase: Phase) -> int:
         """Return how many replicas are in `phase`."""

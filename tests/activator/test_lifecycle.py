@@ -247,6 +247,16 @@ class TestFailedStarts:
         life, _ = settle((SPEC, BOUNDS), late, wants(1), (replicas(Phase.READY), BUSY), NOW)
         assert present(BOUNDS, life, NONE, NOW).start.message == ""
 
+    def test_a_start_that_took_too_long_says_nothing_of_another_edition(self) -> None:
+        plan, seen = (SPEC, bounds(progress_deadline=100.0)), replace(replicas(Phase.STARTING), edition=1)
+        life, outcome = settle(plan, Life(True), wants(1), (seen, BUSY), NOW)
+        assert (life.overdue, outcome.replicas) == (1, 0)
+        same, other = replace(NONE, edition=1), replace(NONE, edition=2)
+        assert [failing(plan[1], life, each, NOW + 1) for each in (same, other)] == [True, False]
+        assert [present(plan[1], life, each, NOW + 1).start.phase for each in (same, other)] == ["failing", "asleep"]
+        life, outcome = settle(plan, life, wants(1), (other, BUSY), NOW + 1)
+        assert (life.overdue, life.retry_at, outcome.replicas) == (0, None, 1)
+
     def test_after_two_weeks_of_starts_that_took_too_long_the_wait_is_still_five_minutes(self) -> None:
         plan = (SPEC, bounds(progress_deadline=100.0))
         life, _ = settle(plan, Life(True, overdue=1024), wants(1), (replicas(Phase.STARTING), BUSY), NOW)

@@ -93,6 +93,12 @@ class TestConfigure:
         one.configure(plan(bounds=bounds(progress_deadline=5.0), command="better"), 0, 12.0)
         assert (one.life.overdue, one.life.retry_at) == (0, None)
 
+    def test_another_deadline_forgets_starts_that_took_too_long(self) -> None:
+        one = revision(progress_deadline=5.0)
+        one.step(ReplicaSet(NAME, 1, (Replica("m-1-1", Phase.STARTING, 0.0),)), BUSY, 10.0)
+        one.configure(plan(bounds=bounds(progress_deadline=50.0)), 0, 11.0)
+        assert (one.life.overdue, one.life.retry_at) == (0, None)
+
     def test_a_changed_tick_keeps_what_the_scale_down_delay_remembers(self) -> None:
         patient = spec(scale_down_delay=60.0, stable_window=6.0, panic_window=2.0)
         one = Revision(plan(spec=patient), 0, 90_000.0)

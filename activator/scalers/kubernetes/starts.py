@@ -22,15 +22,17 @@ when the reason changes."""
 
 
 class Starts:
-    """The history of a revision's starts."""
+    """The history of a revision's starts. `edition` counts how often what is run has changed."""
 
     def __init__(self) -> None:
         self.history = History()
+        self.edition = 0
         self._counted_at: dict[str, float] = {}
 
     def forget(self) -> None:
         """Begin anew: what is run has changed."""
         self.history = History()
+        self.edition += 1
 
     def ready(self) -> None:
         """Note that a replica has become ready."""

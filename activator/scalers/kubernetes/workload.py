@@ -230,6 +230,7 @@ class Workload:
             doomed=history.doomed,
             room=self._room,
             rivals=self._rivals,
+            edition=self._crew.starts.edition,
         )
         if snapshot != self.snapshot:
             self.snapshot = snapshot
