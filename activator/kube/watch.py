@@ -51,6 +51,7 @@ class Reflector:
         self._version = ""
         self._streak = 0
         self._expired = False
+        self._refused = False  # by the last failure
 
     async def run(self) -> None:
         """List and watch until cancelled."""
@@ -109,18 +110,19 @@ class Reflector:
             if not self._expired:  # else a list that is out of date at once would be asked for without end
                 self._expired = True
                 return 0.0
-        self._streak += 1
         refused = isinstance(error, ApiError) and error.status in {FORBIDDEN, NOT_FOUND}
+        self._streak = self._streak + 1 if refused is self._refused else 1
+        self._refused = refused
         self.store.state(trouble=str(error), refused=refused)
         if isinstance(error, ApiError):
             self._version = ""
-            if refused:
-                return DENIED_WAIT * (0.5 + self._jitter() / 2)
+        if refused:  # an API server that has just started forbids all for a moment: it does not know the roles yet
+            return self._pause(DENIED_WAIT)
         return max(self._pause(), error.retry_after if isinstance(error, ApiError) else 0.0)
 
-    def _pause(self) -> float:
+    def _pause(self, most: float = LAST_WAIT) -> float:
         """Return the seconds to wait after as many failures in a row, with half of it up to chance."""
-        longest = min(FIRST_WAIT * 2.0 ** min(self._streak - 1, DOUBLINGS), LAST_WAIT)
+        longest = min(FIRST_WAIT * 2.0 ** min(self._streak - 1, DOUBLINGS), most)
         return longest * (0.5 + self._jitter() / 2)
 
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 FIRST_WAIT = 0.1
 LAST_WAIT = 2.0
 REFUSED_WAIT = 10.0
-DOUBLINGS = 6
+DOUBLINGS = 7
 WRITES = 5  # at most so many in a PERIOD: five a second, whatever the way to the API server does to their distances
 PERIOD = 1.2
 SHORTEST = 0.001
@@ -91,6 +91,7 @@ class Writer:
         self._corrections: deque[float] = deque()
         self._writes: deque[float] = deque(maxlen=WRITES)
         self._failures = 0
+        self._forbidden = False  # and so was the last one
         self._overtaken = 0  # conflicts since the last write
 
     def saw(self, count: Count, *, alone: bool = True, sure: bool = False) -> None:
@@ -251,19 +252,22 @@ class Writer:
                 )
                 self._orders.settled(accepted=False)
             return 0.0
-        self._failures += 1
+        forbidden = isinstance(error, ApiError) and error.status == FORBIDDEN
+        self._failures = self._failures + 1 if forbidden is self._forbidden else 1
+        self._forbidden = forbidden
         if isinstance(error, UnreachableError) and self._failures == 1:
             return 0.0  # an idle connection that was closed shows only when it is used
         return self._told(error)
 
     def _told(self, error: ApiError | UnreachableError) -> float | None:
-        wait = min(FIRST_WAIT * 2.0 ** min(self._failures, DOUBLINGS), LAST_WAIT) * random.uniform(0.5, 1)
+        longest = REFUSED_WAIT if self._forbidden else LAST_WAIT  # which a server that just started does for a moment
+        wait = min(FIRST_WAIT * 2.0 ** min(self._failures, DOUBLINGS), longest) * random.uniform(0.5, 1)
         if isinstance(error, UnreachableError):
             self.trouble = f"the Kubernetes API cannot be reached: {error}"
         elif error.status == NOT_FOUND:
             self.gone()
         else:
             self.trouble = f"the replicas of Deployment {self._place.name} cannot be written: {error}"
-            wait = max(REFUSED_WAIT if error.status == FORBIDDEN else wait, error.retry_after)
+            wait = max(wait, error.retry_after)
         self._orders.settled(accepted=False)
         return None if isinstance(error, ApiError) and error.status == NOT_FOUND else wait

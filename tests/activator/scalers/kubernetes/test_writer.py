@@ -273,12 +273,24 @@ async def test_an_order_may_change_while_the_api_server_is_away() -> None:
 
 async def test_what_rbac_forbids_is_told_and_tried_rarely() -> None:
     async with at_desk() as desk:
-        desk.api.refusals += [ApiError(403, "Forbidden", "cannot patch deployments/scale")] * 3
+        desk.api.refusals += [ApiError(403, "Forbidden", "cannot patch deployments/scale")] * 100
         desk.want(1)
-        await asyncio.sleep(9)
-        assert len(desk.api.writes) == 1
+        await asyncio.sleep(60)
+        assert len(desk.api.writes) < 18
         assert "cannot be written: the API server answered 403" in desk.writer.trouble
-        await asyncio.sleep(30)
+        desk.api.refusals.clear()
+        await asyncio.sleep(10)
+        assert (desk.replicas(), desk.writer.trouble) == (1, "")
+
+
+async def test_what_rbac_forbids_for_a_moment_after_an_outage_is_written_soon_after_it() -> None:
+    async with at_desk() as desk:
+        desk.api.away = True
+        desk.want(1)
+        await asyncio.sleep(60)
+        desk.api.refusals += [ApiError(403, "Forbidden", "cannot patch deployments/scale")] * 2
+        desk.api.away = False
+        await asyncio.sleep(3)
         assert (desk.replicas(), desk.writer.trouble) == (1, "")
 
 
