@@ -78,6 +78,9 @@ def _listeners(settings: Settings) -> Iterator[Finding]:
     if settings.kserve and settings.scaler != "kubernetes":
         message = "is of no use without scaler: kubernetes, where KServe's pods are"
         yield Finding(("kserve",), message, needs=(("scaler",),))
+    if settings.namespace and settings.scaler != "kubernetes":
+        message = "is of no use without scaler: kubernetes, where the Deployments are"
+        yield Finding(("namespace",), message, shown(settings.namespace), needs=(("scaler",),))
 
 
 def _clash(one: Address, other: Address) -> bool:
