@@ -106,7 +106,13 @@ def _finding(error: ErrorDetails) -> Finding:
         return _unknown(at)
     value = "" if SECRET & set(at) else shown(error["input"])
     message = notes.get("message") or MESSAGES.get(error["type"], error["msg"])
-    return Finding(at, message, value, notes.get("allowed", ""), notes.get("suggestion", ""))
+    meant = f"[{error['input']}]" if error["type"] == "tuple_type" and _is_entry(at, error["input"]) else ""
+    return Finding(at, message, value, notes.get("allowed", ""), notes.get("suggestion", meant))
+
+
+def _is_entry(at: Location, value: object) -> bool:
+    """Tell whether a value is text that may be the only entry of the list at `at`."""
+    return isinstance(value, str) and value.strip() != "" and group_at(Settings, at) is None
 
 
 def _unknown(at: Location) -> Finding:

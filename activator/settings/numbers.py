@@ -6,13 +6,14 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from activator.settings import durations
+from activator.settings import durations, meant
 from activator.settings.rules import RefusedError, Rule
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 INT32 = 2**31 - 1
+PERCENT = 100
 LARGEST = 1e15
 """Of numbers with a fraction: what is made of them and of numbers of replicas stays finite."""
 
@@ -42,7 +43,7 @@ class Duration(Rule):
         except ValueError:
             seconds = None
         if seconds is None:
-            raise RefusedError("must be a duration such as 10s, 1m30s or 0s")
+            raise RefusedError("must be a duration such as 10s, 1m30s or 0s", meant.duration(value))
         if self.whole and seconds % 1:
             raise RefusedError("must be whole seconds")
         return float(_within(self, seconds))
@@ -81,7 +82,7 @@ class Size(Rule):
         except ValueError:
             size = None
         if size is None:
-            raise RefusedError("must be a size such as 64MiB, 1GiB or a number of bytes")
+            raise RefusedError("must be a size such as 64MiB, 1GiB or a number of bytes", meant.size(value))
         return int(_within(self, size))
 
     def write(self, value: int) -> str:
@@ -109,9 +110,12 @@ class Whole(Rule):
     def read(self, value: object) -> int:
         """Return the number."""
         if isinstance(value, str):
-            value = _number(value, int)
+            read = _number(value, int)
+            value = value if read is None else read
+        elif isinstance(value, float) and value.is_integer():
+            value = int(value)  # 1e3
         if not isinstance(value, int) or isinstance(value, bool):
-            raise RefusedError("must be a whole number")
+            raise RefusedError("must be a whole number", meant.number(value))
         return int(_within(self, value))
 
     def schema(self) -> Mapping[str, object]:
@@ -136,9 +140,10 @@ class Number(Rule):
     def read(self, value: object) -> float:
         """Return the number."""
         if isinstance(value, str):
-            value = _number(value, float)
+            read = _number(value, float)
+            value = value if read is None else read
         if not isinstance(value, (int, float)) or isinstance(value, bool) or not _finite(value):
-            raise RefusedError("must be a number")
+            raise RefusedError("must be a number", meant.number(value))
         number = float(value)
         return number if number == self.other else float(_within(self, number))
 
@@ -151,9 +156,11 @@ class Number(Rule):
 
 def _within(rule: Duration | Size | Whole | Number, value: float) -> Any:
     if value < rule.low or (rule.above and value == rule.low):
-        raise RefusedError("is too small")
+        percent = f"{value * 100:g}" if rule.high == PERCENT and 0 < value < 1 else ""
+        raise RefusedError("is too small", percent)
     if value > rule.high:
-        raise RefusedError(f"is more than {LARGEST:g}" if rule.high == LARGEST else "is too large")
+        unsaid = rule.high in {INT32, LARGEST, durations.LARGEST}  # by `allowed`
+        raise RefusedError(f"is more than {rule.high:.16g}" if unsaid else "is too large")
     return value
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from activator.settings import meant
 from activator.settings.rules import RefusedError, Rule, text_of
 
 if TYPE_CHECKING:
@@ -46,7 +47,9 @@ class Listen(Rule):
         text = f":{value}" if number else text_of(value, "must be host:port")
         found = _ADDRESS.fullmatch(text)
         if number or found is None or int(found[2]) > 65535:
-            raise RefusedError("is no address to listen on", f"127.0.0.1{text}" if number else "")
+            place = meant.of_url(text)[0]
+            near = f"127.0.0.1{text}" if number else place if _ADDRESS.fullmatch(place) else ""
+            raise RefusedError("is no address to listen on", near)
         host = found[1].strip("[]")
         if found[1].startswith("[") and not is_ipv6(host):
             raise RefusedError("is no address to listen on")

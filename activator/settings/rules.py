@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_core import PydanticCustomError, core_schema
 
+from activator.settings import meant
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -89,7 +91,7 @@ class Flag(Rule):
         """Return the flag."""
         flag = {"true": True, "false": False}.get(value.lower()) if isinstance(value, str) else value
         if not isinstance(flag, bool):
-            raise RefusedError("must be true or false")
+            raise RefusedError("must be true or false", meant.flag(value))
         return flag
 
     def schema(self) -> Mapping[str, object]:

@@ -39,6 +39,13 @@ _SCALARS: dict[str, Callable[[str], Any]] = {
     "bool": lambda text: {"true": True, "false": False}[text.lower()],
     "null": lambda _: None,
 }
+_FIXES = {  # by what PyYAML says
+    "character '\\t'": "indent with spaces, not tabs",
+    "expected <block end>": "indent it as its neighbours are",
+    "mapping values are not allowed": "indent it as its neighbours are, or put a text with a colon in quotes",
+    "unexpected end of stream": "close the quote",
+    "that cannot start any token": "put a text that begins with it in quotes",
+}
 _INDENT = re.compile(r"^\t+", re.MULTILINE)
 _FAST: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml is in the wheels, and ten times as fast
 _FLOAT = r"[-+]?(?:\.[0-9]+|[0-9]+\.[0-9]*|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]+)?"
@@ -271,10 +278,13 @@ def _unreadable(file: str, message: str) -> SettingsError:
 
 
 def _syntax(file: str, error: yaml.MarkedYAMLError) -> Problem:
-    mark = error.problem_mark or error.context_mark
-    message = " ".join(part for part in (error.context, error.problem) if part) or "cannot be read as YAML"
+    mark, begun = error.problem_mark or error.context_mark, error.context_mark
+    since = f" (begun in line {begun.line + 1})" if begun and mark and begun.line != mark.line else ""
+    parts = (f"{error.context}{since}" if error.context else "", error.problem)
+    message = " ".join(part for part in parts if part) or "cannot be read as YAML"
+    fix = next((f"; {fix}" for sign, fix in _FIXES.items() if sign in message), "")
     where = f", column {mark.column + 1}" if mark else ""
-    return Problem(file, "", f"not YAML{where}: {message}", mark.line + 1 if mark else None)
+    return Problem(file, "", f"not YAML{where}: {message}{fix}", mark.line + 1 if mark else None)
 
 
 def _character(error: yaml.reader.ReaderError) -> str:

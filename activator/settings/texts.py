@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from activator.settings import meant
 from activator.settings.places import is_ipv6
 from activator.settings.rules import RefusedError, Rule, text_of
 
@@ -64,8 +65,9 @@ class Host(Rule):
         if host.startswith("[") and host.endswith("]") and is_ipv6(host[1:-1]):
             return host
         if len(host) > _LONGEST_HOST or not _HOST.fullmatch(host):
-            name, _, port = host.partition(":")
-            raise RefusedError("is no host name", name if port.isdigit() and _HOST.fullmatch(name) else "")
+            name, _, port = (meant.of_url(host)[0] or host).partition(":")
+            is_name = (port.isdigit() or name != host) and _HOST.fullmatch(name)
+            raise RefusedError("is no host name", name if is_name else "")
         return host
 
     def schema(self) -> Mapping[str, object]:
@@ -152,7 +154,8 @@ class Target(Rule):
         """Return the target."""
         text = text_of(value, "must be a path")
         if not text.startswith("/"):
-            raise RefusedError("must begin with /", f"/{text}" if text.isascii() and text.isprintable() else "")
+            path = (meant.of_url(text)[1] or "/") if "://" in text else f"/{text}"
+            raise RefusedError("must begin with /", path if text.isascii() and text.isprintable() else "")
         if not text.isascii() or not text.isprintable() or set(text) & set(" #"):
             raise RefusedError("is no path that can be asked for")
         return text

@@ -53,10 +53,16 @@ YAML = [
     ("- a\n", "1: must be a mapping of keys, such as listen: and services: (got a list)"),
     ("hello", "1: must be a mapping of keys, such as listen: and services: (got 'hello')"),
     ("a: \x00", " has a character that YAML does not allow (character 0x00)"),
-    ("a: [1, 2\nb: 3", "2: not YAML, column 2: while parsing a flow sequence expected ',' or ']', but got ':'"),
+    (
+        "a: [1, 2\nb: 3",
+        "2: not YAML, column 2: while parsing a flow sequence (begun in line 1) expected ',' or ']', but got ':'",
+    ),
     (
         "a:\n\t- b",
-        "2: not YAML, column 1: while scanning for the next token found character '\\t' that cannot start any token",
+        (
+            "2: not YAML, column 1: while scanning for the next token found character '\\t' that cannot start any token"
+            "; indent with spaces, not tabs"
+        ),
     ),
     ("a: 1\n---\nb: 2", "2: not YAML, column 1: expected a single document in the stream but found another document"),
     ("services: []\nlisten: :1\nlisten: :2", "2: listen: is written twice (first in line 2, again in line 3)"),
@@ -84,7 +90,10 @@ WHOLE = [
     (whole(**{"admin-listen": ":9090"}), "9: admin-listen: unknown key (did you mean admin?)"),
     (whole(requests={"timeout": "10s"}), "10: requests.timeout: unknown key (did you mean total-timeout?)"),
     (whole(**{"drain-timeout": -1}), "9: drain-timeout: needs a unit (got -1; allowed: 0s or more)"),
-    (whole(listen="http://x:80"), f"9: listen: is no address to listen on (got 'http://x:80'; {LISTEN})"),
+    (
+        whole(listen="http://x:80/"),
+        f"9: listen: is no address to listen on (got 'http://x:80/'; {LISTEN}; did you mean x:80?)",
+    ),
     (whole(listen="h:99999"), f"9: listen: is no address to listen on (got 'h:99999'; {LISTEN})"),
     (whole(listen="::1:80"), f"9: listen: is no address to listen on (got '::1:80'; {LISTEN})"),
     (
@@ -133,7 +142,7 @@ WHOLE = [
 SCALING = [
     ("panic-threshold-percentage", 109, "is too small (got 109; allowed: 110 to 1000)"),
     ("panic-threshold-percentage", 1001, "is too large (got 1001; allowed: 110 to 1000)"),
-    ("panic-window-percentage", 0.5, "is too small (got 0.5; allowed: 1 to 100)"),
+    ("panic-window-percentage", 0.5, "is too small (got 0.5; allowed: 1 to 100; did you mean 50?)"),
     ("scale-to-zero-pod-retention-period", "61m", "is too large (got '61m'; allowed: 0s to 1h)"),
     ("scale-to-zero-grace-period", "0s", "is too small (got '0s'; allowed: more than 0s)"),
     ("scale-down-delay", "1.5s", "must be whole seconds (got '1.5s'; allowed: 0s to 1h, whole seconds)"),
@@ -146,14 +155,14 @@ SCALING = [
     ("target", 0.009, "is too small (got 0.009; allowed: 0.01 or more)"),
     ("target", 10**400, "must be a number (got a very large number; allowed: 0.01 or more)"),
     ("target-utilization-percentage", 101, "is too large (got 101; allowed: 1 to 100)"),
-    ("max-scale-up-rate", 1e308, "is more than 1e+15 (got 1e+308; allowed: more than 1)"),
+    ("max-scale-up-rate", 1e308, "is more than 1000000000000000 (got 1e+308; allowed: more than 1)"),
     ("max-scale-up-rate", float("inf"), "must be a number (got inf; allowed: more than 1)"),
     ("max-scale-down-rate", 1.0, "is too small (got 1; allowed: more than 1)"),
     ("min-scale", True, "must be a whole number (got true; allowed: 0 or more)"),
     ("min-scale", 1.5, "must be a whole number (got 1.5; allowed: 0 or more)"),
     ("min-scale", "many", "must be a whole number (got 'many'; allowed: 0 or more)"),
     ("min-scale", -1, "is too small (got -1; allowed: 0 or more)"),
-    ("min-scale", 2**31, "is too large (got 2147483648; allowed: 0 or more)"),
+    ("min-scale", 2**31, "is more than 2147483647 (got 2147483648; allowed: 0 or more)"),
     ("activation-scale", 1, "is too small (got 1; allowed: 2 or more)"),
     (
         "container-concurrency-target-percentage",
@@ -261,6 +270,10 @@ TOGETHER = [
         "10: peers.listen: must be another address than listen: 127.0.0.1:8080 (got ':8080')",
     ),
     (whole(kserve=True), "9: kserve: is of no use without scaler: kubernetes, where KServe's pods are"),
+    (
+        whole(namespace="models"),
+        "9: namespace: is of no use without scaler: kubernetes, where the Deployments are (got 'models')",
+    ),
     (whole(peers={"addresses": ["10.0.0.1:7000"]}), "10: peers.addresses: is of no use without peers.listen"),
 ]
 
@@ -277,7 +290,10 @@ SERVICES = [
     (service(name=None), "2: services[0].name: is required"),
     (service(hosts=None), "3: services[0].hosts (m): is required"),
     (service(hosts=[]), "3: services[0].hosts (m): needs at least one entry"),
-    (service(hosts="m.localhost"), "3: services[0].hosts (m): must be a list (got 'm.localhost')"),
+    (
+        service(hosts="m.localhost"),
+        "3: services[0].hosts (m): must be a list (got 'm.localhost'; did you mean [m.localhost]?)",
+    ),
     (
         service(hosts=["*.x"]),
         (
@@ -702,3 +718,65 @@ def test_a_pipe_to_which_nobody_writes_is_empty(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(SettingsError, match="is empty"):
         load(tmp_path / "pipe")
+
+
+@pytest.mark.parametrize(
+    ("mistake", "meant"),
+    [
+        ({"drain-timeout": "1d"}, "24h"),
+        ({"drain-timeout": "2 weeks"}, "336h"),
+        ({"drain-timeout": "30min"}, "30m"),
+        ({"drain-timeout": "10 seconds"}, "10s"),
+        ({"drain-timeout": "1,5h"}, "1h30m"),
+        ({"requests": {"queue-bytes": "64M"}}, "64MB"),
+        ({"requests": {"queue-bytes": "64mb"}}, "64MB"),
+        ({"requests": {"queue-bytes": "1.5 g"}}, "1.5GB"),
+        ({"requests": {"queue-bytes": "64mib"}}, "64MiB"),
+        ({"autoscaling": {"target-utilization-percentage": "70%"}}, "70"),
+        ({"autoscaling": {"target-utilization-percentage": 0.7}}, "70"),
+        ({"workers": "2%"}, "2"),
+        ({"access-log": "yes"}, "true"),
+        ({"access-log": 0}, "false"),
+        ({"process": {"readiness-path": "http://localhost/health"}}, "/health"),
+        ({"process": {"readiness-path": "http://localhost"}}, "/"),
+        ({"trusted-hops": "10.0.0.0/8"}, "[10.0.0.0/8]"),
+    ],
+)
+def test_a_value_as_other_tools_write_it_is_told_with_what_was_meant(mistake: dict[str, Any], meant: str) -> None:
+    [told] = problems(whole(**mistake))
+    assert told.endswith(f"did you mean {meant}?)")
+
+
+@pytest.mark.parametrize("value", ["ten", "1y", "1d or so", "d", "9" * 70 + "d", "999999999w"])
+def test_a_duration_that_cannot_be_guessed_is_told_without_a_guess(value: str) -> None:
+    [told] = problems(whole(**{"drain-timeout": value}))
+    assert "must be a duration" in told
+    assert "did you mean" not in told
+
+
+def test_a_host_that_is_written_as_a_url_is_told_without_scheme_and_port() -> None:
+    [told] = problems(service(hosts=["https://m.localhost:8080/v1"]))
+    assert told.endswith("did you mean m.localhost?)")
+
+
+@pytest.mark.parametrize(
+    ("text", "fix"),
+    [
+        ("a:\n  b: 1\n c: 2\n", "(begun in line 1) expected <block end>, but found '<block mapping start>'; indent it"),
+        ("a: 'b\nc: 2\n", "(begun in line 1) found unexpected end of stream; close the quote"),
+        (
+            "a: b: c\n",
+            "mapping values are not allowed here; indent it as its neighbours are, or put a text with a colon",
+        ),
+        ("a: @b\n", "character '@' that cannot start any token; put a text that begins with it in quotes"),
+    ],
+)
+def test_a_slip_of_yaml_is_told_with_where_it_began_and_its_remedy(text: str, fix: str) -> None:
+    [told] = problems(text)
+    assert fix in told
+
+
+def test_a_whole_number_may_be_written_with_an_exponent(tmp_path: Path) -> None:
+    path = tmp_path / "much.yaml"
+    path.write_text("services: []\nautoscaling: {max-scale: 1e3}\n")
+    assert load(path).autoscaling.max_scale == 1000
