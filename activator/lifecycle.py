@@ -271,7 +271,7 @@ def _message(bounds: Bounds, life: Life, replicas: ReplicaSet, now: float) -> st
 
 
 def _late(bounds: Bounds, life: Life) -> str:
-    late = f"no replica became ready within {bounds.progress_deadline:g} s"
+    late = f"no replica became ready within {bounds.progress_deadline:g} s ({DEADLINE})"
     return f"{late}: {life.complaint}" if life.complaint else late
 
 

@@ -231,7 +231,7 @@ class TestFailedStarts:
         asked = replace(seen, replicas=(replace(seen.replicas[0], message="GET /helth answered 404"),))
         life, _ = settle(plan, Life(True), wants(1), (asked, BUSY), NOW)
         told = present(plan[1], life, NONE, NOW).start.message
-        assert told == "no replica became ready within 100 s: GET /helth answered 404"
+        assert told == "no replica became ready within 100 s (progress-deadline): GET /helth answered 404"
 
     def test_one_that_is_given_up_as_nobody_waits_is_told_with_what_was_wrong_with_the_last_start(self) -> None:
         late = Life(True, overdue=1, retry_at=NOW - 1, complaint="GET /helth answered 404")
@@ -243,7 +243,7 @@ class TestFailedStarts:
         late = Life(True, overdue=1, retry_at=NOW - 1, complaint="GET /helth answered 404")
         start = present(bounds(progress_deadline=100.0), late, NONE, NOW).start
         assert (start.phase, start.attempts) == ("asleep", 1)
-        assert start.message == "no replica became ready within 100 s: GET /helth answered 404"
+        assert start.message == "no replica became ready within 100 s (progress-deadline): GET /helth answered 404"
         life, _ = settle((SPEC, BOUNDS), late, wants(1), (replicas(Phase.READY), BUSY), NOW)
         assert present(BOUNDS, life, NONE, NOW).start.message == ""
 
@@ -305,7 +305,7 @@ class TestPresent:
     def test_the_later_retry_is_told(self) -> None:
         start = present(BOUNDS, Life(overdue=2, retry_at=1100.0), replicas(failures=1, retry_at=1001.0), NOW).start
         assert (start.retry_at, start.attempts) == (1100.0, 3)
-        assert start.message == "no replica became ready within 3600 s"
+        assert start.message == "no replica became ready within 3600 s (progress-deadline)"
 
 
 def some_replicas() -> st.SearchStrategy[ReplicaSet]:

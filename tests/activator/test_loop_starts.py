@@ -145,7 +145,7 @@ class TestDeadline:
             assert stage.replicas().replicas == ()
             start = stage.traffic.told[NAME].start
             assert (start.phase, start.attempts) == ("failing", 1)
-            assert start.message == "no replica became ready within 600 s"
+            assert start.message == "no replica became ready within 600 s (progress-deadline)"
 
     async def test_time_without_a_place_to_run_does_not_count(self) -> None:
         async with on_stage(plan(bounds=self.SLOW)) as stage:
