@@ -22,6 +22,7 @@ from activator.rollout_view import events, view
 from activator.rollouts import Rollouts
 from activator.scalers.base import UNREADY, Phase
 from activator.scrape import Page
+from activator.settings.places import Address
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -177,7 +178,7 @@ class Admin:
                     "name": replica.name,
                     "phase": replica.phase,
                     "since": self._time(replica.since),
-                    "address": f"{replica.host}:{replica.port}" if replica.port else None,
+                    "address": str(Address(replica.host, replica.port)) if replica.port else None,
                     "in_flight": stats.busy.get(replica.name, 0),
                     "message": replica.message,
                 }

@@ -144,6 +144,13 @@ class TestServices:
         assert revision["last_cold_start_seconds"] == 0.0
         assert revision["replicas"][0]["address"].startswith("127.0.0.1:")
 
+    async def test_an_address_of_ipv6_is_told_in_brackets(self, operator: Operator) -> None:
+        operator.parts.scaler.scale("m-1", 1)
+        await asyncio.sleep(0.01)
+        operator.parts.scaler._fleets["m-1"].running("m-1-1", "fd00::7", 8080)
+        revision = (await operator.get("/v1/services/m"))["revisions"][0]
+        assert revision["replicas"][0]["address"] == "[fd00::7]:8080"
+
     async def test_failing_starts_are_told(self, operator: Operator) -> None:
         operator.parts.scaler.script("m-1", [Start(failure="CUDA is missing", doomed=True)])
         await operator.parts.ask()
