@@ -237,7 +237,8 @@ class Admin:
         waits = not any(replica.phase in UNREADY for replica in view.replicas.replicas)
         due = start.retry_at if waits and (start.retry_at or 0.0) > self._insight.clock() else None
         told = {"revision": view.revision, "phase": start.phase, "failed": start.attempts, "message": start.message}
-        return {**told, "retry_at": self._time(due)}
+        logs = self._insight.logs(view.revision) if self._insight.logs else None
+        return {**told, "retry_at": self._time(due), "logs": logs}
 
     def _time(self, at: float | None) -> str | None:
         if at is None:

@@ -89,6 +89,8 @@ class Edge:
         self._insight.saved = lambda: (self._savings if self._cluster is None else self._cluster.savings).saved
         self._admin = Admin(self._insight, time.time, self._save)
         self._journal = Journal(self._log)
+        if isinstance(self._scaler, ProcessScaler):
+            self._insight.logs = self._journal.logs = self._scaler.logs_of
         self._loop.on_change = self._changed
         self._rollouts.on_event = self._moved
         self._metering = Metering(self._ledger, router.in_flight)

@@ -65,16 +65,21 @@ def quoted(name: str) -> str:
 
 
 def status_table(data: dict[str, Any]) -> None:
-    """Print all services as a table."""
+    """Print all services as a table, and below it why revisions have fewer replicas ready than they should."""
     columns = ("SERVICE", "REVISION", "SHARE", "PHASE", "READY", "HELD", "OPEN", "ZERO AT (UTC)")
     table = _table(columns, right={"READY", "HELD", "OPEN"})
+    wrong: list[str] = []
     for service in data["services"]:
         for revision in service["revisions"]:
             ready = sum(replica["phase"] == "ready" for replica in revision["replicas"])
             share = f"{revision['percent']} %" + _notes(service, revision)
             cells = (service["name"], revision["name"], share, revision["phase"], f"{ready}/{revision['desired']}")
             table.add_row(*cells, str(revision["held"]), str(revision["open"]), _clock(revision["zero_at"]))
+            if revision.get("message") and (ready < revision["desired"] or revision["start_failures"]):
+                wrong.append(f"{revision['name']}: {revision['message']}")
     _print(table)
+    for each in wrong:
+        _console(soft_wrap=True).print(each)
 
 
 def decisions_text(data: dict[str, Any], last: int = MOST) -> None:
@@ -96,7 +101,8 @@ def decisions_text(data: dict[str, Any], last: int = MOST) -> None:
     for each in data.get("troubles", ()):
         failed = f" ({each['failed']} failed starts in a row)" if each["failed"] > 1 else ""
         wait = f"; no other start before {_clock(each['retry_at'])}" if each.get("retry_at") else ""
-        console.print(f"now       {each['revision']}  {each['phase']}{failed}: {each['message']}{wait}")
+        logs = f"; logs of its replicas: {each['logs']}" if each.get("logs") else ""
+        console.print(f"now       {each['revision']}  {each['phase']}{failed}: {each['message']}{wait}{logs}")
 
 
 def _news(decisions: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:

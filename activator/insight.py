@@ -111,6 +111,7 @@ class Insight:
         self.peers: Callable[[], PeerFacts] | None = None
         self.expiries: Callable[[], Mapping[str, float]] = dict  # of certificates by file, in Unix seconds
         self.saved: Callable[[], bool] = lambda: True  # what must survive a restart
+        self.logs: Callable[[str], str] | None = None  # the directory with those of a revision's replicas
         self.reloads = 0
         self.reload_failures = 0
         self.config_valid = True

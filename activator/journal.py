@@ -9,6 +9,8 @@ from activator.scalers.base import UNREADY, Phase
 from activator.traffic import rollout
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from structlog.typing import FilteringBoundLogger
 
     from activator.revision import Record, Revision
@@ -24,6 +26,7 @@ class Journal:
 
     def __init__(self, log: FilteringBoundLogger) -> None:
         self._log = log
+        self.logs: Callable[[str], str] | None = None  # where those of a revision's replicas are
         self._replicas: dict[str, dict[str, Replica]] = {}
         self._late: dict[tuple[str, Phase], float] = {}  # the age at which such are told of next
 
@@ -58,7 +61,8 @@ class Journal:
             lost = before.phase is Phase.READY and after.phase is Phase.STARTING if before and after else message
             tell = self._log.warning if lost else self._log.info
             phase = str(after.phase) if after else "gone"
-            tell("replica", revision=replicas.revision, replica=name, phase=phase, message=message or None)
+            where = {} if after else self._where(replicas.revision, name)
+            tell("replica", revision=replicas.revision, replica=name, phase=phase, message=message or None, **where)
         if current:
             self._replicas[replicas.revision] = current
         else:
@@ -81,7 +85,12 @@ class Journal:
 
     def _tell_late(self, revision: str, oldest: Replica, count: int, seconds: int) -> None:
         told = {"revision": revision, "replica": oldest.name, "phase": str(oldest.phase), "replicas": count}
+        told |= self._where(revision, oldest.name)
         self._log.warning("replica is not ready yet", **told, seconds=seconds, message=oldest.message or None)
+
+    def _where(self, revision: str, replica: str) -> dict[str, str]:
+        """Return the file in which a replica's last words are not the only ones, if there is one."""
+        return {"log": f"{self.logs(revision)}/{replica}.log"} if self.logs else {}
 
 
 def _cause(before: Replica | None, replicas: ReplicaSet) -> str:

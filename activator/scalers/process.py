@@ -57,6 +57,10 @@ class ProcessScaler(LocalScaler):
         """Start the keeper, so that a first replica need not wait for it. OSError when that fails."""
         await self._processes.keeper.start()
 
+    def logs_of(self, revision: str) -> str:
+        """Return the directory where the logs of a revision's replicas are."""
+        return str(self._processes.logs_of(revision))
+
     @property
     def keeper_pid(self) -> int | None:
         """The process id of the keeper, parent of all that runs here; None when there is none."""
@@ -113,7 +117,7 @@ class Processes:
         """Delete the logs of revisions that are none of these and do not run, but for those that wrote last. What else
         is in the directory is let be."""
         live = {*revisions, *(process.launch.revision for process in self._running.values())}
-        used = {self._logs_of(revision) for revision in live}
+        used = {self.logs_of(revision) for revision in live}
         with suppress(OSError):
             left = [each for each in self._log_dir.absolute().iterdir() if each not in used and _own_logs(each)]
             for directory in sorted(left, key=lambda each: each.stat().st_mtime)[:-KEPT_REVISIONS]:
@@ -136,12 +140,13 @@ class Processes:
             "command": spec.command,
             "env": {"PATH": _path(), **spec.env, "HOST": HOST, "PORT": str(port), "REPLICA": launch.name},
             "directory": str(spec.directory),
-            "log": str(self._logs_of(launch.revision) / f"{launch.name}.log"),
+            "log": str(self.logs_of(launch.revision) / f"{launch.name}.log"),
             "log_bytes": spec.log_bytes,
             "grace": spec.termination_grace,
         }
 
-    def _logs_of(self, revision: str) -> Path:
+    def logs_of(self, revision: str) -> Path:
+        """Return the directory where the logs of a revision's replicas are."""
         return self._log_dir.absolute() / quote(revision, safe="")
 
     def _hear(self, message: dict[str, Any]) -> None:
@@ -182,7 +187,7 @@ class Processes:
         cannot be deleted now is once the next replica ends."""
         live = {f"{name}.log" for name in self._running}
         with suppress(OSError):
-            logs = [log for log in self._logs_of(revision).glob("*.log") if log.name not in live]
+            logs = [log for log in self.logs_of(revision).glob("*.log") if log.name not in live]
             for log in sorted(logs, key=lambda log: log.stat().st_mtime)[:-KEPT_LOGS]:
                 log.unlink(missing_ok=True)
                 log.with_name(log.name + ".1").unlink(missing_ok=True)

@@ -214,8 +214,12 @@ class TestDecisions:
                 "failed": 1,
                 "message": "CUDA is missing",
                 "retry_at": "2026-01-02T00:00:00.250+00:00",
+                "logs": None,
             }
         ]
+        operator.parts.insight.logs = "/logs/{}".format
+        (trouble,) = (await operator.get("/v1/services/m/decisions"))["troubles"]
+        assert trouble["logs"] == "/logs/m-1"
 
     async def test_until_when_no_other_start_is_tried_is_told_only_while_none_is_under_way(
         self, operator: Operator

@@ -22,6 +22,8 @@ REVISION: dict[str, Any] = {
     "tag": "stable",
     "phase": "ready",
     "desired": 2,
+    "message": "",
+    "start_failures": 0,
     "replicas": [{"phase": "ready"}, {"phase": "starting"}],
     "held": 4,
     "open": 5,
@@ -161,6 +163,21 @@ class TestShow:
         assert row.split() == ["m", "m-1", "90", "%", "(stable)", "ready", "1/2", "4", "5", "12:34:56"]
 
     @pytest.mark.parametrize(
+        ("revision", "told"),
+        [
+            ({"phase": "failing", "message": "[CUDA] is missing", "start_failures": 3}, ["m-1: [CUDA] is missing"]),
+            ({"phase": "asleep", "desired": 0, "message": "too late", "start_failures": 1}, ["m-1: too late"]),
+            ({"message": "m-1-b: GET /helth answered 404"}, ["m-1: m-1-b: GET /helth answered 404"]),
+            ({"phase": "asleep", "desired": 0, "replicas": [], "message": "m-1-a exited with code 1"}, []),
+        ],
+    )
+    def test_what_is_wrong_with_a_revision_stands_below_the_table(
+        self, revision: dict[str, Any], told: list[str], capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        client.status_table({"services": [{"name": "m", "revisions": [REVISION | revision]}]})
+        assert capsys.readouterr().out.splitlines()[2:] == told
+
+    @pytest.mark.parametrize(
         ("canary", "revision", "notes"),
         [
             ({}, {}, "stable, canary running 2/3"),
@@ -235,11 +252,14 @@ class TestShow:
         decision = {"at": "2026-01-02T12:34:56", "revision": "m-1", "replicas": 1, "poked": False, "why": "x."}
         starting = {"revision": "m-1", "phase": "starting", "failed": 0, "message": "GET /helth answered 404"}
         failing = {"revision": "m-2", "phase": "failing", "failed": 3, "message": "CUDA is missing"}
-        failing["retry_at"] = "2026-01-02T12:39:56.000+00:00"
+        failing |= {"retry_at": "2026-01-02T12:39:56.000+00:00", "logs": "/var/logs/m-2"}
         client.decisions_text({"decisions": [decision], "troubles": [starting, failing]})
         assert capsys.readouterr().out.splitlines()[2:] == [
             "now       m-1  starting: GET /helth answered 404",
-            "now       m-2  failing (3 failed starts in a row): CUDA is missing; no other start before 12:39:56",
+            (
+                "now       m-2  failing (3 failed starts in a row): CUDA is missing; no other start before 12:39:56"
+                "; logs of its replicas: /var/logs/m-2"
+            ),
         ]
 
     def test_the_last_words_of_a_model_are_told_as_they_are(self, capsys: pytest.CaptureFixture[str]) -> None:

@@ -45,6 +45,15 @@ def test_a_replica_that_is_gone_is_told_with_what_it_died_of(journal: Journal) -
     assert told(journal, one(Phase.STARTING), gone)[-1] == ("a-1-0", "gone", "it exited with status 3")
 
 
+def test_a_replica_that_is_gone_or_late_is_told_with_the_file_of_its_log(journal: Journal) -> None:
+    journal.logs = "/logs/{}".format
+    with capture_logs() as lines:
+        journal.saw(one(Phase.STARTING))
+        journal.look(60.0)
+        journal.saw(ReplicaSet("a-1", 1, last_failure="it exited with status 3"))
+    assert [line.get("log") for line in lines] == [None, "/logs/a-1/a-1-0.log", "/logs/a-1/a-1-0.log"]
+
+
 def test_what_another_one_died_of_is_not_told_of_a_replica_that_was_to_go(journal: Journal) -> None:
     gone = ReplicaSet("a-1", 0, last_failure="a-1-9 exited with status 3")
     assert told(journal, one(Phase.READY), one(Phase.DRAINING), gone)[-1] == ("a-1-0", "gone", None)

@@ -322,6 +322,7 @@ class TestLogs:
         stage.scaler.scale("chatty", 1)
         name = stage.scaler.replicas("chatty").replicas[0].name
         log = stage.logs / "chatty" / f"{name}.log"
+        assert stage.scaler.logs_of("chatty") == str(log.parent)
         await stage.logged(name, "line 1999\n")
         assert sum(part.stat().st_size for part in log.parent.glob(f"{log.name}*")) <= 4000
 
