@@ -1,6 +1,6 @@
 """The value that was meant, where one can be told: `1d` is 24h to Kubernetes' people, `64M` is 64MB, `100%` is 100.
 
-A guess is only offered, never taken: each is what a rule would take, or "".
+A guess is only offered, never taken. "" = there is none.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ _URL = re.compile(r"[a-z][a-z0-9+.-]*://([^/?#\s]+)(\S*)", re.IGNORECASE)
 
 
 def duration(value: object) -> str:
-    """Return the Go duration for `1d`, `30 min`, `10 seconds`, `1,5h`."""
+    """Return the Go duration for `1d`, `30 min`, `10 seconds`, `1,5h`, and the text `10`, as annotations have it."""
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,9}", value):
+        return f"{value}s"
     total = 0.0
     for number, unit in _parts(value):
         kind = unit.lower()
@@ -48,9 +50,9 @@ def size(value: object) -> str:
 
 
 def number(value: object) -> str:
-    """Return the number for `70%`."""
+    """Return the number for `70%`, and for `60s` where only seconds can be meant."""
     text = value.strip() if isinstance(value, str) and len(value) <= _LONGEST else ""
-    bare = text.removesuffix("%").rstrip()
+    bare = text.removesuffix("%").removesuffix("s").rstrip()
     return bare if bare != text and re.fullmatch(r"[0-9]+(\.[0-9]+)?", bare) else ""
 
 

@@ -43,7 +43,7 @@ class Duration(Rule):
         except ValueError:
             seconds = None
         if seconds is None:
-            raise RefusedError("must be a duration such as 10s, 1m30s or 0s", meant.duration(value))
+            raise RefusedError("must be a duration such as 10s, 1m30s or 0s", _if_taken(self, meant.duration(value)))
         if self.whole and seconds % 1:
             raise RefusedError("must be whole seconds")
         return float(_within(self, seconds))
@@ -82,7 +82,9 @@ class Size(Rule):
         except ValueError:
             size = None
         if size is None:
-            raise RefusedError("must be a size such as 64MiB, 1GiB or a number of bytes", meant.size(value))
+            raise RefusedError(
+                "must be a size such as 64MiB, 1GiB or a number of bytes", _if_taken(self, meant.size(value))
+            )
         return int(_within(self, size))
 
     def write(self, value: int) -> str:
@@ -115,7 +117,7 @@ class Whole(Rule):
         elif isinstance(value, float) and value.is_integer():
             value = int(value)  # 1e3
         if not isinstance(value, int) or isinstance(value, bool):
-            raise RefusedError("must be a whole number", meant.number(value))
+            raise RefusedError("must be a whole number", _if_taken(self, meant.number(value)))
         return int(_within(self, value))
 
     def schema(self) -> Mapping[str, object]:
@@ -143,7 +145,7 @@ class Number(Rule):
             read = _number(value, float)
             value = value if read is None else read
         if not isinstance(value, (int, float)) or isinstance(value, bool) or not _finite(value):
-            raise RefusedError("must be a number", meant.number(value))
+            raise RefusedError("must be a number", _if_taken(self, meant.number(value)))
         number = float(value)
         return number if number == self.other else float(_within(self, number))
 
@@ -152,6 +154,10 @@ class Number(Rule):
         least = "exclusiveMinimum" if self.above else "minimum"
         low: dict[str, object] = {"type": "number", least: self.low, "maximum": self.high}
         return low if self.other is None else {"type": "number", "anyOf": [low, {"const": self.other}]}
+
+
+def _if_taken(rule: Rule, text: str) -> str:
+    return text if text and rule.takes(text) else ""
 
 
 def _within(rule: Duration | Size | Whole | Number, value: float) -> Any:

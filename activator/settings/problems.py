@@ -50,7 +50,7 @@ class Problem:
             f"did you mean {self.suggestion}?" if self.suggestion and _is_short(self.suggestion) else "",
         )
         notes = "; ".join(hint for hint in hints if hint)
-        path = f"{self.path} ({_key(self.subject)})" if self.subject else self.path
+        path = f"{self.path} ({_key(self.subject)})".lstrip() if self.subject else self.path
         text = ": ".join(part for part in (place, path, self.message) if part)
         return f"{text} ({notes})" if notes else text
 
