@@ -19,7 +19,7 @@ from activator.settings.running import Process, Requests
 from activator.settings.schema import Service
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from activator.settings.problems import Location
 
@@ -27,6 +27,8 @@ OWN = "gpu-activator/"
 KNATIVE = "autoscaling.knative.dev/"
 LABEL = f"{OWN}service"
 CANARY = "canary"
+LONGEST = 128  # of names that are compared
+CLOSE = 0.8
 PROGRESS = "serving.knative.dev/progress-deadline"
 
 KNATIVE_KEYS = (
@@ -127,7 +129,19 @@ def meant(name: str) -> str:
     """Return the annotation that was meant by `name`, or ""."""
     key = name.partition("/")[2]
     same = [each for each in BY_NAME if each.partition("/")[2] == key]
-    return (same or get_close_matches(name[:128], BY_NAME, 1, 0.8) or [""])[0]
+    return same[0] if same else near(name, BY_NAME)
+
+
+def near(name: str, known: Iterable[str]) -> str:
+    """Return which of the known names is nearest to `name`, or "". A prefix that is theirs counts for nothing: all that
+    have it would be near."""
+    known = list(known)
+    prefix = name[: name.find("/") + 1]
+    same = [each.removeprefix(prefix) for each in known if prefix and each.startswith(prefix)]
+    if not same:
+        return "".join(get_close_matches(name[:LONGEST], known, 1, CLOSE))
+    found = get_close_matches(name.removeprefix(prefix)[:LONGEST], same, 1, CLOSE)
+    return prefix + found[0] if found else ""
 
 
 def refusal(name: str) -> str:

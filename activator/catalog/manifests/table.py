@@ -7,10 +7,10 @@ effect. What the server wrote (an exported manifest is full of it) is told in on
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from activator.catalog.annotations import near
 from activator.settings.problems import Finding, Location, path_of, shown
 from activator.settings.rules import RefusedError, Rule
 
@@ -110,8 +110,7 @@ def _mapping(data: object, table: Table, state: _State) -> dict[str, Any]:
             continue
         if known is None:
             names = [name for each in table.all_fields() for name in each.names]
-            near = "".join(get_close_matches(key[:64], names, 1, 0.8))
-            cleaned.warnings.append(Finding(place, "unknown field, it has no effect", suggestion=near))
+            cleaned.warnings.append(Finding(place, "unknown field, it has no effect", suggestion=near(key, names)))
         elif known.fate is Fate.SERVER:
             server.append(place)
         elif known.fate is Fate.REFUSED:

@@ -155,6 +155,10 @@ def test_a_mistake_is_told_by_the_annotation_that_has_it(name: str, value: str, 
     assert told in found[0]
 
 
+def test_an_annotation_that_is_near_none_but_for_its_prefix_is_told_without_a_guess() -> None:
+    assert problems(annotated("m-1", "m", {f"{OWN}foo": "x"})) == [f"{OWN}foo: unknown annotation"]
+
+
 def test_all_mistakes_are_told_at_once() -> None:
     found = problems(annotated("m-1", "m", {f"{KNATIVE}target": "0", f"{OWN}tag": "A", f"{OWN}nothing": ""}))
     assert len(found) == 3

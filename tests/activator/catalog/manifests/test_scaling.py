@@ -168,3 +168,8 @@ def test_an_unknown_annotation_of_knative_or_kserve_is_not_passed_on_in_silence(
 def test_a_misspelt_annotation_is_told_with_the_one_that_was_meant() -> None:
     [told] = warnings(knative(annotations={A + "max-scales": "2"}))
     assert "unknown field, it has no effect (did you mean autoscaling.knative.dev/max-scale?)" in told
+
+
+def test_an_annotation_that_is_near_none_but_for_its_prefix_is_told_without_a_guess() -> None:
+    [told] = warnings(beta(custom(minReplicas=0), annotations={"gpu-activator/foo": "x"}))
+    assert told.endswith("unknown field, it has no effect")
