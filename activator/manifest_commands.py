@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from activator.catalog.manifests.model import Manifests
     from activator.settings.problems import Problem
     from activator.settings.schema import Settings
+    from activator.settings.source import Source
 
 BAD_INPUT = 2
 
@@ -34,10 +35,11 @@ def render(
     from activator.catalog.manifests import use
 
     with told():
-        settings = _settings(config)
+        source = _source(config)
+        settings = _settings(source, config)
         manifests = _manifests(files, previous or [], settings, namespace)
         if local or command:
-            text = use.for_here(manifests, command or [], settings, config)
+            text = use.for_here(manifests, command or [], settings, source)
         else:
             _warn(use.without_namespace(manifests))
             text = use.for_cluster(manifests, settings)
@@ -51,24 +53,36 @@ def checked(text: str, file: Path) -> bool:
     if not use.is_manifest(text):
         return False
     with told():
-        manifests = use.within(text, str(file), _settings(None))
+        manifests = use.within(text, str(file), _settings(None, None))
     _warn([*manifests.warnings, *use.advice(manifests)])
     typer.echo(f"{file}: {use.summary(manifests)}")
     return True
 
 
-def _settings(file: Path | None) -> Settings:
-    from activator.settings.load import load
+def _source(file: Path | None) -> Source | None:
+    """Read a configuration file: once, since it may be a pipe."""
+    from activator.catalog.manifests.read import given
+    from activator.settings.source import parse
+
+    return None if file is None else parse(given(file), str(file))
+
+
+def _settings(source: Source | None, file: Path | None) -> Settings:
+    from activator.settings.load import settings_of
     from activator.settings.schema import Settings
 
-    return Settings() if file is None else load(file)
+    return Settings() if source is None or file is None else settings_of(source, file.absolute().parent)
 
 
 def _manifests(files: Sequence[Path], previous: Sequence[Path], settings: Settings, namespace: str) -> Manifests:
     from activator.catalog.manifests import use
+    from activator.settings.problems import counted
 
     manifests = use.joined(files, previous, settings, namespace)
     _warn(manifests.warnings)
+    if manifests.labelled:
+        told = "left out, since the label makes models of them already: apply them as they are"
+        typer.echo(f"{counted({'Deployment': manifests.labelled})} {told}", err=True)
     return manifests
 
 

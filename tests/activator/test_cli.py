@@ -114,11 +114,40 @@ class TestCheck:
         assert run("check", str(ROOT / "config" / name)).exit_code == 0
 
 
+LABELLED = """apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: m-1
+  labels: {gpu-activator/service: m}
+  annotations:
+    gpu-activator/hosts: m.example
+"""
+
+
 class TestManifests:
     def test_a_manifest_is_checked_and_what_will_hurt_is_told(self) -> None:
         result = run("check", str(EXAMPLES / "gpt2.yaml"))
         assert (result.exit_code, result.stdout) == (0, f"{EXAMPLES / 'gpt2.yaml'}: good {COUNTS}\n")
         assert "gpt2.yaml:13: spec.default.predictor (gpt2): warning: may sleep, and fetches 's3://" in result.stderr
+
+    def test_a_deployment_with_our_label_is_checked_as_an_edge_reads_it(self, tmp_path: Path) -> None:
+        file = tmp_path / "model.yaml"
+        file.write_text(LABELLED)
+        assert run("check", str(file)).stdout == f"{file}: good (1 Deployment)\n"
+        rendered = run("render", str(file))
+        assert (rendered.exit_code, rendered.stdout) == (0, "")
+        assert "1 Deployment left out, since the label makes models of them already" in rendered.stderr
+        file.write_text(
+            LABELLED.replace("service: m", "service: M").replace("hosts", "hots") + "    gpu-activator/tag: 1\n"
+        )
+        result = run("check", str(file))
+        assert (result.exit_code, result.stdout) == (2, "")
+        for told in (
+            f"{file}:5: metadata.labels.gpu-activator/service (m-1): is no valid name (got 'M';",
+            f"{file}:7: metadata.annotations.gpu-activator/hots (m-1): unknown annotation (did you mean",
+            f"{file}:8: metadata.annotations.gpu-activator/tag (m-1): must be a name",
+        ):
+            assert told in result.stderr
 
     def test_a_bad_manifest_is_told_and_the_exit_code_is_2(self, tmp_path: Path) -> None:
         file = tmp_path / "bad.yaml"
@@ -169,6 +198,16 @@ class TestManifests:
         file = tmp_path / "local.yaml"
         file.write_text(result.stdout)
         assert run("check", str(file)).stdout == f"{file}: good (2 services, 2 revisions)\n"
+
+    def test_a_configuration_that_comes_by_a_pipe_is_read_once(self) -> None:
+        reader, writer = os.pipe()
+        with os.fdopen(writer, "w") as file:
+            file.write(written(small(**{"drain-timeout": "7s"})))
+        options = ("--command", "basnet=python model.py", "--config", f"/dev/fd/{reader}")
+        result = run("render", "--local", str(EXAMPLES / "basnet.yaml"), *options)
+        os.close(reader)
+        assert result.exit_code == 0
+        assert 'drain-timeout: "7s"' in result.stdout
 
     def test_a_missing_command_is_told(self) -> None:
         result = run("render", "--local", str(EXAMPLES / "basnet.yaml"))

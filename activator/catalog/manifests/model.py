@@ -119,10 +119,11 @@ class Application:
 
 @dataclass(frozen=True, slots=True)
 class Manifests:
-    """All that some files ask for, and what has no effect in them."""
+    """All that some files ask for, and what has no effect in them. `labelled` Deployments need not be rendered."""
 
     applications: tuple[Application, ...]
     warnings: tuple[Problem, ...]
+    labelled: int = 0
 
 
 def front_of(containers: Sequence[Container]) -> Container:

@@ -39,7 +39,7 @@ def join(latest: Manifests, previous: Manifests | None) -> Manifests:
         warnings += [_unused(each) for each in previous.applications if _same(each, latest.applications) is None]
     if errors:
         raise SettingsError(errors)
-    return Manifests(tuple(applications), tuple(warnings))
+    return Manifests(tuple(applications), tuple(warnings), latest.labelled)
 
 
 def _without_lost_calls(application: Application, warnings: list[Problem]) -> Application:

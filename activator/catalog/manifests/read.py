@@ -11,6 +11,9 @@ import sys
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from activator.catalog.annotations import LABEL as LABEL_OF_OURS
+from activator.catalog.deployments import is_ours
+from activator.catalog.deployments import read as read_deployment
 from activator.catalog.manifests import inference, knative
 from activator.catalog.manifests.annotations import MODE, SCALED_BY, STOP
 from activator.catalog.manifests.checks import check
@@ -35,6 +38,8 @@ STDIN = "-"
 LONGEST_NAME = 43
 RUNTIMES = ("ServingRuntime", "ClusterServingRuntime")
 KSERVE = "serving.kserve.io/"
+NAME = "metadata.name"
+DEPLOYMENT = ("apps/v1", "Deployment")
 KINDS: dict[tuple[str, str], tuple[Table, Build]] = {
     ("serving.kubeflow.org/v1alpha2", "InferenceService"): (ALPHA, inference.alpha),
     ("serving.kubeflow.org/v1beta1", "InferenceService"): (BETA, inference.beta),
@@ -96,8 +101,8 @@ def documents_of(text: str, file: str) -> list[Document]:
 
 
 def is_manifest(source: Source) -> bool:
-    """Tell whether a document is an object of Kubernetes rather than a configuration file."""
-    return isinstance(source.data, dict) and {"apiVersion", "kind"} <= source.data.keys()
+    """Tell whether a document is an object of Kubernetes, or meant to be one, rather than a configuration file."""
+    return isinstance(source.data, dict) and bool({"apiVersion", "kind"} & source.data.keys())
 
 
 def build(found: list[Document], settings: manifests.Manifests, namespace: str = "") -> Manifests:
@@ -114,12 +119,22 @@ def build(found: list[Document], settings: manifests.Manifests, namespace: str =
             at = (*document.at, "metadata", "name")
             errors.append(document.problem(Finding(at, "is the name of another one already", shown(made.name))))
         applications[key] = made
-    if not applications and not errors:
-        known = ", ".join(f"{kind} of {api}" for api, kind in KINDS)
-        errors.append(Problem(found[0].source.file, "", "has nothing to serve", allowed=known))
+    labelled = sum(map(_is_labelled, found))
+    if not applications and not labelled and not errors:
+        known, there = (_listed(kinds) for kinds in (KINDS, (each.kind for each in found)))
+        errors.append(Problem(found[0].source.file, "", f"has nothing to serve: {there}", allowed=known))
     if errors:
         raise SettingsError(errors)
-    return Manifests(tuple(applications.values()), tuple(warnings))
+    return Manifests(tuple(applications.values()), tuple(warnings), labelled)
+
+
+def _listed(kinds: Iterable[tuple[str, str]]) -> str:
+    return ", ".join(dict.fromkeys(f"{kind} of {api}" for api, kind in kinds))
+
+
+def _is_labelled(document: Document) -> bool:
+    """Tell whether an object is a Deployment that is a model by our label."""
+    return document.kind == DEPLOYMENT and is_ours(document.data)
 
 
 def objects(source: Source, data: Any, at: Location) -> Iterator[Document]:
@@ -141,7 +156,9 @@ def _application(
     errors, warnings = told
     notes = Notes(document.at)
     made = None
-    if document.kind not in KINDS:
+    if _is_labelled(document):
+        _labelled(document, notes)
+    elif document.kind not in KINDS:
         _other(document, notes)
     else:
         table, build_from = KINDS[document.kind]
@@ -170,10 +187,23 @@ def _placed(application: Application, source: Source) -> Application:
     return replace(application, file=source.file, components=components)
 
 
+def _labelled(document: Document, notes: Notes) -> None:
+    """Note what an edge would say of a Deployment by itself, by its defaults."""
+    try:
+        read_deployment(document.data, {})
+    except SettingsError as error:
+        for each in error.problems:
+            by_label = each.path == LABEL_OF_OURS and each.value  # which an annotation of that name is refused without
+            place = ("name",) if each.path == NAME else ("labels" if by_label else "annotations", each.path)
+            at = (*document.at, "metadata", *place)
+            notes.errors.append(Finding(at, each.message, each.value, each.allowed, each.suggestion))
+
+
 def _other(document: Document, notes: Notes) -> None:
     api, kind = document.kind
     if not api or not kind:
-        notes.refuse((), "has no apiVersion and kind: it is no object of Kubernetes")
+        lacks = " and ".join(name for name, value in (("apiVersion", api), ("kind", kind)) if not value)
+        notes.refuse((), f"has no {lacks}: it is no object of Kubernetes")
     elif any(kind == each and api.partition("/")[0] == known.partition("/")[0] for known, each in KINDS):
         notes.refuse(("apiVersion",), "is no version that is known here", api, ", ".join(known for known, _ in KINDS))
     else:

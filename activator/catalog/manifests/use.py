@@ -9,7 +9,6 @@ from activator.catalog.manifests.advice import advise
 from activator.settings.problems import Problem, SettingsError, counted
 from activator.settings.rules import RefusedError
 from activator.settings.source import parse_documents
-from activator.settings.source import read as read_file
 from activator.settings.texts import Label
 
 if TYPE_CHECKING:
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
 
     from activator.catalog.manifests.model import Manifests
     from activator.settings.schema import Settings
+    from activator.settings.source import Source
 
 
 def joined(files: Sequence[Path], before: Sequence[Path], settings: Settings, namespace: str = "") -> Manifests:
@@ -48,7 +48,7 @@ def without_namespace(manifests: Manifests) -> list[Problem]:
     return [Problem(each.file, "metadata", told, subject=each.name) for each in guessed]
 
 
-def for_here(manifests: Manifests, commands: Iterable[str], settings: Settings, config: Path | None) -> str:
+def for_here(manifests: Manifests, commands: Iterable[str], settings: Settings, config: Source | None) -> str:
     """Return a configuration file: that of `config`, which `settings` are of, with the services added; `commands` are
     NAME=COMMAND."""
     named = {}
@@ -58,7 +58,7 @@ def for_here(manifests: Manifests, commands: Iterable[str], settings: Settings, 
             raise SettingsError([Problem("--command", "", "must be NAME=COMMAND", value=repr(each))])
         named[name.strip()] = command.strip()
     services = local.local(manifests.applications, named, settings.listen.port)
-    data = read_file(config).data if config else {"listen": str(settings.listen), "scaler": "process"}
+    data = config.data if config else {"listen": str(settings.listen), "scaler": "process"}
     return write.document({**data, "services": [*(data.get("services") or []), *services]})
 
 
@@ -85,4 +85,5 @@ def summary(manifests: Manifests) -> str:
     components = [component for application in manifests.applications for component in application.components]
     revisions = sum(len(component.revisions) for component in components)
     counts = {"application": len(manifests.applications), "service": len(components), "revision": revisions}
-    return f"good ({counted(counts)})"
+    counts = counts if manifests.applications else {}
+    return f"good ({counted(counts | ({'Deployment': manifests.labelled} if manifests.labelled else {}))})"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import yaml
@@ -10,16 +10,14 @@ import yaml
 from activator.catalog.manifests import use
 from activator.settings.problems import SettingsError
 from activator.settings.schema import Settings
+from activator.settings.source import Source, parse
 from tests.activator.catalog.manifests.written import IMAGE, alpha, beta, custom, loaded, written
 from tests.activator.settings.files import loaded as settings_of
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 CHAIN = beta(transformer=custom())
 
 
-def here(data: Any, *commands: str, config: Path | None = None) -> Any:
+def here(data: Any, *commands: str, config: Source | None = None) -> Any:
     return yaml.safe_load(use.for_here(loaded(written(data)), commands, Settings(), config))
 
 
@@ -114,9 +112,8 @@ def test_scaling_readiness_and_grace_are_kept() -> None:
     assert revision["process"] == {"readiness-path": "/up", "termination-grace-period": "90s", "probe-timeout": "3s"}
 
 
-def test_a_configuration_file_keeps_its_keys_and_gets_the_services(tmp_path: Path) -> None:
-    config = tmp_path / "base.yaml"
-    config.write_text("listen: 127.0.0.1:1\nautoscaling: {tick: 1s}\nservices: [{name: a, hosts: [a]}]\n")
-    made = here(beta(), "m=a", config=config)
+def test_a_configuration_file_keeps_its_keys_and_gets_the_services() -> None:
+    text = "listen: 127.0.0.1:1\nautoscaling: {tick: 1s}\nservices: [{name: a, hosts: [a]}]\n"
+    made = here(beta(), "m=a", config=parse(text, "base.yaml"))
     assert (made["listen"], made["autoscaling"]) == ("127.0.0.1:1", {"tick": "1s"})
     assert [each["name"] for each in made["services"]] == ["a", "m"]

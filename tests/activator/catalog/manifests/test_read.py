@@ -145,6 +145,11 @@ def test_the_namespace_is_that_of_the_manifest_or_the_one_that_is_given() -> Non
     [
         ("just text", "must be a mapping with apiVersion and kind (got 'just text')"),
         ("a: b", "has no apiVersion and kind: it is no object of Kubernetes"),
+        ("kind: InferenceService", "has no apiVersion: it is no object of Kubernetes"),
+        (
+            written({**beta(), "kind": "inferenceservice"}),
+            f"has nothing to serve: inferenceservice of {BETA} (allowed: ",
+        ),
         ("a: [", "not YAML"),
         (written(beta(api="serving.kserve.io/v1beta9")), "is no version that is known here"),
         (written({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}}), "has nothing to serve"),
@@ -197,6 +202,9 @@ def test_a_file_that_does_not_exist_or_is_empty_is_refused(tmp_path: Path) -> No
             read.read([path], Settings())
 
 
-@pytest.mark.parametrize(("text", "expected"), [("services: []", False), (written(beta()), True), ("3", False)])
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("services: []", False), (written(beta()), True), ("3", False), ("kind: InferenceService\nspec: {}", True)],
+)
 def test_a_manifest_is_told_from_a_configuration_file(text: str, expected: bool) -> None:
     assert [read.is_manifest(source) for source in parse_documents(text, "x")] == [expected]
