@@ -23,6 +23,7 @@ from activator.loop import Loop
 from activator.metering import Metering
 from activator.peers.crew import Crew
 from activator.peers.league import League, self_of
+from activator.refusals import Refusals
 from activator.rollouts import Rollouts
 from activator.savings import Savings
 from activator.scalers.kubernetes.scaler import KubernetesScaler
@@ -88,7 +89,7 @@ class Edge:
         self._insight.expiries = self._front.expiries
         self._insight.saved = lambda: (self._savings if self._cluster is None else self._cluster.savings).saved
         self._admin = Admin(self._insight, time.time, self._save)
-        self._journal = Journal(self._log)
+        self._journal, self._refusals = Journal(self._log), Refusals(self._log)
         if isinstance(self._scaler, ProcessScaler):
             self._insight.logs = self._journal.logs = self._scaler.logs_of
         self._loop.on_change = self._changed
@@ -314,7 +315,9 @@ class Edge:
                 self._serve(self._current, await self._catalog_of(self._current))
 
     def _period(self, seconds: float) -> None:
-        self._journal.look(time.monotonic())
+        now = time.monotonic()
+        self._journal.look(now)
+        self._refusals.look(self._insight.refusals(), self._insight.reasons(), now)
         if self._loop.leads():  # the ledger and the rollouts of several edges are the leader's
             self._rollouts.look(seconds)
             self._metering.period(seconds, time.time())

@@ -121,9 +121,13 @@ class Insight:
     def refusals(self) -> Counter[str]:
         """Return the edge's own answers by reason, over all revisions and what never reached one."""
         total = Counter(self.router.counters.refusals)
-        for counters in self.router.counters.revisions.values():
-            total.update(counters.reasons)
+        for reasons in self.reasons().values():
+            total.update(reasons)
         return total
+
+    def reasons(self) -> dict[str, Counter[str]]:
+        """Return the edge's own answers by revision and reason."""
+        return {name: counters.reasons for name, counters in self.router.counters.revisions.items()}
 
     def names(self) -> list[str]:
         """Return the names of all services that have revisions, in order."""
