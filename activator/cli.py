@@ -137,6 +137,7 @@ def check(
 ) -> None:
     """Check a configuration file or manifests; print every problem and exit 2 if there is one."""
     from activator.catalog.manifests.read import given
+    from activator.settings import command_warnings
     from activator.settings.load import settings_of
     from activator.settings.problems import counted
     from activator.settings.source import parse
@@ -149,7 +150,8 @@ def check(
     with told():
         settings = settings_of(parse(text, str(file)), file.absolute().parent if file.is_file() else Path.cwd())
     revisions = sum(len(service.revisions) for service in settings.services)
-    for warning in warnings(settings, time.time()):
+    programs = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)))
+    for warning in (*warnings(settings, time.time()), *command_warnings.warnings(settings, programs)):
         typer.echo(f"{file}: warning: {warning}", err=True)
     typer.echo(f"{file}: good ({counted({'service': len(settings.services), 'revision': revisions})})")
 

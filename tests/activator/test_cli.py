@@ -101,10 +101,18 @@ class TestCheck:
         text = written(small(tls=[{"certificate": "none.pem", "key": "none.key"}]))
         assert f"{Path.cwd() / 'none.pem'}" in run("check", "-", stdin=text).stderr
 
+    def test_a_command_that_will_not_work_is_a_warning(self, tmp_path: Path) -> None:
+        file = tmp_path / "typo.yaml"
+        file.write_text(written(small()).replace("- model", "- no-such-model"))
+        result = run("check", str(file))
+        assert (result.exit_code, result.stdout) == (0, f"{file}: good (1 service, 1 revision)\n")
+        assert result.stderr == f"{file}: warning: the command of m-1 names 'no-such-model', which is not found here\n"
+
     def test_an_expired_certificate_is_a_warning(self, tmp_path: Path) -> None:
         file = tmp_path / "tls.yaml"
         certificate, key = map(str, pair("expired"))
-        file.write_text(written(small(tls=[{"certificate": certificate, "key": key, "hosts": ["m.localhost"]}])))
+        tls = [{"certificate": certificate, "key": key, "hosts": ["m.localhost"]}]
+        file.write_text(written(small(tls=tls, scaler="memory")))
         result = run("check", str(file))
         assert (result.exit_code, result.stdout) == (0, f"{file}: good (1 service, 1 revision)\n")
         assert result.stderr == f"{file}: warning: the certificate {certificate} has expired\n"
