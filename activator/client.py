@@ -40,7 +40,7 @@ def post(admin: str, path: str, key: str) -> dict[str, Any]:
 
 
 def _ask(admin: str, path: str, key: str, body: bytes | None) -> dict[str, Any]:
-    address = (admin if "://" in admin else f"http://{admin}").rstrip("/")
+    address = (admin if "://" in admin else f"http://{_host_of(admin)}").rstrip("/")
     kind = {"Content-Type": "application/json"} if body else {}
     try:
         request = Request(f"{address}{path}", body, kind)  # noqa: S310 - its user says where the edge is
@@ -57,6 +57,11 @@ def _ask(admin: str, path: str, key: str, body: bytes | None) -> dict[str, Any]:
     if not isinstance(data, dict) or key not in data:
         raise AdminError(f"what answers on {admin} is not an edge's admin listener; {HINT}")
     return data
+
+
+def _host_of(admin: str) -> str:
+    """Return `admin` with a host: `:9090` and `9090`, as configurations may have them, are on this machine."""
+    return f"127.0.0.1:{admin.removeprefix(':')}" if admin.removeprefix(":").isdecimal() else admin
 
 
 def quoted(name: str) -> str:

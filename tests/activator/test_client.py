@@ -70,6 +70,12 @@ class TestGet:
         with answering(200, b'{"usage": []}') as address:
             assert client.get(written.format(address), "/v1/usage", "usage") == {"usage": []}
 
+    @pytest.mark.parametrize("written", [":{}", "{}"])
+    def test_a_port_alone_is_one_of_this_machine(self, written: str) -> None:
+        with answering(200, b'{"usage": []}') as address:
+            port = address.rpartition(":")[2]
+            assert client.get(written.format(port), "/v1/usage", "usage") == {"usage": []}
+
     def test_no_proxy_is_asked(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
         with answering(200, b'{"usage": []}') as address:
