@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,8 +20,8 @@ from activator.kube.resources import CONFIG_MAPS
 from activator.kube.store import Store
 from activator.kube.watch import Reflector
 from activator.settings.load import load, settings_of
-from activator.settings.problems import Problem, SettingsError
-from activator.settings.source import parse
+from activator.settings.problems import Problem, SettingsError, shown
+from activator.settings.source import UNREADABLE, parse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -91,7 +92,11 @@ class TextOrigin(Origin):
 
     async def read(self) -> Settings:
         """Return the settings in the text."""
-        return settings_of(parse(self._text, self.name), Path.cwd())
+        source = parse(self._text, self.name)
+        if isinstance(source.data, str):  # such as a path
+            message = "must be the configuration itself; a file is named by --config"
+            raise SettingsError([Problem(self.name, "", message, value=shown(source.data))])
+        return settings_of(source, Path.cwd())
 
 
 class ConfigMapOrigin(Origin):
@@ -182,6 +187,9 @@ async def begin(option: str | None, default: Path, log: FilteringBoundLogger | N
     origin = await fetched(where, log) if isinstance(where, str) else where
     try:
         return origin, await origin.read()
-    except SettingsError:
+    except SettingsError as error:
         await origin.close()
+        first = error.problems[0]
+        if option is None and first.message.startswith(UNREADABLE):  # `default`, which nobody named
+            raise SettingsError([replace(first, message=f"{first.message}; name a file by --config")]) from None
         raise

@@ -206,6 +206,7 @@ async def connect(namespace: str = "", kubeconfig: str = "") -> Client:
     kubeconfig = kubeconfig or os.environ.get("KUBECONFIG", "")
     try:
         if kubeconfig:
+            _check_there(kubeconfig)
             with _told(kubeconfig):
                 await config.load_kube_config(config_file=kubeconfig, client_configuration=configuration)
                 own = _namespace_of_context(config.list_kube_config_contexts(kubeconfig)[1])
@@ -214,7 +215,8 @@ async def connect(namespace: str = "", kubeconfig: str = "") -> Client:
             follow_token(configuration, ACCOUNT / "token")
             own = _namespace_of_pod()
     except config.ConfigException as error:
-        raise OSError(f"no way to a Kubernetes API server: {error} Set KUBECONFIG, or run in a pod.") from error
+        reason = f"{kubeconfig}: {error}".removeprefix(": ").rstrip(". ")
+        raise OSError(f"no way to a Kubernetes API server: {reason}. Set KUBECONFIG, or run in a pod.") from error
     found = Client(configuration, namespace or own or "default")
     found.guard = permissions.check
     return found
@@ -230,6 +232,14 @@ def follow_token(configuration: Configuration, file: Path) -> None:
                 configuration.api_key["BearerToken"] = f"Bearer {token}"
 
     configuration.refresh_api_key_hook = read
+
+
+def _check_there(kubeconfig: str) -> None:
+    """Raise OSError if none of the files that $KUBECONFIG may name is there: the library finds an empty one then."""
+    if not any(Path(each).expanduser().exists() for each in kubeconfig.split(os.pathsep)):
+        raise OSError(
+            f"no way to a Kubernetes API server: {kubeconfig} does not exist. Set KUBECONFIG to a file that does."
+        )
 
 
 @contextmanager

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     Read = TypeVar("Read")
 
+UNREADABLE = "cannot be read"
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 20
 MAX_DEPTH_OF_DOCUMENTS = 50
@@ -118,7 +119,7 @@ def text_of(path: Path) -> str:
             os.set_blocking(file.fileno(), True)
             content = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
-        raise _unreadable(str(path), f"cannot be read: {getattr(error, 'strerror', None) or error}") from None
+        raise _unreadable(str(path), f"{UNREADABLE}: {getattr(error, 'strerror', None) or error}") from None
     if len(content) > MAX_BYTES:
         raise _unreadable(str(path), "is larger than 1 MiB")
     return decoded(content, str(path))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from activator.kube.permissions import NAME
-from activator.origin import KEY, VARIABLE, ConfigMapOrigin, FileOrigin, TextOrigin, place
+from activator.origin import KEY, VARIABLE, ConfigMapOrigin, FileOrigin, TextOrigin, begin, place
 from activator.settings.problems import SettingsError
 from router.tasks import Tasks
 from tests.activator.kube.talk import client_of, until
@@ -52,6 +52,19 @@ async def test_a_text_in_the_environment_is_a_configuration() -> None:
     assert (await origin.read()).services == ()
     with pytest.raises(SettingsError, match=r"\$X:1: services"):
         await TextOrigin("$X", "services: 3").read()
+
+
+async def test_a_path_in_the_environment_is_told_how_files_are_named() -> None:
+    with pytest.raises(SettingsError, match=r"\$X: must be the configuration itself; .* --config \(got '/etc/x.yaml'"):
+        await TextOrigin("$X", "/etc/x.yaml\n").read()
+
+
+async def test_where_the_default_file_is_not_it_is_told_how_to_name_another(tmp_path: Path) -> None:
+    missing = tmp_path / "none.yaml"
+    with pytest.raises(SettingsError, match="No such file or directory; name a file by --config"):
+        await begin(None, missing, None)
+    with pytest.raises(SettingsError, match=r"No such file or directory$"):
+        await begin(str(missing), missing, None)
 
 
 async def test_a_config_map_is_read_through_the_api_and_followed() -> None:

@@ -187,6 +187,18 @@ async def test_what_is_no_kubeconfig_is_told(tmp_path: Path, text: str) -> None:
         await connect(kubeconfig=str(file))
 
 
+async def test_a_kubeconfig_that_does_not_exist_is_told_by_its_name(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match=r"/none does not exist. Set KUBECONFIG to a file that does"):
+        await connect(kubeconfig=f"{tmp_path}/none")
+
+
+async def test_a_kubeconfig_without_a_context_is_told_by_its_name(tmp_path: Path) -> None:
+    file = tmp_path / "config"
+    file.write_text("{current-context: a, contexts: [], clusters: [], users: []}")
+    with pytest.raises(OSError, match=rf"{file}: Invalid kube-config file. .*list. Set KUBECONFIG, or run in a pod"):
+        await connect(kubeconfig=str(file))
+
+
 async def test_a_kubeconfig_says_where_and_as_whom(cluster: Cluster, tmp_path: Path) -> None:
     file = tmp_path / "config"
     file.write_text(KUBECONFIG % cluster.url)
