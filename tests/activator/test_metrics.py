@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -105,6 +107,17 @@ async def used(parts: Parts) -> None:
     await asyncio.sleep(0.01)
     parts.ledger.add(("m", "m-1"), (1, 1), 2.0, parts.wall())
     parts.insight.expiries = lambda: {"/etc/edge/tls.pem": 1.8e9}
+
+
+PAGE = (Path(__file__).parents[2] / "docs" / "operations.md").read_text().partition("## Metrics")[2]
+
+
+def test_the_page_has_every_metric_once() -> None:
+    told = re.findall(r"`((?:activator|autoscaler|kn|revision|http)_\w+)`", PAGE)
+    names = {*OLD, *NEW, *OURS, *CLUSTER, *PEER_NAMES.split()}
+    histograms = {name.removesuffix("_bucket") for name in names if name.endswith("_bucket")}
+    parts = {f"{name}_{part}" for name in histograms for part in ("bucket", "sum", "count")}
+    assert sorted(told) == sorted(names - parts | histograms)
 
 
 class TestNames:
