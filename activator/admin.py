@@ -108,7 +108,8 @@ class Admin:
         return web.Response(body=await self._page.latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def _services(self, _: web.Request) -> web.Response:
-        return await _listed("services", (self._describe(name) for name in self._insight.names()))
+        described = (self._describe(name) for name in self._insight.names())
+        return await _listed("services", described, troubles=self._insight.troubles())
 
     async def _service(self, request: web.Request) -> web.Response:
         return web.json_response(self._describe(self._known(request)))

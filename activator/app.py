@@ -159,8 +159,8 @@ class Edge:
             self._apply(kept, await self._catalog_of(kept))
         except (SettingsError, CertificateError) as error:
             self._insight.reload_failures += 1
-            self._insight.config_valid = False
             problems = [str(each) for each in (error.problems if isinstance(error, SettingsError) else [error])]
+            self._insight.config_problems = tuple(problems)
             self._log.error("configuration refused", problems=problems)
             if self._cluster is not None and self._origin.object is not None:
                 self._cluster.refused(self._origin.object, problems)
@@ -168,7 +168,7 @@ class Edge:
             await self._front.renew()
             return
         self._insight.reloads += 1
-        self._insight.config_valid = True
+        self._insight.config_problems = ()
         fixed = [key for key in FIXED if getattr(settings, key) != getattr(self._settings, key)]
         fixed += ["tls"] if bool(settings.tls) != bool(self._settings.tls) else []
         if fixed:

@@ -70,10 +70,10 @@ def quoted(name: str) -> str:
 
 
 def status_table(data: dict[str, Any]) -> None:
-    """Print all services as a table, and below it why revisions have fewer replicas ready than they should."""
+    """Print all services as a table, and below it what is wrong: with the edge, and with revisions."""
     columns = ("SERVICE", "REVISION", "SHARE", "PHASE", "READY", "HELD", "OPEN", "ZERO AT (UTC)")
     table = _table(columns, right={"READY", "HELD", "OPEN"})
-    wrong: list[str] = []
+    wrong: list[str] = list(data.get("troubles", ()))
     for service in data["services"]:
         for revision in service["revisions"]:
             ready = sum(replica["phase"] == "ready" for replica in revision["replicas"])

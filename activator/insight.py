@@ -114,9 +114,19 @@ class Insight:
         self.logs: Callable[[str], str] | None = None  # the directory with those of a revision's replicas
         self.reloads = 0
         self.reload_failures = 0
-        self.config_valid = True
+        self.config_problems: tuple[str, ...] = ()  # for which the configuration that is there now was refused
         self.defects = 0
         self.ready = False
+
+    @property
+    def config_valid(self) -> bool:
+        """Whether the configuration that is there now is the one in force."""
+        return not self.config_problems
+
+    def troubles(self) -> list[str]:
+        """Return what is wrong with the edge itself, in sentences."""
+        told = [f"configuration refused, and what was in force stays: {each}" for each in self.config_problems]
+        return told if self.saved() else [*told, "state cannot be saved: the log of the edge tells why"]
 
     def refusals(self) -> Counter[str]:
         """Return the edge's own answers by reason, over all revisions and what never reached one."""

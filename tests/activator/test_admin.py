@@ -81,6 +81,15 @@ class TestMetrics:
 
 
 class TestServices:
+    async def test_what_is_wrong_with_the_edge_itself_is_told_beside_them(self, operator: Operator) -> None:
+        assert (await operator.get("/v1/services"))["troubles"] == []
+        operator.parts.insight.config_problems = ("e.yaml:1: x: unknown key",)
+        operator.parts.insight.saved = lambda: False
+        assert (await operator.get("/v1/services"))["troubles"] == [
+            "configuration refused, and what was in force stays: e.yaml:1: x: unknown key",
+            "state cannot be saved: the log of the edge tells why",
+        ]
+
     async def test_all_services_are_listed_by_name(self, operator: Operator) -> None:
         services = (await operator.get("/v1/services"))["services"]
         assert [service["name"] for service in services] == ["m", "n"]

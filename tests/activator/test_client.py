@@ -168,6 +168,12 @@ class TestShow:
         assert head.split()[:4] == ["SERVICE", "REVISION", "SHARE", "PHASE"]
         assert row.split() == ["m", "m-1", "90", "%", "(stable)", "ready", "1/2", "4", "5", "12:34:56"]
 
+    def test_what_is_wrong_with_the_edge_stands_below_the_table_first(self, capsys: pytest.CaptureFixture[str]) -> None:
+        failing = REVISION | {"message": "CUDA is missing"}
+        services = [{"name": "m", "revisions": [failing]}]
+        client.status_table({"services": services, "troubles": ["e.yaml:1: [x] is refused"]})
+        assert capsys.readouterr().out.splitlines()[2:] == ["e.yaml:1: [x] is refused", "m-1: CUDA is missing"]
+
     @pytest.mark.parametrize(
         ("revision", "told"),
         [

@@ -218,7 +218,7 @@ class TestValues:
         assert value(parts, "activator_state_saved") == 0
 
     async def test_a_refused_configuration_shows(self, parts: Parts) -> None:
-        parts.insight.reload_failures, parts.insight.config_valid = 2, False
+        parts.insight.reload_failures, parts.insight.config_problems = 2, ("e.yaml: is empty",)
         assert value(parts, "activator_config_reload_failures_total") == 2
         assert value(parts, "activator_config_valid") == 0
         assert value(parts, "activator_connections") == 7

@@ -69,10 +69,12 @@ async def test_a_bad_file_keeps_the_running_configuration_and_is_told(edge: Edge
     assert str(edge.daemon.file) in edge.logs("configuration refused")[-1]["problems"][0]
     assert await edge.metric("activator_config_reload_failures_total") > failures
     assert await edge.metric("activator_config_valid") == 0
+    assert edge.logs("configuration refused")[-1]["problems"][0] in (await edge.admin("/v1/services"))["troubles"][0]
     assert (await edge.request(name)).status == 200
 
     await edge.reload(edge.daemon.config)
     assert await edge.metric("activator_config_valid") == 1
+    assert (await edge.admin("/v1/services"))["troubles"] == []
 
 
 async def test_keys_that_need_a_restart_are_named(edge: Edge) -> None:
