@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from activator.settings.manifests import Manifests
     from activator.settings.problems import Location
 
+_NAME = re.compile(r"\{\{ *\.Name *\}\}")
+_ASKED = re.compile(r"\{\{.*?\}\}")
 MAIN = ("kserve-container", "kfserving-container")
 GPUS = ("nvidia.com/gpu", "nvidia.com/mig-", "amd.com/gpu", "intel.com/gpu", "habana.ai/gaudi")
 GKE = "cloud.google.com/gke-accelerator"
@@ -187,6 +190,7 @@ def _built_in(kind: str, pod: Pod, spec: Mapping[str, Any], origin: Origin, at: 
     gpu = gpus(served, origin.annotations)
     picture = runtimes.image(framework, served, origin.settings.runtimes, protocol=protocol, gpu=gpu)
     _merge(pod, base, picture, served)
+    _fill_in(pod.spec["containers"][0], origin, at)
     pod.readiness = runtimes.readiness(framework, served_name(pod.spec["containers"][0], origin.name), protocol)
     _stored(pod, served, notes, at)
     if framework == "huggingface":
@@ -221,6 +225,26 @@ def _merge(pod: Pod, base: Mapping[str, Any], picture: str, served: Mapping[str,
     if "env" in container:
         container["env"] = [*{each.get("name"): each for each in container["env"]}.values()]
     pod.spec["containers"] = [container, *pod.spec.get("containers", [])]
+
+
+def _fill_in(container: dict[str, Any], origin: Origin, at: Location) -> None:
+    """Put the manifest's name where arguments and variables ask for it, as KServe does for the servers of models. What
+    else they ask for stays as it is."""
+
+    def filled(text: Any) -> Any:
+        if not isinstance(text, str) or "{{" not in text:
+            return text
+        text = _NAME.sub(lambda _: origin.name, text)
+        if found := _ASKED.search(text):
+            origin.notes.warn(at, "is passed on as it is: of these, only {{.Name}} is filled in", found[0])
+        return text
+
+    for key in ("command", "args"):
+        if key in container:
+            container[key] = [filled(word) for word in container[key]]
+    for variable in container.get("env", ()):
+        if "value" in variable:
+            variable["value"] = filled(variable["value"])
 
 
 def _framework(kind: str, served: Mapping[str, Any], notes: Notes, at: Location) -> str | None:

@@ -178,6 +178,20 @@ class TestBuiltIn:
         assert revision.readiness == path
         assert revision.container["volumeMounts"][-1]["mountPath"] == "/mnt/models"
 
+    def test_its_arguments_and_variables_may_ask_for_the_name_as_with_kserve(self) -> None:
+        asked = [{"name": "NAME", "value": "{{ .Name }}"}, {"name": "PLAIN", "value": "{x}"}]
+        data = built_in("sklearn", args=["--served={{.Name}}-{{.Name}}"], env=asked)
+        (container,) = only(data).template["spec"]["containers"]
+        assert container["args"][-1] == "--served=m-m"
+        assert (env(container)["NAME"], env(container)["PLAIN"]) == ("m", "{x}")
+        assert warnings(data) == []
+
+    def test_what_else_they_ask_for_is_told_to_stay(self) -> None:
+        data = built_in("sklearn", args=["--team={{.Labels.team}}"])
+        assert only(data).template["spec"]["containers"][0]["args"][-1] == "--team={{.Labels.team}}"
+        [told] = warnings(data)
+        assert "is passed on as it is: of these, only {{.Name}} is filled in (got '{{.Labels.team}}')" in told
+
     def test_the_image_is_a_setting_and_the_version_its_tag(self) -> None:
         images = Settings.model_validate({"runtimes": {"sklearn": "registry.example:5000/a/sk@sha256:00"}})
         data = {"sklearn": {"storageUri": "pvc://a/b"}}
