@@ -153,9 +153,17 @@ class TestManifests:
         for told in (
             f"{file}:5: metadata.labels.gpu-activator/service (m-1): is no valid name (got 'M';",
             f"{file}:7: metadata.annotations.gpu-activator/hots (m-1): unknown annotation (did you mean",
-            f"{file}:8: metadata.annotations.gpu-activator/tag (m-1): must be a name",
+            f"{file}:8: metadata.annotations.gpu-activator/tag (m-1): must be in quotes: annotations are text (got 1)",
         ):
             assert told in result.stderr
+
+    @pytest.mark.parametrize("value", ["[a]", "3", "a", "{a: [1]}", "{a: {b: c}}", "{gpu-activator/hosts: [a]}"])
+    def test_annotations_that_no_api_server_takes_are_told(self, tmp_path: Path, value: str) -> None:
+        file = tmp_path / "model.yaml"
+        file.write_text(LABELLED.partition("  annotations")[0] + f"  annotations: {value}\n")
+        result = run("check", str(file))
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert "metadata.annotations" in result.stderr
 
     def test_a_bad_manifest_is_told_and_the_exit_code_is_2(self, tmp_path: Path) -> None:
         file = tmp_path / "bad.yaml"

@@ -188,7 +188,16 @@ def _placed(application: Application, source: Source) -> Application:
 
 
 def _labelled(document: Document, notes: Notes) -> None:
-    """Note what an edge would say of a Deployment by itself, by its defaults."""
+    """Note what an edge would say of a Deployment by itself, by its defaults, and which annotations are no text: an API
+    server takes none of it then."""
+    notes.errors += [each for each in document.source.findings if _within(each.at, document.at)]
+    annotations = document.data["metadata"].get("annotations")
+    if annotations is not None and not isinstance(annotations, dict):
+        notes.refuse(("metadata", "annotations"), "must be a mapping of keys", annotations)
+        return
+    for name, value in (annotations or {}).items():
+        if not isinstance(value, str):
+            notes.refuse(("metadata", "annotations", name), "must be in quotes: annotations are text", value)
     try:
         read_deployment(document.data, {})
     except SettingsError as error:
