@@ -8,7 +8,7 @@ from router.queue import Queue
 from tests.router.fakes import Clock, replicas, revision
 
 NAME = "a-1"
-OTHERS = [[1.0, 3.0], [2.0]]
+OTHERS = (1.0, 2.0, 3.0)
 
 
 class Line(list[m.Message]):

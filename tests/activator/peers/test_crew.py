@@ -235,7 +235,7 @@ async def test_a_worker_that_is_to_end_before_it_serves_leaves_clients_to_whoeve
         loop = asyncio.get_running_loop()
         _, writer = await asyncio.open_connection(*shared.getsockname())
         worker._hear(worker._wire, [m.Drain(PATIENCE)])
-        worker._hear(worker._wire, [m.Configure(1, Terms(table()))])
+        worker._hear(worker._wire, [m.Configure(Terms(table()))])
         async with asyncio.timeout(PATIENCE):
             await worker._ended.wait()
             accepted, _ = await loop.sock_accept(shared)
