@@ -35,7 +35,6 @@ LIMITS = {"unlimited": 0, "container-concurrency 4": 4}
 CONNECTIONS = 32
 MOST_CPU = 1.15  # times that of one process
 MOST_SPLIT = 0.6
-MOST_PLACES = 160  # of 16,000: the order is that in which workers read requests, which take turns on their one core
 MODEL = 'exec taskset -c {core} {python} -m benchmarks.upstream "$PORT"'
 
 
@@ -92,7 +91,7 @@ def show(figures: dict[str, Any], report: Report) -> None:
         told = f"{name}: split {_percent(cost['split'])}, required no worse than {_percent(MOST_SPLIT)}"
         report.judge(told, cost["split"] <= MOST_SPLIT)
         report.judge(f"{name}: {cost['answered']} of {cost['asked']} answered", cost["answered"] == cost["asked"])
-    held.show(figures["held"], report, MOST_PLACES)
+    held.show(figures["held"], report, workers=COUNT)
 
 
 def _compare(name: str, limit: int, plan: Plan, tell: Callable[[str], None]) -> dict[str, Any]:
