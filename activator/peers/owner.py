@@ -186,10 +186,10 @@ class Owner:
 
     def _wake(self, account: Account, revision: str) -> None:
         """Wake a revision for a request whose body is coming, or say at once why not: the body need not come then."""
+        if revision not in self.queues or revision in self.queues.retired:
+            return  # it has left the table, as the claimer will hear
         try:
             self.queues.wake(revision)
-        except KeyError:
-            pass  # it has left the table, as the claimer will hear
         except EdgeError as error:
             account.line.send(m.Bar(revision, error.reason, error.message, error.retry_after))
 

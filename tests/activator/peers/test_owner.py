@@ -818,6 +818,22 @@ async def test_an_upload_to_a_service_that_must_not_be_woken_hears_so_before_its
     assert stage.wakes == [NAME]
 
 
+async def test_and_not_when_its_revision_has_left_the_table_by_then(staged: Staged) -> None:
+    stage = staged(1, max_wakes=1)
+    (first,) = await stage.arrived(0)
+    first.leave()
+    stage.grow(0, "asleep")
+    await stage.turn()
+    (node,), upload = stage.nodes, stage.arrive(0, body=100, uploading=True)
+    stage.take(Revision("a-2", "a", stage.revision.limits))
+    node.there.deliver()
+    node.back.deliver_one()
+    node.beat()
+    assert NAME not in node.queues
+    await stage.turn()
+    assert upload.state == "waiting"
+
+
 async def test_an_upload_that_wakes_its_service_is_waited_for(staged: Staged) -> None:
     stage = staged(max_wakes=1)
     uploads = [stage.arrive(node, body=100, uploading=True) for node in (0, 1)]
