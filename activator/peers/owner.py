@@ -61,7 +61,8 @@ class Owner:
         for name in tighter:
             self.queues[name].closed = True
         revived = self.queues.retired & revisions.keys()
-        self.queues.replace(revisions, shares)
+        with self._together():
+            self.queues.replace(revisions, shares)
         now = self._clock()
         for name in self.queues:
             self._tallies.setdefault(name, Tally(now))
@@ -141,10 +142,11 @@ class Owner:
         now = self._clock()
         for tally in self._tallies.values():
             tally.lose(account, now)
-        account.give_up()
-        self._agreement.leave(account)
-        self._open_confirmed()
-        self._recall_all()
+        with self._together():
+            account.give_up()
+            self._agreement.leave(account)
+            self._open_confirmed()
+            self._changed.update(self.queues)
 
     def hear(self, account: Account, *messages: m.ToOwner) -> None:
         """Take messages of a claimer, which came together."""

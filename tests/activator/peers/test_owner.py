@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -173,6 +174,21 @@ async def test_of_slots_that_are_granted_together_who_waits_elsewhere_is_told_on
     stage.grow(1)
     assert [node.back.sent["Grant"] for node in stage.nodes] == [5] * 4
     assert all(node.back.sent["Recall"] <= 2 for node in stage.nodes)
+
+
+async def test_it_is_told_as_rarely_of_slots_that_a_lost_claimer_had_or_that_a_reload_adds(staged: Staged) -> None:
+    stage = await warm(staged(4, container_concurrency=20))
+    await stage.arrived(*[0] * 20, *range(1, 4), *[1, 2, 3] * 12)
+    told = Counter({node.account.number: node.back.sent["Recall"] for node in stage.nodes})
+    stage.nodes[0].kill()
+    await stage.turn()
+    assert sum(node.back.sent["Grant"] for node in stage.living) == 20
+    assert all(node.back.sent["Recall"] - told[node.account.number] <= 2 for node in stage.living)
+    told = Counter({node.account.number: node.back.sent["Recall"] for node in stage.nodes})
+    stage.take(Revision(NAME, "a", Limits(container_concurrency=35)))
+    await stage.turn()
+    assert sum(node.back.sent["Grant"] for node in stage.living) == 35
+    assert all(node.back.sent["Recall"] - told[node.account.number] <= 2 for node in stage.living)
 
 
 async def test_a_slot_that_comes_back_goes_to_who_waits_at_the_same_claimer_at_once(staged: Staged) -> None:
