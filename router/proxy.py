@@ -180,7 +180,8 @@ class Proxy:
         revision, fallback = share.revision, share.fallback
         if fallback is None or tagged or not self.queues.cold(revision.name):
             return revision, tagged
-        self.counters.revisions[revision.name].fallbacks += 1
+        if exchange.revision.name != fallback.name:  # else it waits there already, and counts
+            self.counters.revisions[revision.name].fallbacks += 1
         self.queues.nudge(revision.name)
         return fallback, False
 

@@ -163,6 +163,15 @@ async def test_a_service_that_was_woken_too_often_is_answered_for_all_the_same(s
     assert stages[0].wakes == ["a-2"]
 
 
+async def test_a_request_that_is_resolved_again_while_the_other_answers_counts_once(stages: list[Stage]) -> None:
+    stages.append(Stage(Share(OLD, 0), Share(NEW, 100, fallback=OLD)))
+    asked = await stages[0].ask()
+    for percent in (100, 100):
+        stages[0].put(Share(OLD, 100 - percent), Share(NEW, percent, fallback=OLD))
+        await asyncio.sleep(0)
+    assert (asked.revision, stages[0].held(), stages[0].fallbacks) == (OLD, {"a-1": 1}, 1)
+
+
 async def test_it_is_the_same_draw_when_a_sticky_client_is_resolved_again(stages: list[Stage]) -> None:
     by_client = Sticky(Key.HEADER, b"x-client")
     stages.append(Stage(*HOLDING, sticky=by_client))
