@@ -125,11 +125,13 @@ class Follower:
     def sweep(self) -> None:
         """Tell which replicas run nothing any more, and forget revisions that have left, but for what was promised of
         them; to be called a few times a second."""
+        for name in self._orders.keys() - self._proxy.queues.keys():
+            orders = self._orders[name]
+            promised = orders.ending if name in self.replicas else orders.known  # it may yet be in the table
+            if not promised and not orders.strict:
+                del self._orders[name]
         for name in self.replicas.keys() - self._proxy.queues.keys():
             del self.replicas[name]
-        for name in self._orders.keys() - self._proxy.queues.keys():
-            if not self._orders[name].ending and not self._orders[name].strict:
-                del self._orders[name]
         for name, replica in list(self._departed):
             if replica not in self._taken(name) and self.leader is not None:
                 self.leader.send(m.Drained(self._departed.pop((name, replica)), name, replica))

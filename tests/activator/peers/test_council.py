@@ -187,6 +187,20 @@ async def test_of_revisions_that_have_left_nothing_is_kept_but_what_was_promised
         assert [len(other.queues[each.name].replicas.endpoints) for each in others] == [1, 1, 0]
 
 
+async def test_a_replica_that_the_leader_ends_is_left_alone_by_an_edge_that_hears_of_its_revision_later() -> None:
+    async with led(2, ready=1) as (stage, leader, (other,)):
+        later = Revision("b-1", "b")
+        leader.serve(stage.revision, later)
+        leader.council.update(replicas(1, "b-1"))
+        await stage.turn()
+        await stage.later(0.3)
+        leader.council.update(replicas(0, "b-1"))
+        await stage.turn()
+        other.serve(stage.revision, later)
+        other.council.update(replicas(1, "b-1"))
+        assert not other.queues["b-1"].replicas.endpoints
+
+
 async def test_an_edge_that_comes_later_leaves_a_replica_alone_that_is_ending_already() -> None:
     async with led(ready=2) as (stage, leader, others):
         await stage.arrived(others[0])
