@@ -154,9 +154,7 @@ class Queue:
         """Make sure that there is room for `exchange` to wait, unless it comes back to a place that it had, and that a
         replica is on its way. EdgeError if not."""
         self._check_room(exchange, now, back=back)
-        if not self._slots:
-            self.woken = self.woken or back  # its service was woken for it before
-            self._wake(self.revision.name)
+        self._call(back=back)
 
     def enter(self, exchange: Held, ticket: Ticket, now: float, *, back: bool = False) -> Waiter:
         """Have `exchange` wait for a slot. It is woken once the waiter has one, or has none because the revision has
@@ -329,6 +327,13 @@ class Queue:
         for waiter in dropped:
             self.forget(waiter)
         return dropped
+
+    def _call(self, *, back: bool) -> None:
+        """Ask for capacity if there is none that may be used. EdgeError when the service was woken too often, but not
+        for one that comes back: it was woken for it before."""
+        if self.closed or not self._slots:
+            self.woken = self.woken or back
+            self._wake(self.revision.name)
 
     def _check_room(self, exchange: Held, now: float, *, back: bool) -> None:
         start = self.replicas.start

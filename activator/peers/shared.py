@@ -32,8 +32,6 @@ class OwnQueue(Queue):
 
     def enter(self, exchange: Held, ticket: Ticket, now: float, *, back: bool = False) -> Waiter:
         """Have it wait in the order in which requests arrived at any edge; see Queue."""
-        if self.closed:
-            self._wake(self.revision.name)
         number = ticket if isinstance(ticket, tuple) else (exchange.arrived, OURS, ticket)
         return super().enter(exchange, number, now, back=back)
 
@@ -96,8 +94,7 @@ class PeerQueue(ClaimQueue):
         leader hears at once of a request that needs a replica, and from who counts it."""
         if not self.claimer.heard():
             self._check_room(exchange, now, back=back)
-        if self.closed or not self._slots:
-            self._wake(self.revision.name)
+        self._call(back=back)
         return await super().hold(exchange, ticket, now, back=back)
 
     def granted(self, grant: m.Grant) -> Lent | None:

@@ -9,6 +9,7 @@ import pytest
 
 from activator.peers.views import owner as owner_of
 from tests.activator.peers.edges import NAME, Edges
+from tests.router.fakes import replicas
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -325,3 +326,21 @@ async def test_the_next_owner_grants_nothing_while_one_is_lost_that_told_only_th
         running.finish()
         await stage.turn()
         assert waiting.state == "running"
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+async def test_who_waits_for_a_wake_and_comes_back_to_a_queue_is_not_refused_for_waking_too_often(count: int) -> None:
+    async with edges(count, 0, max_wakes=1) as stage:
+        stage.capacity = replicas(0, NAME, "asleep")
+
+        def nothing_has_come_of_it() -> None:
+            for node in stage.living:
+                node.council.update(stage.capacity)
+
+        nothing_has_come_of_it()
+        callers = await stage.arrived(*stage.nodes)
+        for _ in range(3):  # each time it gets another owner, or is claimed again of the same one
+            nothing_has_come_of_it()
+            stage.join()
+            await stage.turn()
+            assert set(states(*callers)) == {"waiting"}
