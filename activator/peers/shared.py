@@ -6,6 +6,7 @@ the next; those who wait are woken, and wait in the next queue, by their time of
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, cast
 
 from activator.peers.claimer import ClaimQueue, Lent
@@ -56,9 +57,11 @@ class OwnQueue(Queue):
             self.avoid(slots, seconds)
 
     def in_flight(self) -> dict[str, int]:
-        """Return the requests of this edge running per replica, replicas without any left out."""
-        everyone = cast("list[Lent]", [*self._slots.values(), *self._leaving.values()])
-        return {each.endpoint.replica: each.running - each.granted for each in everyone if each.running > each.granted}
+        """Return the requests of this edge running per replica, at whatever address, replicas without any left out."""
+        running = Counter(super().in_flight())
+        for slots in _lent(self):
+            running[slots.endpoint.replica] -= slots.granted
+        return +running
 
     def take_over(self, former: Queue) -> None:
         """See Queue: nothing is lent yet."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -344,3 +345,14 @@ async def test_who_waits_for_a_wake_and_comes_back_to_a_queue_is_not_refused_for
             stage.join()
             await stage.turn()
             assert set(states(*callers)) == {"waiting"}
+
+
+async def test_what_an_owner_runs_at_a_former_address_of_a_replica_is_counted_with_what_runs_at_the_new_one() -> None:
+    async with edges(1) as stage:
+        (node,) = stage.nodes
+        old, *_ = await stage.arrived(node)
+        (endpoint,) = stage.capacity.endpoints
+        node.council.update(replace(stage.capacity, endpoints=(endpoint._replace(port=9000),)))
+        new, *_ = await stage.arrived(node)
+        assert states(old, new) == ["running", "running"]
+        assert node.council.in_flight(NAME) == {"r1": 2}
