@@ -9,12 +9,13 @@ import re
 
 from activator.settings import durations
 
-_DAYS = {"d": 24, "day": 24, "days": 24, "w": 168, "week": 168, "weeks": 168}  # in hours
-_TIMES = {
-    **dict.fromkeys(("h", "hr", "hrs", "hour", "hours"), "h"),
-    **dict.fromkeys(("m", "min", "mins", "minute", "minutes"), "m"),
-    **dict.fromkeys(("s", "sec", "secs", "second", "seconds"), "s"),
-    **dict.fromkeys(("ms", "msec", "millisecond", "milliseconds"), "ms"),
+_SECONDS = {
+    **dict.fromkeys(("w", "week", "weeks"), 604800.0),
+    **dict.fromkeys(("d", "day", "days"), 86400.0),
+    **dict.fromkeys(("h", "hr", "hrs", "hour", "hours"), 3600.0),
+    **dict.fromkeys(("m", "min", "mins", "minute", "minutes"), 60.0),
+    **dict.fromkeys(("s", "sec", "secs", "second", "seconds"), 1.0),
+    **dict.fromkeys(("ms", "msec", "millisecond", "milliseconds"), 0.001),
 }
 _SIZES = {unit.lower(): unit for unit in durations.BYTES} | {"k": "kB", "m": "MB", "g": "GB", "t": "TB"}
 _PART = re.compile(r"([0-9]{1,9}(?:[.,][0-9]{1,9})?)\s*([A-Za-z]+)\s*", re.ASCII)
@@ -29,13 +30,9 @@ def duration(value: object) -> str:
         return f"{value}s"
     total = 0.0
     for number, unit in _parts(value):
-        kind = unit.lower()
-        if kind in _DAYS:
-            total += float(number) * _DAYS[kind] * 3600
-        elif kind in _TIMES:
-            total += durations.parse_duration(f"{number}{_TIMES[kind]}")
-        else:
+        if unit.lower() not in _SECONDS:
             return ""
+        total += float(number) * _SECONDS[unit.lower()]
     return durations.format_duration(total) if 0 < total <= durations.LONGEST else ""
 
 
@@ -64,7 +61,7 @@ def flag(value: object) -> str:
 def of_url(value: str) -> tuple[str, str]:
     """Return host with port, and path, of a URL where only one of them belongs; ("", "") if it is none."""
     found = _URL.fullmatch(value) if len(value) <= 2 * _LONGEST else None
-    return (found[1], found[2]) if found else ("", "")
+    return (found[1].rpartition("@")[2], found[2]) if found else ("", "")
 
 
 def _parts(value: object) -> list[tuple[str, str]]:

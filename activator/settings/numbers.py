@@ -37,13 +37,13 @@ class Duration(Rule):
         if value == 0 and not isinstance(value, bool):
             value = "0"
         if isinstance(value, (int, float)) and not isinstance(value, bool):
-            raise RefusedError("needs a unit", f"{value:g}s" if _finite(value) and value > 0 else "")
+            raise RefusedError("needs a unit", self.offer(f"{value:.15g}s") if _finite(value) else "")
         try:
             seconds = durations.parse_duration(value) if isinstance(value, str) else None
         except ValueError:
             seconds = None
         if seconds is None:
-            raise RefusedError("must be a duration such as 10s, 1m30s or 0s", _if_taken(self, meant.duration(value)))
+            raise RefusedError("must be a duration such as 10s, 1m30s or 0s", self.offer(meant.duration(value)))
         if self.whole and seconds % 1:
             raise RefusedError("must be whole seconds")
         return float(_within(self, seconds))
@@ -82,9 +82,7 @@ class Size(Rule):
         except ValueError:
             size = None
         if size is None:
-            raise RefusedError(
-                "must be a size such as 64MiB, 1GiB or a number of bytes", _if_taken(self, meant.size(value))
-            )
+            raise RefusedError("must be a size such as 64MiB, 1GiB or a number of bytes", self.offer(meant.size(value)))
         return int(_within(self, size))
 
     def write(self, value: int) -> str:
@@ -117,7 +115,7 @@ class Whole(Rule):
         elif isinstance(value, float) and value.is_integer():
             value = int(value)  # 1e3
         if not isinstance(value, int) or isinstance(value, bool):
-            raise RefusedError("must be a whole number", _if_taken(self, meant.number(value)))
+            raise RefusedError("must be a whole number", self.offer(meant.number(value)))
         return int(_within(self, value))
 
     def schema(self) -> Mapping[str, object]:
@@ -145,7 +143,7 @@ class Number(Rule):
             read = _number(value, float)
             value = value if read is None else read
         if not isinstance(value, (int, float)) or isinstance(value, bool) or not _finite(value):
-            raise RefusedError("must be a number", _if_taken(self, meant.number(value)))
+            raise RefusedError("must be a number", self.offer(meant.number(value)))
         number = float(value)
         return number if number == self.other else float(_within(self, number))
 
@@ -156,14 +154,10 @@ class Number(Rule):
         return low if self.other is None else {"type": "number", "anyOf": [low, {"const": self.other}]}
 
 
-def _if_taken(rule: Rule, text: str) -> str:
-    return text if text and rule.takes(text) else ""
-
-
 def _within(rule: Duration | Size | Whole | Number, value: float) -> Any:
     if value < rule.low or (rule.above and value == rule.low):
-        percent = f"{value * 100:g}" if rule.high == PERCENT and 0 < value < 1 else ""
-        raise RefusedError("is too small", percent)
+        meant_percent = rule.high == PERCENT and rule.low <= value * 100 <= rule.high
+        raise RefusedError("is too small", f"{value * 100:g}" if meant_percent else "")
     if value > rule.high:
         unsaid = rule.high in {INT32, LARGEST, durations.LARGEST}  # by `allowed`
         raise RefusedError(f"is more than {rule.high:.16g}" if unsaid else "is too large")

@@ -48,8 +48,7 @@ class Listen(Rule):
         found = _ADDRESS.fullmatch(text)
         if number or found is None or int(found[2]) > 65535:
             place = meant.of_url(text)[0]
-            near = f"127.0.0.1{text}" if number else place if _ADDRESS.fullmatch(place) else ""
-            raise RefusedError("is no address to listen on", near)
+            raise RefusedError("is no address to listen on", self.offer(f"127.0.0.1{text}" if number else place))
         host = found[1].strip("[]")
         if found[1].startswith("[") and not is_ipv6(host):
             raise RefusedError("is no address to listen on")

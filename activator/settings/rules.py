@@ -49,6 +49,10 @@ class Rule:
             return False
         return True
 
+    def offer(self, text: str) -> str:
+        """Return a guess at what was meant, "" if it is not allowed either."""
+        return text if text and self.takes(text) else ""
+
     def write(self, value: Any) -> object:
         """Return a value as a file would have it."""
         return value

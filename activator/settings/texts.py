@@ -65,9 +65,10 @@ class Host(Rule):
         if host.startswith("[") and host.endswith("]") and is_ipv6(host[1:-1]):
             return host
         if len(host) > _LONGEST_HOST or not _HOST.fullmatch(host):
-            name, _, port = (meant.of_url(host)[0] or host).partition(":")
-            is_name = (port.isdigit() or name != host) and _HOST.fullmatch(name)
-            raise RefusedError("is no host name", name if is_name else "")
+            place = meant.of_url(host)[0]
+            name, _, port = (place or host).partition(":")
+            is_name = port.isdigit() or (place and not port)
+            raise RefusedError("is no host name", self.offer(name) if is_name else "")
         return host
 
     def schema(self) -> Mapping[str, object]:
@@ -129,7 +130,7 @@ class Prefix(Rule):
         """Return the prefix."""
         text = text_of(value, "must be a path")
         if not text.startswith("/"):
-            raise RefusedError("must begin with /", f"/{text}" if text else "/")
+            raise RefusedError("must begin with /", self.offer(f"/{text}"))
         prefix = text.rstrip("/") if text != "/" and not text.endswith("//") else text
         segments = prefix.split("/")[1:]
         if not text.isprintable() or set(text) & set("?#%*\\") or (prefix != "/" and set(segments) & {"", ".", ".."}):
@@ -155,7 +156,7 @@ class Target(Rule):
         text = text_of(value, "must be a path")
         if not text.startswith("/"):
             path = (meant.of_url(text)[1] or "/") if "://" in text else f"/{text}"
-            raise RefusedError("must begin with /", path if text.isascii() and text.isprintable() else "")
+            raise RefusedError("must begin with /", self.offer(path))
         if not text.isascii() or not text.isprintable() or set(text) & set(" #"):
             raise RefusedError("is no path that can be asked for")
         return text

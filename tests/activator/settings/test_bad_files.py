@@ -747,11 +747,40 @@ def test_a_value_as_other_tools_write_it_is_told_with_what_was_meant(mistake: di
     assert told.endswith(f"did you mean {meant}?)")
 
 
-@pytest.mark.parametrize("value", ["ten", "1y", "1d or so", "d", "9" * 70 + "d", "999999999w"])
+@pytest.mark.parametrize("value", ["ten", "1y", "1d or so", "d", "9" * 70 + "d", "999999999w", "999999999 hours"])
 def test_a_duration_that_cannot_be_guessed_is_told_without_a_guess(value: str) -> None:
     [told] = problems(whole(**{"drain-timeout": value}))
     assert "must be a duration" in told
     assert "did you mean" not in told
+
+
+@pytest.mark.parametrize(
+    "mistake",
+    [
+        {"drain-timeout": 1e20},
+        {"autoscaling": {"stable-window": 5}},
+        {"autoscaling": {"target-utilization-percentage": 0.005}},
+        {"listen": 99999},
+        {"listen": "http://x:99999"},
+        {"process": {"readiness-path": "http://localhost?ready"}},
+    ],
+)
+def test_a_guess_that_would_be_refused_too_is_not_offered(mistake: dict[str, Any]) -> None:
+    [told] = problems(whole(**mistake))
+    assert "did you mean" not in told
+
+
+@pytest.mark.parametrize(
+    ("host", "meant"), [("http:/m.localhost", ""), ("http://me:secret@m.localhost/", "; did you mean m.localhost?")]
+)
+def test_of_a_url_only_the_host_is_taken_for_one(host: str, meant: str) -> None:
+    [told] = problems(service(hosts=[host]))
+    assert told.endswith(f"no wildcard{meant})")
+
+
+def test_many_seconds_without_a_unit_are_offered_with_one() -> None:
+    [told] = problems(whole(**{"drain-timeout": 1234567}))
+    assert told.endswith("did you mean 1234567s?)")
 
 
 def test_a_host_that_is_written_as_a_url_is_told_without_scheme_and_port() -> None:
