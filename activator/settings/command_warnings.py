@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 SHELLS = {"sh", "bash", "dash", "ash", "zsh", "ksh", "fish"}
 OPERATORS = {"|", "||", "&&", "&", ";", ">", ">>", "<", "2>&1"}
-_VARIABLE = re.compile(r"\$(?:[A-Z_][A-Z0-9_]*|\{[A-Z_][A-Z0-9_]*\})")
+_VARIABLE = re.compile(r"\S*?(\$(?:[A-Z_][A-Z0-9_]*|\{[A-Z_][A-Z0-9_]*\}))\S*")  # not within a program, as of python -c
 _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=.*")
 
 
@@ -39,7 +39,7 @@ def _shell(command: tuple[str, ...]) -> str:
         return ""
     words = [command[0]] if command and _ASSIGNMENT.fullmatch(command[0]) else []
     words += [word for word in command if word in OPERATORS]
-    words += [found[0] for word in command if (found := _VARIABLE.search(word))]
+    words += [found[1] for word in command if (found := _VARIABLE.fullmatch(word))]
     if not words:
         return ""
     return f"has {words[0]!r}, which only a shell understands, and none runs it: write [sh, -c, 'exec ...']"
@@ -47,11 +47,12 @@ def _shell(command: tuple[str, ...]) -> str:
 
 def _missing(revision: Revision, path: str) -> str:
     """Return which program or directory is not here, "" if both are."""
-    if not revision.directory.is_dir():
+    if not os.path.isdir(revision.directory):  # noqa: PTH112 - Path raises where it may not look
         return f"is to run in {str(revision.directory)!r}, which is no directory here"
     program = revision.command[0] if revision.command else ""
     if _ASSIGNMENT.fullmatch(program):
         return ""
     path = revision.env.get("PATH", path)
-    there = Path(revision.directory, program).exists() if os.sep in program else shutil.which(program, path=path)
+    file = os.path.exists(revision.directory / program)  # noqa: PTH110 - as above
+    there = file if os.sep in program else shutil.which(program, path=path)
     return "" if there or not program else f"names {program!r}, which is not found here"

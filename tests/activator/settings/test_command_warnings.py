@@ -37,6 +37,7 @@ def told(here: Path, command: Any, **keys: Any) -> list[str]:
         ["sh", "-c", "exec model --port $PORT | tee log"],
         ["/usr/bin/env", "bash", "-c", "FOO=1 exec model"],
         ["model", "--set", "A=1"],
+        ["model", "-c", "import sys; print('$HOME')"],
     ],
 )
 def test_a_command_that_will_work_is_not_warned_of(here: Path, command: Any) -> None:
@@ -70,6 +71,11 @@ def test_a_program_is_looked_up_by_the_revisions_own_path(here: Path) -> None:
 def test_a_directory_that_is_not_there_is_told(here: Path) -> None:
     (warning,) = told(here, ["model"], directory="nowhere")
     assert warning == f"the command of m-1 is to run in '{here}/nowhere', which is no directory here"
+
+
+def test_a_directory_or_program_that_cannot_be_looked_for_is_told(here: Path) -> None:
+    assert "no directory here" in told(here, ["model"], directory="x" * 300)[0]
+    assert "not found here" in told(here, [f"./{'x' * 300}"])[0]
 
 
 @pytest.mark.parametrize("scaler", ["memory", "kubernetes"])
