@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import Counter
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from activator.kube.errors import FORBIDDEN, GONE, NOT_FOUND, ApiError, UnreachableError
@@ -49,18 +50,17 @@ class Reflector:
         self._lasting = lasting
         self._jitter = jitter
         self._version = ""
-        self._streak = 0
+        self._streaks: Counter[bool] = Counter()  # of failures since the last success: refusals, and others
         self._expired = False
-        self._refused = False  # by the last failure
 
     async def run(self) -> None:
         """List and watch until cancelled."""
         while True:
             try:
                 if await self._once():
-                    self._streak, self._expired = 0, False
+                    self._well()
                 else:
-                    self._streak += 1
+                    self._streaks[False] += 1
                     await asyncio.sleep(self._pause())
             except (ApiError, UnreachableError) as error:
                 await asyncio.sleep(self._failed(error))
@@ -78,7 +78,8 @@ class Reflector:
             self.store.state()
             async for event in events:
                 self._take(event)
-                self._streak, self._expired, heard = 0, False, True
+                self._well()
+                heard = True
         return heard or loop.time() - begun >= min(SHORT, self._lasting / 2)
 
     async def _list(self) -> None:
@@ -111,18 +112,21 @@ class Reflector:
                 self._expired = True
                 return 0.0
         refused = isinstance(error, ApiError) and error.status in {FORBIDDEN, NOT_FOUND}
-        self._streak = self._streak + 1 if refused is self._refused else 1
-        self._refused = refused
+        self._streaks[refused] += 1
         self.store.state(trouble=str(error), refused=refused)
         if isinstance(error, ApiError):
             self._version = ""
-        if refused:  # an API server that has just started forbids all for a moment: it does not know the roles yet
-            return self._pause(DENIED_WAIT)
-        return max(self._pause(), error.retry_after if isinstance(error, ApiError) else 0.0)
+        return max(self._pause(refused=refused), error.retry_after if isinstance(error, ApiError) else 0.0)
 
-    def _pause(self, most: float = LAST_WAIT) -> float:
-        """Return the seconds to wait after as many failures in a row, with half of it up to chance."""
-        longest = min(FIRST_WAIT * 2.0 ** min(self._streak - 1, DOUBLINGS), most)
+    def _well(self) -> None:
+        self._streaks.clear()
+        self._expired = False
+
+    def _pause(self, *, refused: bool = False) -> float:
+        """Return the seconds to wait after as many failures of a kind, with half of it up to chance. A refusal is not
+        told from an outage before it: an API server that has just started forbids all until it knows the roles."""
+        most = DENIED_WAIT if refused else LAST_WAIT
+        longest = min(FIRST_WAIT * 2.0 ** min(self._streaks[refused] - 1, DOUBLINGS), most)
         return longest * (0.5 + self._jitter() / 2)
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
-from itertools import pairwise
+from itertools import cycle, pairwise
 from typing import TYPE_CHECKING
 
 import pytest
@@ -217,7 +217,7 @@ async def test_what_is_forbidden_for_a_moment_after_an_outage_is_seen_soon_after
 ) -> None:
     async with watching(client) as reflector:
         await until(lambda: cluster.asked("watch", "configmaps"))
-        reflector._streak = 1000  # as after a long outage
+        reflector._streaks[False] = 1000  # as after a long outage
         cluster.faults.fail = lambda verb, resource: 403
         cluster.cut()
         await until(lambda: reflector.store.refused)
@@ -243,8 +243,18 @@ async def test_failures_slow_the_attempts_down_but_never_by_more_than_seconds(cl
     task.cancel()
     waits = [later.at - sooner.at for sooner, later in pairwise(cluster.asked("list", "configmaps"))]
     assert all(wait >= least for wait, least in zip(waits, (FIRST_WAIT, 2 * FIRST_WAIT, 4 * FIRST_WAIT), strict=True))
-    reflector._streak = 1000
+    reflector._streaks[False] = 1000
     assert reflector._pause() == LAST_WAIT
+
+
+async def test_refusals_and_failures_that_alternate_slow_the_attempts_down_too(
+    cluster: Cluster, client: Client
+) -> None:
+    codes = cycle((403, 500))  # as of two API servers
+    cluster.faults.fail = lambda verb, resource: next(codes)
+    async with watching(client):
+        await asyncio.sleep(2)
+        assert lists(cluster) <= 12
 
 
 async def test_history_that_was_forgotten_is_no_failure(cluster: Cluster, client: Client) -> None:
