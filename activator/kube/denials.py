@@ -7,6 +7,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from activator.kube.client import ERRORS
 from activator.kube.errors import FORBIDDEN
 from activator.kube.permissions import ROLE
 from activator.troubles import Trouble
@@ -40,5 +41,5 @@ class Denials:
             since, trouble = self._denied.setdefault(what, first)
             if self._clock() >= since + LASTS:
                 trouble.met(f"{call.verb} {call.resource}", problem=said, needs="the Role in deploy/rbac")
-        elif call.status not in {0, FORBIDDEN} and what in self._denied:
+        elif 0 < call.status < ERRORS and what in self._denied:  # 401, 429 and 5xx come before rights are looked at
             self._denied.pop(what)[1].passed()

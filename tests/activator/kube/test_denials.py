@@ -67,6 +67,20 @@ async def test_a_right_that_is_missing_is_told_once_and_that_it_is_there_again(
     assert await told(client) == [], "what was not told is not told to be over"
 
 
+@pytest.mark.parametrize("status", [401, 429, 500])
+async def test_an_answer_that_comes_before_rights_are_looked_at_is_no_right(
+    cluster: Cluster, client: Client, clock: Clock, status: int
+) -> None:
+    cluster.put("deployments", {"metadata": {"name": "m-1"}, "spec": {"replicas": 0}})
+    cluster.faults.denied.add(("patch", "deployments/scale"))
+    await told(client)
+    clock.now += LASTS
+    assert await told(client) == ["patch deployments/scale"]
+    cluster.faults.denied.clear()
+    cluster.faults.fail = lambda verb, resource: status
+    assert await told(client) == []
+
+
 async def test_another_refusal_is_no_missing_right(cluster: Cluster, client: Client, clock: Clock) -> None:
     cluster.put("deployments", {"metadata": {"name": "m-1"}, "spec": {"replicas": 0}})
     cluster.faults.fail = lambda verb, resource: 403  # as by a webhook
