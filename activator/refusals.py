@@ -3,6 +3,7 @@ rarely for as long as it lasts, with how many there were. The metrics count them
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -61,7 +62,8 @@ class Refusals:
             self._told[reason] = Told(now + pause, pause, total, counts)
 
     def _tell(self, reason: Reason, requests: int, before: Mapping[str, int], counts: Mapping[str, int]) -> None:
-        grown = {name: count - before.get(name, 0) for name, count in counts.items() if count > before.get(name, 0)}
+        known = {name: count for name, count in before.items() if count <= counts.get(name, 0)}  # else it came anew
+        grown = Counter(counts) - Counter(known)
         most = sorted(grown, key=lambda name: -grown[name])[:MOST_NAMES]
         event = "requests were not answered by a replica"
         told = {"reason": str(reason), "status": STATUS[reason], "requests": requests, "revisions": most}

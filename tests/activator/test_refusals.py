@@ -74,7 +74,7 @@ def test_the_revisions_that_had_most_of_them_since_are_named(refusals: Refusals)
 def test_counts_of_a_revision_that_left_are_not_told_again(refusals: Refusals) -> None:
     told(refusals, 0.0, {"queue_full": 3}, a={"queue_full": 3})
     assert told(refusals, 99.0, {"queue_full": 3}) == []
-    assert told(refusals, 99.0, {"queue_full": 4}, a={"queue_full": 1}) == [("queue_full", 1, [])]
+    assert told(refusals, 99.0, {"queue_full": 4}, a={"queue_full": 1}) == [("queue_full", 1, ["a"])], "it came anew"
 
 
 def test_what_clients_do_wrong_is_not_told(refusals: Refusals) -> None:
