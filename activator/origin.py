@@ -190,6 +190,6 @@ async def begin(option: str | None, default: Path, log: FilteringBoundLogger | N
     except SettingsError as error:
         await origin.close()
         first = error.problems[0]
-        if option is None and first.message.startswith(UNREADABLE):  # `default`, which nobody named
+        if option is None and not first.path and first.message.startswith(UNREADABLE):  # `default`, which nobody named
             raise SettingsError([replace(first, message=f"{first.message}; name a file by --config")]) from None
         raise

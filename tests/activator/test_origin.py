@@ -67,6 +67,14 @@ async def test_where_the_default_file_is_not_it_is_told_how_to_name_another(tmp_
         await begin(str(missing), missing, None)
 
 
+async def test_a_file_of_the_configuration_that_cannot_be_read_is_not_taken_for_it(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text("process: {upstream-tls: 'on', upstream-ca: none.pem}\nservices: []\n")
+    with pytest.raises(SettingsError, match=r"upstream-ca: cannot be read: No such file or directory \(got") as told:
+        await begin(None, file, None)
+    assert told.value.files
+
+
 async def test_a_config_map_is_read_through_the_api_and_followed() -> None:
     async with talking() as (cluster, client):
         cluster.put("configmaps", config_map(GOOD))
