@@ -148,7 +148,7 @@ def check(
     if manifest_commands.checked(text, file):
         return
     with told():
-        settings = settings_of(parse(text, str(file)), file.absolute().parent if file.is_file() else Path.cwd())
+        settings = settings_of(parse(text, str(file)), manifest_commands.base_of(file))
     revisions = sum(len(service.revisions) for service in settings.services)
     programs = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)))
     for warning in (*warnings(settings, time.time()), *command_warnings.warnings(settings, programs)):

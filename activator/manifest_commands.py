@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path  # noqa: TC003 - typer reads it
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -71,7 +71,12 @@ def _settings(source: Source | None, file: Path | None) -> Settings:
     from activator.settings.load import settings_of
     from activator.settings.schema import Settings
 
-    return Settings() if source is None or file is None else settings_of(source, file.absolute().parent)
+    return Settings() if source is None or file is None else settings_of(source, base_of(file))
+
+
+def base_of(file: Path) -> Path:
+    """Return what paths in a configuration are relative to: its file's directory, or ours if it comes by a pipe."""
+    return file.absolute().parent if file.is_file() else Path.cwd()
 
 
 def _manifests(files: Sequence[Path], previous: Sequence[Path], settings: Settings, namespace: str) -> Manifests:

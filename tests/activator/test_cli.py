@@ -100,6 +100,12 @@ class TestCheck:
     def test_paths_in_what_comes_by_a_pipe_are_relative_to_the_working_directory(self) -> None:
         text = written(small(tls=[{"certificate": "none.pem", "key": "none.key"}]))
         assert f"{Path.cwd() / 'none.pem'}" in run("check", "-", stdin=text).stderr
+        reader, writer = os.pipe()
+        with os.fdopen(writer, "w") as file:
+            file.write(text)
+        rendered = run("render", str(EXAMPLES / "basnet.yaml"), "--config", f"/dev/fd/{reader}")
+        os.close(reader)
+        assert f"{Path.cwd() / 'none.pem'}" in rendered.stderr
 
     def test_a_command_that_will_not_work_is_a_warning(self, tmp_path: Path) -> None:
         file = tmp_path / "typo.yaml"
