@@ -20,12 +20,12 @@ from router.guard import (
     check,
     check_line,
     fields_refused,
-    judge_line,
     offers_websocket,
     too_many_fields,
     version_refused,
 )
 from router.headers import IN_REQUEST, UPGRADE, request_head
+from router.parsers import RestOfLine, parser_within
 from router.plain import Plain
 from router.repeats import Last
 from router.request import Request
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from router.headers import Special
 
 SLICE = 64 << 10
+GATHERED = 256  # bytes of a line that comes bit by bit, before they are parsed
 _BLANK_LINE = b"\r\n\r\n"
 _LINE_ENDS = re.compile(rb"[\r\n]+")
 _PERSISTENCE = frozenset((b"connection", b"proxy-connection"))  # what the parser goes by
@@ -62,6 +63,7 @@ class RequestReader:
         "_fed",
         "_fed_before",
         "_forwarding",
+        "_gathered",
         "_last",
         "_last_one",
         "_left",
@@ -105,7 +107,8 @@ class RequestReader:
         self._resumes = False  # a body follows, of which the parser takes no note
         self._forwarding = forwarding
         self._last_one = False  # nothing comes behind the present request
-        self._last = Last[Request]()
+        self._gathered = b""  # the end of what came of a head, not parsed yet
+        self._last: Last[Request] = Last()
         self._plain = Plain(specials.names, forwarding)
         self._whole: Request | None = None  # whose head ended in this read
         self._chunks = Chunks()  # of the present body, or the last one
@@ -154,12 +157,23 @@ class RequestReader:
                 self._sink.on_request(known)
             return b""
         last.size = 0
+        if self.in_head and not (data := self._gather(data)):
+            return b""
         between = not (self.in_head or self._last_one) and self._body is None and self._upgrade is None
         if between and (request := self._plain.take(data)) is not None:
             self._learn(data, request)
             self._hand_over(request, data)
             return b""
         return self._parse(data)
+
+    def _gather(self, data: bytes) -> bytes:
+        """Return what is to be parsed now that `data` came of a head. A line of it that comes bit by bit is, once it is
+        whole or there is much of it: to parse bytes one by one is most of what they cost, and others wait meanwhile."""
+        data = self._gathered + data
+        few = len(data) < min(GATHERED, MAX_HEAD + 1 - (self._fed - self._at))
+        waits = few and b"\n" not in data and self.line.endswith(b"\n")
+        self._gathered = data if waits else b""
+        return b"" if waits else data
 
     def on_message_begin(self) -> None:
         self._lines = []
@@ -267,7 +281,7 @@ class RequestReader:
         except httptools.HttpParserUpgrade as upgrade:
             at = len(data) - len(self._stop_behind_offer(data[at + upgrade.args[0] :]))
         except httptools.HttpParserInvalidMethodError:
-            self._parser = cast("Any", _RestOfLine(self))
+            self._parser = cast("Any", RestOfLine(self))
             self._parser.feed_data(piece)
             at += len(piece)
         except httptools.HttpParserError as error:
@@ -330,7 +344,7 @@ class RequestReader:
         request, self._offer = self._offer, None
         if self._resumes:
             self._resumes = False
-            self._parser = _parser_within(self, self._left)
+            self._parser = parser_within(self, self._left)
         if request is None:
             return rest
         request.upgrade = self._upgrade = Body(self._sink)
@@ -364,37 +378,7 @@ class RequestReader:
         self._refusal = EdgeError(Reason.BAD_REQUEST, message)
         return self._refusal
 
-    def _go_on(self) -> None:
+    def go_on(self) -> None:
         """Parse requests again after a body that had a parser of its own."""
         self._parser = httptools.HttpRequestParser(self)
         self.on_message_complete()
-
-
-class _RestOfLine:
-    """Takes the place of a parser that has met a method it does not know, wherever a read ended: only the whole line
-    tells how to refuse it."""
-
-    def __init__(self, reader: RequestReader) -> None:
-        self._reader = reader
-
-    def feed_data(self, _: bytes) -> None:
-        if refusal := judge_line(self._reader.line):
-            raise refusal
-
-
-class _WithinBody:
-    """What a parser may tell a reader of a body whose head another one has parsed."""
-
-    def __init__(self, reader: RequestReader) -> None:
-        self.on_body = reader.on_body
-        self.on_chunk_header = reader.on_chunk_header
-        self.on_message_complete = reader._go_on  # noqa: SLF001 - of one kind
-
-
-def _parser_within(reader: RequestReader, length: int) -> httptools.HttpRequestParser:
-    """Return a parser that is about to read a body of `length` bytes, 0 = in chunks: llhttp reads none behind an offer
-    to upgrade, and clients of h2c make one with any request."""
-    parser = httptools.HttpRequestParser(_WithinBody(reader))
-    framing = b"Content-Length: %d" % length if length else b"Transfer-Encoding: chunked"
-    parser.feed_data(b"POST / HTTP/1.1\r\n" + framing + _BLANK_LINE)
-    return parser

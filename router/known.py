@@ -33,7 +33,7 @@ class Known:
     _like: tuple[int, bool]  # of the template's kind: the status, and whether there is a date
 
     def __init__(self) -> None:
-        self._last = Last[Answer]()
+        self._last: Last[Answer] = Last()
         self._likeness = Likeness()
 
     def take(self, data: bytes) -> Answer | None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from router.tls import Certificates
 
 HANDSHAKE_SECONDS = 10.0
-LOOK_SECONDS = 0.5  # between looks for clients that left unseen
+LOOK_SECONDS = 0.5  # between looks for clients that left unseen, and at those who ask for nothing
 ACCEPTED_SECONDS = 0.05  # within which the loop tells of all clients that the kernel has handed over
 PART_SECONDS = 0.0002  # of a sweep, for which everybody waits
 PAUSE_SECONDS = 0.002  # between two parts
@@ -73,7 +73,8 @@ class Listener:
             await self.servers.open(lambda: Arrival(self, certificates), sockets)
 
     def sweep(self, now: float) -> None:
-        """Check the clocks of all connections: a part now, the rest bit by bit, so that requests go in between."""
+        """Check the clocks of all connections, now and then also of those on which nothing runs: a part at once, the
+        rest bit by bit, so that requests go in between."""
         self.door.sweep(now)
         if self.draining:
             self._sweep_arrivals(now)
@@ -82,7 +83,7 @@ class Listener:
         look = now - self._looked >= LOOK_SECONDS
         if look:
             self._looked = now
-        self._unswept = list(self.busy.union(self.door.guests))
+        self._unswept = list(self.busy.union(self.door.guests if look else ()))
         self._sweep_part(now, look)
 
     def _sweep_part(self, now: float, look: bool) -> None:

@@ -71,14 +71,18 @@ class Account:
         for slots in back:
             slots.lender.release(slots)
 
-    def first_of(self, revision: str) -> list[float]:
-        """Return when those arrived who wait for a revision, in their order, as far as slots are recalled for them."""
-        return self._waits.get(revision, [])[:MOST_RECALLED]
+    def has(self, revision: str) -> int:
+        """Return how many slots of a revision may be recalled at a time."""
+        return min(self._has.get(revision, 0), MOST_RECALLED)
+
+    def first_of(self, revision: str, most: int) -> list[float]:
+        """Return when those arrived who wait for a revision, in their order, at most so many."""
+        return self._waits.get(revision, [])[:most]
 
     def recall(self, revision: str, others: Iterable[float]) -> None:
         """Ask for a slot of a revision for each who waits elsewhere (`others`: when they arrived, in order), as far as
         there are so many, in place of what was asked for before."""
-        owed = tuple(islice(others, min(self._has.get(revision, 0), MOST_RECALLED)))
+        owed = tuple(islice(others, self.has(revision)))
         if owed != self._owes.get(revision, ()):
             self._owe(revision, owed)
             self.line.send(m.Recall(revision, owed))

@@ -49,7 +49,9 @@ class Waiting:
     """A claim that is with the owner; `slots` is what it was granted, `deadline` when its hold ends (clock seconds).
     One that comes `back` had a place before; one that was `repeated` may wait there twice."""
 
-    __slots__ = ("back", "claim", "deadline", "exchange", "queue", "repeated", "size", "slots")
+    __slots__ = ("back", "claim", "deadline", "exchange", "queue", "repeated", "said", "size", "slots")
+
+    said: m.Claim
 
     def __init__(self, claim: int, queue: ClaimQueue, exchange: Waits, *, back: bool) -> None:
         self.claim = claim
@@ -66,11 +68,13 @@ class Waiting:
 
 
 class Claimer:
-    """The claims of all revisions. `send` takes what is to be told the owner; `report` tells it what was counted of a
-    revision; `bar` ends requests of a revision whose body still comes; `heard` tells whether the owner can be asked."""
+    """The claims of all revisions. `send` takes what is to be told the owner, `put` what may wait a moment, and
+    `take_back` does so with what waits still; `report` tells it what was counted of a revision; `bar` ends requests of
+    a revision whose body still comes; `heard` tells whether the owner can be asked."""
 
     def __init__(self, send: Callable[[m.ToOwner], None], clock: Clock) -> None:
-        self.send = send
+        self.send = self.put = send
+        self.take_back: Callable[[m.ToOwner], bool] = lambda _: False
         self.report: Callable[[str], None] = lambda _: None
         self.bar: Callable[[str, EdgeError], None] = lambda *_: None
         self.heard: Callable[[], bool] = lambda: True
@@ -150,12 +154,15 @@ class Claimer:
         if not self.has(waiting):
             return False
         self._end(waiting)
-        self.send(m.Withdraw(waiting.claim))
+        if not self.take_back(waiting.said):
+            self.put(m.Withdraw(waiting.claim))
         return True
 
     def _send(self, waiting: Waiting) -> None:
-        exchange = waiting.exchange
-        self.send(m.Claim(waiting.claim, waiting.queue.revision.name, exchange.arrived, waiting.size, waiting.back))
+        """Claim; where a slot may come back any moment, not at once."""
+        claim, exchange, queue = waiting.claim, waiting.exchange, waiting.queue
+        waiting.said = m.Claim(claim, queue.revision.name, exchange.arrived, waiting.size, waiting.back)
+        (self.put if queue.has_slots else self.send)(waiting.said)
 
     def _end(self, waiting: Waiting) -> None:
         del self.waiting[waiting.claim]
@@ -262,6 +269,11 @@ class ClaimQueue(Queue):
                 self._claimer.withdraw(waiting)
             raise
         return waiting.slots
+
+    @property
+    def has_slots(self) -> bool:
+        """Whether a slot may come back here that is kept for who waits."""
+        return self.free and any(slots.granted for slots in cast("list[Lent]", self._usable))
 
     def granted(self, grant: m.Grant) -> Lent | None:
         """Return the slots of a replica after taking one that the owner has granted; None when it is unknown."""

@@ -2,8 +2,8 @@
 
 Each side has one role. The *owner* has the queues of its revisions, and tells capacity. A *claimer* has clients; it
 asks for slots, and tells what it counted. Neither knows how messages travel: they are plain values, in order, in frames
-of those of one loop turn. Times are seconds on the owner's clock, which all processes of one machine share; a transport
-between machines has to translate them.
+of those of one loop turn, or a few (see wire). Times are seconds on the owner's clock, which all processes of one
+machine share; a transport between machines has to translate them.
 """
 
 from __future__ import annotations

@@ -254,7 +254,10 @@ class Owner:
         self._changed.discard(revision)
         queue = self.queues.get(revision)
         if queue is not None and queue.revision.limits.container_concurrency:
-            first = sorted((arrived, each.number) for each in self.accounts for arrived in each.first_of(revision))
+            most = max([each.has(revision) for each in self.accounts], default=0)
+            first = sorted(
+                (arrived, each.number) for each in self.accounts for arrived in each.first_of(revision, most)
+            )
             for account in accounts:
                 account.recall(revision, (arrived for arrived, number in first if number != account.number))
 

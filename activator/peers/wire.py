@@ -1,4 +1,5 @@
-"""How messages travel between two processes of one machine: frames over a stream, one for all messages of a loop turn.
+"""How messages travel between two processes of one machine: frames over a stream, one for all messages of a loop turn,
+and for those before them that may wait a moment.
 
 A frame is its length (4 bytes, big endian) and a MessagePack array of messages. A side that breaks these rules, speaks
 another version, or takes nothing for so long that 128 MiB wait for it, is cut off.
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 Heard = TypeVar("Heard")
 LENGTH = struct.Struct(">I")
 LARGEST = 64 << 20  # bytes of one frame
+PATIENCE_SECONDS = 0.002
 UNSENT = 2 * LARGEST  # bytes that are kept for a side that takes none: it has stopped
 MALFORMED = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)  # the latter two msgspec does not translate
 
@@ -37,17 +39,38 @@ class Wire(asyncio.Protocol, Generic[Heard]):
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._unsent: list[Message] = []
+        self._hurries = self._timed = False
         self._read = b""
         self.largest = LARGEST
 
     def send(self, message: Message) -> None:
         """Send a message at the end of this loop turn, or to nobody if the other side is gone."""
-        if not self._unsent:
+        if not self._hurries:
+            self._hurries = True
             self._loop.call_soon(self.flush)
         self._unsent.append(message)
 
+    def put(self, message: Message) -> None:
+        """Send a message with the next one that is sent, or a moment later: a frame costs more than what is in it."""
+        if not self._timed:
+            self._timed = True
+            self._loop.call_later(PATIENCE_SECONDS, self._lose_patience)
+        self._unsent.append(message)
+
+    def take_back(self, message: Message) -> bool:
+        """Do not send a message; False when it has left already."""
+        if message in self._unsent:
+            self._unsent.remove(message)
+            return True
+        return False
+
+    def _lose_patience(self) -> None:
+        self._timed = False
+        self.flush()
+
     def flush(self) -> None:
-        """Send now what was to be sent at the end of the turn."""
+        """Send now what was to be sent at the end of the turn, or a moment later."""
+        self._hurries = False
         if not self._unsent or self._transport is None:
             return
         frame = self._encode(self._unsent)

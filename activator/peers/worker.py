@@ -50,6 +50,7 @@ class Worker:
         self._ended = asyncio.Event()
         self._wire: Wire[m.ToClaimer] = Wire(DECODER, self._hear, self._orphaned)
         self._claimer = Claimer(self._wire.send, time.monotonic)
+        self._claimer.put, self._claimer.take_back = self._wire.put, self._wire.take_back
         self._proxy = Proxy(self._claimer, time.monotonic, make_queue=self._claimer.make_queue)
         self._serving = Serving(self._proxy, time.monotonic, self._log)
         self._reporter = Reporter(self._proxy.counters, self._proxy.queues, self._wire.send, time.monotonic)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from router.chunks import MAX_EXTENSIONS, Chunks
 from router.errors import EdgeError, Reason
 from router.guard import MAX_HEAD, MAX_TARGET
-from router.http1 import SLICE, RequestReader
+from router.http1 import GATHERED, SLICE, RequestReader
 from tests.router.fakes import Client
 from tests.router.segments import dribble, segmented
 
@@ -192,6 +192,18 @@ def test_a_head_of_64_kib_is_taken_and_one_byte_more_is_431_before_it_ends(size:
         stream = head + behind
         reading = read(GET % 1, *[stream[at : at + size] for at in range(0, len(stream), size)])
         assert (reading.refusal and reading.refusal.reason) == verdict
+
+
+def test_the_first_line_is_known_as_far_as_it_has_come() -> None:
+    assert read(b"GET /v1/ch", b"a", b"t").reader.line == b"GET /v1/chat"
+
+
+def test_a_line_that_comes_bit_by_bit_is_judged_once_it_is_whole_or_there_is_much_of_it() -> None:
+    head = b"GET / HTTP/1.1\r\nHost: a.example\r\nX: "
+    dribbled = [bytes([each]) for each in b"a" * 9 + b"\0" * (GATHERED - 9)]
+    assert read(head, *dribbled[:-1]).refusal is None
+    assert refused(head, *dribbled[:20], b"\n") == Reason.BAD_REQUEST
+    assert refused(head, *dribbled) == Reason.BAD_REQUEST
 
 
 @pytest.mark.parametrize("line", [b"OPTIONS / RTSP/1.1", b"GET /HTTP/1.1 RTSP/1.1", b"POST / RTSP/1.1"])

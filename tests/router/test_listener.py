@@ -9,7 +9,7 @@ import pytest
 
 from router.connection import HEAD_SECONDS, MAX_PIPELINED, Connection
 from router.errors import EdgeError, Reason
-from router.listener import PART_SECONDS, PAUSE_SECONDS, Listener
+from router.listener import LOOK_SECONDS, PART_SECONDS, PAUSE_SECONDS, Listener
 from tests.router.fakes import Clock, Transport
 
 if TYPE_CHECKING:
@@ -162,6 +162,20 @@ async def test_a_sweep_over_many_connections_goes_bit_by_bit_so_that_requests_go
     listener.sweep(clock())  # the first one is still under way
     await asyncio.sleep(100 * PAUSE_SECONDS)
     assert refused() == 100
+
+
+async def test_connections_on_which_nothing_runs_are_looked_at_now_and_then() -> None:
+    clock = Clock()
+    listener = Listener(Serving()._serve, clock, lambda _: None)
+    connection, transport = Connection(listener), Transport()
+    connection.connection_made(transport)
+    connection.data_received(b"GET / HTTP/1.1\r\n")
+    begun = clock()
+    listener.sweep(begun + HEAD_SECONDS)
+    listener.sweep(begun + HEAD_SECONDS + LOOK_SECONDS / 2)
+    assert transport.got == b""
+    listener.sweep(begun + HEAD_SECONDS + LOOK_SECONDS)
+    assert transport.got.startswith(b"HTTP/1.1 408")
 
 
 async def test_a_connection_that_is_lost_while_a_sweep_is_under_way_is_left_alone() -> None:

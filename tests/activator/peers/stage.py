@@ -49,6 +49,13 @@ class Way:
         self._on_sent(message)
         self._under_way.append(_encode(message))
 
+    def take_back(self, message: m.Message) -> bool:
+        """Let what is under way not arrive: nothing has left the sender until it is delivered."""
+        taken = (data := _encode(message)) in self._under_way
+        if taken:
+            self._under_way.remove(data)
+        return taken
+
     def deliver(self) -> bool:
         """Let all arrive together that is under way; tell whether there was anything."""
         arriving = tuple(self._under_way)
@@ -117,6 +124,7 @@ class Node:
         self.claims: dict[int, str] = {}  # names of callers
         self.account = Account(self.back, number)
         self.claimer = Claimer(self.there.send, stage.clock)
+        self.claimer.take_back = self.there.take_back
         self.counters = Counters(stage.clock)
         self.connections = Connections(stage.clock)
         self.queues = Queues(self.claimer, stage.clock, self.claimer.make_queue)

@@ -284,6 +284,46 @@ async def test_a_slot_granted_to_one_who_had_another_by_then_serves_the_next(sta
     assert (third.state, stage.nodes[0].there.sent["Claim"]) == ("running", claims)
 
 
+class Twice:
+    """Tells both."""
+
+    def __init__(self, *hearers: Callable[[m.ToOwner], None]) -> None:
+        self._hearers = hearers
+
+    def __call__(self, message: m.ToOwner) -> None:
+        for hear in self._hearers:
+            hear(message)
+
+
+async def test_a_claim_may_wait_a_moment_where_a_slot_may_come_back_and_only_there(staged: Staged) -> None:
+    stage = staged(2, container_concurrency=1)
+    patient: list[m.ToOwner] = []
+    for node in stage.nodes:
+        node.claimer.put = Twice(patient.append, node.there.send)
+    (first,) = await stage.arrived(0)
+    assert (first.state, patient) == ("waiting", [])
+    await warm(stage, 1)
+    assert first.state == "running"
+    await stage.arrived(1)
+    assert patient == []
+    await stage.arrived(0)
+    assert [type(message) for message in patient] == [m.Claim]
+
+
+async def test_a_claim_that_has_not_left_is_not_withdrawn_but_taken_back(staged: Staged) -> None:
+    stage = await warm(staged(2, container_concurrency=1), 1)
+    first, _ = await stage.arrived(0, 1)
+    told = stage.nodes[0].there.sent.copy()
+    second = stage.arrive(0)
+    await stage.spin()
+    second.leave()
+    await stage.turn()
+    assert stage.nodes[0].there.sent - told == {"Claim": 1}
+    first.finish()
+    await stage.turn()
+    assert stage.running() == {"r1": 1}
+
+
 async def test_slots_are_recalled_from_a_claimer_whose_own_request_waits_no_more(staged: Staged) -> None:
     stage = await warm(staged(2, container_concurrency=1), 1)
     running, leaver, waiting = await stage.arrived(0, 0, 1)

@@ -57,6 +57,31 @@ async def test_what_is_sent_in_one_turn_comes_in_one_frame_and_in_order(ends: tu
     assert await there.until(2) == [[m.Withdraw(0), m.Withdraw(1), m.Withdraw(2)], [m.Poke("a-1")]]
 
 
+async def test_what_may_wait_comes_with_the_next_message_or_by_itself_a_moment_later(ends: tuple[End, End]) -> None:
+    here, there = ends
+    here.wire.put(m.Withdraw(0))
+    await asyncio.sleep(0)
+    here.wire.put(m.Withdraw(1))
+    here.wire.send(m.Poke("a-1"))
+    assert await there.until(1) == [[m.Withdraw(0), m.Withdraw(1), m.Poke("a-1")]]
+    here.wire.put(m.Withdraw(2))
+    await asyncio.sleep(0)
+    here.wire.put(m.Withdraw(3))
+    assert (await there.until(2))[1:] == [[m.Withdraw(2), m.Withdraw(3)]]
+    here.wire.put(m.Withdraw(4))
+    assert (await there.until(3))[2:] == [[m.Withdraw(4)]]
+
+
+async def test_what_has_not_left_can_be_taken_back_once(ends: tuple[End, End]) -> None:
+    here, there = ends
+    first, second = m.Claim(1, "a-1", 1.5, 0), m.Claim(2, "a-1", 1.6, 0)
+    here.wire.put(first)
+    here.wire.put(second)
+    assert [here.wire.take_back(first), here.wire.take_back(first)] == [True, False]
+    assert await there.until(1) == [[second]]
+    assert not here.wire.take_back(second)
+
+
 async def test_frames_that_come_in_pieces_are_put_together() -> None:
     ours, theirs = socket.socketpair()
     end = End()
