@@ -204,7 +204,6 @@ def _check_encoding(request: Request, encodings: list[bytes]) -> None:
             Reason.BAD_REQUEST, "Transfer-Encoding must be exactly 'chunked', once, in an HTTP/1.1 request."
         )
     request.length = None
-    request.lines += (b"Transfer-Encoding", b": ", b"chunked", b"\r\n")
 
 
 def _check_target(request: Request, scheme: bytes) -> None:

@@ -29,6 +29,7 @@ _NO_TRAILERS = frozenset(
     b" www-authenticate".split()
 )
 UPGRADE = (b"Connection", b": ", b"Upgrade", b"\r\n", b"Upgrade", b": ", b"websocket", b"\r\n")
+CHUNKED = b"Transfer-Encoding: chunked\r\n"
 TAKES_TRAILERS = (b"Connection", b": ", b"TE", b"\r\n", b"TE", b": ", b"trailers", b"\r\n")
 _CLOSED = re.compile(rb'(?:[^"]|"(?:[^"\\]|\\.)*+")*+')  # every quoted string ends (RFC 9110 5.6.4)
 MAX_NAME = 64
@@ -112,6 +113,8 @@ def request_head(request: Request, forwarded: tuple[bytes, bytes]) -> bytes:
     before, after = forwarded
     pieces = [request.method, b" ", request.target, b" HTTP/1.1\r\nHost: ", host, b"\r\n", request.fields]
     pieces += request.lines
+    if request.length is None:
+        pieces.append(CHUNKED)
     if request.forwarded:
         pieces += (request.forwarded, b"\r\n")
     else:

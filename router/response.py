@@ -12,7 +12,7 @@ import httptools
 
 from router.dates import date_line
 from router.exchange import SWITCHING
-from router.headers import IN_RESPONSE, NOMINATES_NOTHING, STATUS_LINES, UPGRADE, may_trail, without_nominated
+from router.headers import CHUNKED, IN_RESPONSE, NOMINATES_NOTHING, STATUS_LINES, UPGRADE, may_trail, without_nominated
 from router.known import BODYLESS, Answer, Known
 from router.template import MAX_DIGITS
 
@@ -29,7 +29,6 @@ _TIMING = b"Server-Timing: hold;dur=%.1f, upstream;dur=%.1f\r\n"
 _ROUNDS_TO_ZERO = 0.00005  # seconds, in such milliseconds
 _BLANK_LINE = b"\r\n\r\n"
 _KEPT = 1000  # lines of Warm
-_CHUNKED = b"Transfer-Encoding: chunked\r\n"
 
 
 class BadResponse(Exception):
@@ -344,7 +343,7 @@ class ResponseReader:
         self.clean = self.clean and not self._until_close
         if self._exchange.request.version == "1.1":
             self._chunked = True
-            return _CHUNKED
+            return CHUNKED
         self._exchange.keep_alive = False
         return b""
 

@@ -113,6 +113,8 @@ class Upstream(asyncio.Protocol):
         exchange.upstream = self
         exchange.dispatched = self._last_sent = self.last_byte
         self._reader.begin(exchange)
+        if request.length is None and body is not None and body.complete:
+            request.declare(body.size)
         head = request.sent or request_head(request, exchange.client.forwarding)
         if self._transport.is_closing():
             self._ended()
@@ -120,7 +122,7 @@ class Upstream(asyncio.Protocol):
             self._transport.write(head)
             if request.upgrade is not None:
                 exchange.client.resume_reading()
-        elif body.complete and request.length is not None:
+        elif body.complete:
             self._transport.write(head + body.take())
         else:
             self._transport.write(head)

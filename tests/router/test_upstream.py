@@ -119,6 +119,34 @@ async def test_a_body_of_which_the_replica_takes_nothing_does_not_stop_its_time(
     assert isinstance(asked.failure, EdgeError)
 
 
+@pytest.mark.parametrize("body", [b"hello", b""])
+async def test_a_body_that_came_in_chunks_and_is_whole_gets_its_length(body: bytes) -> None:
+    upstream, transport = connected()
+    asked = exchange(request("POST / HTTP/1.1", "Transfer-Encoding: chunked", "Trailer: X"))
+    asked.assign(service(), revision(), tagged=False)
+    assert asked.request.body is not None
+    if body:
+        asked.request.body.feed(body)
+    asked.request.body.finish()
+    upstream.carry(asked)
+    head, _, sent = transport.got.partition(b"\r\n\r\n")
+    assert b"\r\nContent-Length: %d\r\n" % len(body) in head
+    assert (b"Transfer-Encoding" in head, b"Trailer" in head, sent) == (False, False, body)
+
+
+async def test_and_one_that_still_comes_goes_on_in_chunks() -> None:
+    upstream, transport = connected()
+    asked = exchange(request("POST / HTTP/1.1", "Transfer-Encoding: chunked"))
+    asked.assign(service(), revision(), tagged=False)
+    assert asked.request.body is not None
+    asked.request.body.feed(b"hello")
+    upstream.carry(asked)
+    asked.request.body.finish()
+    head, _, sent = transport.got.partition(b"\r\n\r\n")
+    assert b"\r\nTransfer-Encoding: chunked\r\n" in head
+    assert (b"Content-Length" in head, sent) == (False, b"5\r\nhello\r\n0\r\n\r\n")
+
+
 @pytest.mark.parametrize("clock", ["total", "first_byte", "idle"])
 async def test_a_response_ends_by_its_clocks_and_not_before(clock: str) -> None:
     limits: dict[str, Any] = {"first_byte": 0.0, clock: 5.0}

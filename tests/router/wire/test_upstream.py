@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from router.body import BUFFER
 from router.errors import Reason
 from tests.router.fakes import HELLO
 from tests.router.wire.edge import answer
@@ -106,7 +107,7 @@ async def test_each_server_sent_event_arrives_on_its_own_and_at_once(edge: Edge)
     assert [event async for event in heard] == []
 
 
-async def test_a_request_with_a_length_keeps_it_and_a_chunked_one_is_chunked_anew(edge: Edge) -> None:
+async def test_a_request_with_a_length_keeps_it_and_a_small_one_in_chunks_gets_one(edge: Edge) -> None:
     replica = await edge.serving()
     client = await edge.client(POST + "Content-Length: 5\r\n\r\n", "he", "llo")
     await client.response()
@@ -115,7 +116,20 @@ async def test_a_request_with_a_length_keeps_it_and_a_chunked_one_is_chunked_ane
     first, second = replica.heard.split(b"POST")[1:]
     assert b"Content-Length: 5\r\n" in first
     assert first.endswith(b"\r\n\r\nhello")
-    assert second.endswith((b"\r\n\r\n6\r\nfoobar\r\n0\r\n\r\n", b"\r\n\r\n3\r\nfoo\r\n3\r\nbar\r\n0\r\n\r\n"))
+    assert b"Content-Length: 6\r\n" in second
+    assert second.endswith(b"\r\n\r\nfoobar")
+
+
+async def test_a_large_body_in_chunks_is_chunked_anew(edge: Edge) -> None:
+    replica = await edge.serving()
+    client = await edge.client(CHUNKED, f"{BUFFER:x};ext=1\r\n" + "x" * BUFFER + "\r\n")
+    while b"POST" not in replica.heard:  # noqa: ASYNC110
+        await asyncio.sleep(0.001)
+    await client.send("3\r\nbar\r\n0\r\nX-T: 1\r\n\r\n")
+    await client.response()
+    head, _, body = replica.heard.partition(b"\r\n\r\n")
+    assert b"\r\nTransfer-Encoding: chunked\r\n" in head
+    assert (b"ext" in body, body.endswith(b"3\r\nbar\r\n0\r\n\r\n")) == (False, True)
 
 
 async def test_a_large_upload_to_a_slow_replica_waits_in_the_client_and_not_in_memory(edge: Edge) -> None:
