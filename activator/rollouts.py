@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from dataclasses import replace
+from itertools import count
 from math import ceil
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -70,7 +71,7 @@ class Rollouts:
         self.on_event: Callable[[Told], None] | None = None
         self.leads: Callable[[], bool] = lambda: True
         self.told: deque[Told] = deque(maxlen=KEPT)
-        self.events: Counter[tuple[str, str, str]] = Counter()  # by service, revision and kind
+        self.events: Counter[tuple[str, str, str]] = Counter()  # by service, revision (of the catalog) and kind
         self.rollouts: dict[str, Rollout] = {}
         self.canaries: Mapping[str, Canary] = {}
         self._traffic, self._loop, self._scaler = parts
@@ -79,6 +80,7 @@ class Rollouts:
         self._catalog = Catalog(Table(), {})
         self._in_force: object = None
         self._comparisons: dict[str, tuple[int, object]] = {}  # by service: a number, and what it stands for
+        self._numbers = count(1)
         self._goals: dict[str, int] = {}  # of the stable revisions, by service
         self._loads: dict[str, float] = {}  # by service, in terms of its metric
         self._away: dict[str, Any] = {}  # rollouts of services that are not in the catalog, as they are saved
@@ -113,6 +115,8 @@ class Rollouts:
                     problems.append(f"The saved rollout of {service} cannot be used, it begins anew: {error}.")
             self._take(service, *moves.follow(canary, before, self._scaler.replicas(canary.stable).desired))
         self._loads = {name: load for name, load in self._loads.items() if name in self.canaries}
+        self._comparisons = {name: each for name, each in self._comparisons.items() if name in self.canaries}
+        self.events = Counter({key: number for key, number in self.events.items() if key[1] in catalog.plans})
         self._away = {name: each for name, each in list(self._away.items())[-KEPT:] if name not in services}
         self._in_force = None
         self._put_into_force()
@@ -203,9 +207,8 @@ class Rollouts:
         rollout = self.rollouts[service]
         ready = self._scaler.replicas(self.canaries[service].revision).count(ReplicaPhase.READY) > 0
         figures = (rollout.phase, rollout.percent, rollout.warm, ready)
-        number, before = self._comparisons.get(service, (0, None))
-        if figures != before:
-            self._comparisons[service] = number + 1, figures
+        if service not in self._comparisons or figures != self._comparisons[service][1]:
+            self._comparisons[service] = next(self._numbers), figures
         return self._comparisons[service][0]
 
     def _called(self, canary: Canary) -> tuple[str, ...]:

@@ -340,3 +340,13 @@ async def test_a_canary_whose_chain_cannot_be_started_is_taken_out() -> None:
         await asyncio.sleep(120)
         assert stage.kinds[-1] == "rolled-back"
         assert "its starts keep failing" in stage.events[-1].event.why
+
+
+async def test_what_happened_to_a_canary_is_counted_for_as_long_as_its_revision_is_there() -> None:
+    async with edge(canary()) as made:
+        assert made.rollouts.events["m", NEW, "begun"] == 1
+        made.put()
+        assert made.rollouts.events["m", NEW, "begun"] == 1
+        del made.plans[NEW]
+        made.rollouts.configure(Catalog(Table(), made.plans))
+        assert not made.rollouts.events
