@@ -13,6 +13,8 @@ from activator.scalers.base import Phase
 from router.counters import Histogram
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from activator.scalers.base import Replica, ReplicaSet
 
 PHASES = ("pending", "start", "load", "total")
@@ -50,6 +52,11 @@ class ColdStarts:
             if replica.phase is Phase.READY:
                 self._came_up[replica.name] = replicas.revision
         self._forget(replicas)
+
+    def keep(self, revisions: Collection[str]) -> None:
+        """Forget all revisions but these."""
+        self.histograms = {key: each for key, each in self.histograms.items() if key[0] in revisions}
+        self.last = {name: seconds for name, seconds in self.last.items() if name in revisions}
 
     def _follow(self, revision: str, replica: Replica, start: Start, now: float) -> None:
         if replica.phase is Phase.PENDING:

@@ -74,6 +74,7 @@ class Loop:
         now = self._clock()
         self._scaler.declare({name: plan.replica for name, plan in plans.items()})
         known, self.revisions = self.revisions, {}
+        self.pokes = Counter({name: number for name, number in self.pokes.items() if name in plans})
         for name, plan in plans.items():
             replicas = self._scaler.replicas(name)
             revision = known.get(name)

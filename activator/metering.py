@@ -30,6 +30,7 @@ class Metering:
         """Take the service of every revision of a new configuration; one that left is known while it has replicas."""
         kept = {name: self._services[name] for name in self._sets if name in self._services}
         self._services = {**kept, **services}
+        self._ledger.keep_totals(self._services)
 
     def saw(self, replicas: ReplicaSet) -> None:
         """Take a new snapshot of one revision."""

@@ -9,9 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import ceil
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from activator.kpa import checks
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 Key = TypeVar("Key")
 
@@ -54,6 +57,10 @@ class Ledger:
     def total(self, service: str, revision: str) -> Row:
         """Return what was added for a service's revision in this run, over all days."""
         return self._totals.get((service, revision), Row())
+
+    def keep_totals(self, revisions: Collection[str]) -> None:
+        """Forget the totals of all revisions but these."""
+        self._totals = {key: row for key, row in self._totals.items() if key[1] in revisions}
 
     def table(self) -> list[dict[str, object]]:
         """Return the rows, oldest day first, with minutes as numbers."""

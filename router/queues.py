@@ -73,6 +73,7 @@ class Queues(dict[str, Queue]):
     def sweep(self, now: float, in_use: Collection[str] = ()) -> None:
         """End holds that are over; forget the queues of revisions that have left the table once nothing runs or waits
         there. Those `in_use` stay: others know of requests there."""
+        self.wakes.sweep(now)
         for queue in self.values():
             queue.expire(now)
         for name in self.retired - set(in_use):

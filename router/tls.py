@@ -29,6 +29,7 @@ ALPN = ["http/1.1"]
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"  # of TLS 1.2; those of 1.3 are all good
 NO_CHECK_TIME = ssl.VerifyFlags(0x200000)  # X509_V_FLAG_NO_CHECK_TIME
 FLIGHTS = 10
+MOST_CONTEXTS = 256  # for connections to replicas that are kept
 
 
 class CertificateError(OSError):
@@ -195,7 +196,8 @@ class UpstreamContexts:
 
     def renew(self) -> None:
         """Look from now on whether files of CAs have changed."""
-        self._former |= self._made
+        former = {key: context for key, context in self._former.items() if key not in self._made}
+        self._former = dict(islice((self._made | former).items(), MOST_CONTEXTS))
         self._made = {}  # what is being made is for those who wait for it
 
 
@@ -210,7 +212,7 @@ def _upstream(verify: bool, ca: str) -> ssl.SSLContext:
         return _make_upstream(verify, ca, tuple(stamp(Path(file)) for file in files if file and verify))
 
 
-@lru_cache(maxsize=256)
+@lru_cache(MOST_CONTEXTS)
 def _make_upstream(verify: bool, ca: str, _: tuple[Stamp | None, ...]) -> ssl.SSLContext:
     if not verify:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

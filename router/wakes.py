@@ -24,6 +24,11 @@ class Wakes:
             self._all.append(now)
         return wait
 
+    def sweep(self, now: float) -> None:
+        """Forget the services that were not woken in the last minute."""
+        known = self._by_service.items()
+        self._by_service = {service: own for service, own in known if own and own[-1] > now - MINUTE}
+
 
 def _wait(times: deque[float], limit: int, now: float) -> float:
     while times and times[0] <= now - MINUTE:

@@ -86,3 +86,13 @@ def test_revisions_are_kept_apart() -> None:
     starts.see(ReplicaSet("n-1", 1, (replica(Phase.READY, 9001, "n-1-1"),)), 5.0)
     assert times(starts)["total"] == 2.0
     assert times(starts, "n-1")["total"] == 4.0
+
+
+def test_nothing_is_kept_of_revisions_that_have_left() -> None:
+    starts = ColdStarts()
+    starts.see(seen(replica(Phase.STARTING)), 0.0)
+    starts.see(seen(replica(Phase.READY, 9000)), 4.0)
+    starts.keep({"m-1"})
+    assert starts.last == {"m-1": 4.0}
+    starts.keep({"m-2"})
+    assert (starts.histograms, starts.last) == ({}, {})

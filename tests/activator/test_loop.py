@@ -54,6 +54,13 @@ class TestTick:
             await asyncio.sleep(1)
             assert stage.desired("n-1") == 1
 
+    async def test_how_often_a_revision_was_woken_is_forgotten_once_it_has_left(self) -> None:
+        async with on_stage(plan("a-1"), plan("b-1")) as stage:
+            stage.arrive(name="a-1")
+            stage.arrive(name="b-1")
+            stage.configure(plan("b-1"))
+            assert dict(stage.loop.pokes) == {"b-1": 1}
+
     async def test_only_the_last_1000_decisions_are_kept(self) -> None:
         async with on_stage(plan(spec=spec(tick=0.1))) as stage:
             await asyncio.sleep(120)

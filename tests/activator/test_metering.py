@@ -63,3 +63,15 @@ def test_a_revision_that_moves_to_another_service_is_billed_there_from_then_on()
     stage.metering.period(1.0, WALL)
     assert [(row["service"], row["replica_minutes"]) for row in stage.ledger.table()] == [("m", 0.033), ("n", 0.017)]
     assert (stage.used("m-1"), stage.used("m-1", "n")) == ((2.0, 2.0), (1.0, 1.0))
+
+
+def test_the_total_of_a_revision_is_kept_until_it_has_left_with_its_last_replica() -> None:
+    stage = Stage()
+    stage.saw("m-1", Phase.DRAINING)
+    stage.metering.period(2.0, WALL)
+    stage.metering.declare({"m-2": "m"})
+    assert stage.used("m-1") == (2.0, 0.0)
+    stage.saw("m-1")
+    stage.metering.declare({"m-2": "m"})
+    assert stage.used("m-1") == (0.0, 0.0)
+    assert len(stage.ledger.table()) == 1

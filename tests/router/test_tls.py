@@ -145,3 +145,22 @@ async def test_the_loop_goes_on_while_cas_are_read(tmp_path: Path) -> None:
     finding = asyncio.create_task(UpstreamContexts().find(UpstreamTls(ca=str(pipe))))
     await asyncio.to_thread(pipe.write_bytes, CA.read_bytes())  # waits for who reads
     assert (await finding).check_hostname
+
+
+async def test_contexts_are_kept_of_so_many_files_of_cas_the_last_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("router.tls.MOST_CONTEXTS", 2)
+    contexts = UpstreamContexts()
+    files = [tmp_path / f"{number}.pem" for number in range(4)]
+    for file in files:
+        shutil.copy(CA, file)
+        await contexts.find(UpstreamTls(ca=str(file)))
+        contexts.renew()
+    for file in files:
+        file.unlink()
+    for file in files[:2]:
+        with pytest.raises(OSError, match="No such file"):
+            await contexts.find(UpstreamTls(ca=str(file)))
+    for file in files[2:]:
+        assert await contexts.find(UpstreamTls(ca=str(file)))

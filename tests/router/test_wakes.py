@@ -37,3 +37,12 @@ def test_what_was_refused_does_not_count() -> None:
 def test_without_a_limit_all_are_woken() -> None:
     wakes = Wakes()
     assert not any(wakes.ask("a", 0, 0.0) for _ in range(100))
+
+
+def test_a_service_is_forgotten_a_minute_after_its_last_wake() -> None:
+    wakes = Wakes()
+    wakes.ask("a", 1, 0.0)
+    wakes.sweep(59.0)
+    assert wakes.ask("a", 1, 59.0) == 1
+    wakes.sweep(60.0)
+    assert not wakes._by_service

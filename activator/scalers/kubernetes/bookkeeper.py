@@ -59,6 +59,7 @@ class Bookkeeper:
         needs = {
             name: Need(name, gpus, self._nodes(name, spec)) for name, spec in specs.items() if (gpus := gpus_of(spec))
         }
+        self._wishes = {name: wish for name, wish in self._wishes.items() if name in needs}
         machines = map(machine, self._views.nodes.objects.values())
         inventory = Inventory(machines, self._holders(needs) if needs else ())
         for name, workload in list(self._workloads.items()):

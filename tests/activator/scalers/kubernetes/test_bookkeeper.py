@@ -124,3 +124,11 @@ async def test_a_nodes_heartbeat_is_no_reason_to_count() -> None:
         stage.cluster.change("nodes", "one", lambda item: item["status"].update(conditions=[{"heartbeat": 1}]))
         await asyncio.sleep(0.01)
         assert keeper._timer is None
+
+
+async def test_nothing_is_kept_of_what_a_deployment_wished_for_that_has_left() -> None:
+    async with on_gpus() as stage:
+        assert set(stage.scaler._bookkeeper._wishes) == {"m", "n"}
+        stage.scaler.declare({"n": stage.specs["good"]})
+        await asyncio.sleep(1)
+        assert set(stage.scaler._bookkeeper._wishes) == {"n"}
