@@ -99,6 +99,21 @@ def test_the_total_is_what_was_counted_in_this_run_and_never_jumps_or_falls() ->
     assert ledger.dump() == earlier.dump()
 
 
+def test_days_that_are_over_are_saved_as_they_were_before_and_are_not_made_anew() -> None:
+    ledger = Ledger()
+    ledger.add(NAMES, (1, 0), 60.0, MIDNIGHT - 9)
+    ledger.add(NAMES, (1, 0), 9.0, MIDNIGHT + 9)
+    over, today = ledger.dump()["rows"]
+    ledger.add(NAMES, (1, 0), 1.0, MIDNIGHT + 10)
+    rows = ledger.dump()["rows"]
+    assert rows[0] is over
+    assert (today[-2:], rows[1][-2:]) == ([9.0, 0.0], [10.0, 0.0])
+    ledger.add(NAMES, (1, 1), 1.0, MIDNIGHT - 9)
+    assert ledger.dump()["rows"][0] == ["2026-02-28", "m", "m-1", 61.0, 1.0]
+    ledger.clear()
+    assert ledger.dump()["rows"] == []
+
+
 def test_nothing_saved_is_nothing_restored() -> None:
     ledger = Ledger()
     ledger.restore(None)
