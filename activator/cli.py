@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -76,6 +77,8 @@ def options(version: VersionOption = False) -> None:
 def serve(config: ConfigOption = None) -> None:
     """Serve until SIGTERM; SIGHUP or a changed file reloads the configuration. Without --config, it is in the variable
     ACTIVATOR_CONFIG, if that is set."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})  # it would end the process; `Edge.run` lets it come
+
     import uvloop
 
     from activator import logs

@@ -7,6 +7,7 @@ import json
 import signal
 import subprocess
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -34,6 +35,20 @@ async def test_sigterm_lets_requests_end_and_leaves_nothing_behind(serve: Serve)
     assert (await held).status == 200
     assert await asyncio.to_thread(edge.daemon.ended) == 0
     assert edge.daemon.processes() == []
+
+
+def test_a_reload_that_is_asked_for_while_the_edge_starts_is_done_when_it_serves(tmp_path: Path) -> None:
+    file = tmp_path / "activator.yaml"
+    file.write_text(json.dumps(configuration(service("warm"))))
+    with subprocess.Popen([ACTIVATOR, "serve", "--config", file], cwd=tmp_path, stderr=subprocess.PIPE) as process:
+        assert process.stderr is not None
+        while b"uvloop" not in Path(f"/proc/{process.pid}/maps").read_bytes():
+            time.sleep(0.001)
+        process.send_signal(signal.SIGHUP)
+        events = (json.loads(line)["event"] for line in process.stderr)
+        assert [next(events, None), next(events, None)] == ["serving", "configuration taken over"]
+        process.terminate()
+        assert process.wait(60) == 0
 
 
 async def test_what_does_not_end_in_time_is_cut_and_what_waits_is_told(serve: Serve) -> None:
