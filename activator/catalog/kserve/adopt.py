@@ -12,9 +12,10 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from activator.catalog.annotations import LABEL
-from activator.catalog.kserve.component import HOSTS, found
+from activator.catalog.kserve.component import found
 from activator.catalog.kserve.objects import hosts_in, items, made_of, mapping
 from activator.catalog.kserve.rights import is_absent, reasons
+from activator.catalog.manifests.annotations import HOSTS
 from activator.catalog.manifests.fields import EXPLAINER, PREDICTOR
 from activator.catalog.manifests.notes import Notes
 from activator.catalog.manifests.render import annotations_of, hosts_of

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from activator.catalog.annotations import KNATIVE, OWN, PROGRESS
 from activator.catalog.kserve.objects import AGENT_PORT, items, mapping
 from activator.catalog.manifests import scaling
+from activator.catalog.manifests.annotations import HOSTS
 from activator.catalog.manifests.fields import BETA, EXPLAINER, PREDICTOR, ROLES, TRANSFORMER
 from activator.catalog.manifests.inference import connected, with_canary
 from activator.catalog.manifests.model import Application, Revision, application
@@ -40,7 +41,6 @@ FIELDS = (
 CANARY = "canary"
 PERCENT = "canaryTrafficPercent"
 MIN = "min-scale"
-HOSTS = f"{OWN}hosts"
 
 
 @dataclass(frozen=True, slots=True)

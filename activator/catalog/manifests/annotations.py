@@ -55,6 +55,7 @@ OVERWRITTEN = {
     METRIC: "; scaleMetric wins",
 }
 ACCELERATORS = ("serving.kserve.io/gke-accelerator", "serving.kubeflow.org/gke-accelerator")
+HOSTS = f"{OWN}hosts"
 STOP = "serving.kserve.io/stop"
 MODE = "serving.kserve.io/deploymentMode"
 SCALED_BY = "serving.kserve.io/autoscalerClass"
@@ -191,6 +192,7 @@ ANNOTATIONS = Table(
         Field(PROMETHEUS, Fate.TRANSLATED, '"true": prometheus.io annotations on the pods', Text()),
         Field(READONLY, Fate.TRANSLATED, '"false": volumes of models are mounted writable', Text()),
         Field(GPU_TYPES, Fate.TRANSLATED, "resource names that count as GPUs, too", Text()),
+        Field(HOSTS, Fate.WARNED, "what is rendered has the manifest's hosts; with kserve: true these are added"),
     ),
     includes=(KNATIVE_ANNOTATIONS,),
     closed=CLOSED,

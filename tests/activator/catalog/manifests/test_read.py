@@ -113,6 +113,11 @@ def test_an_unknown_field_is_a_warning_with_its_place_and_the_nearest_one() -> N
     assert told.endswith("(did you mean maxReplicas?)")
 
 
+def test_hosts_that_count_beside_kserve_alone_are_warned_of_as_such() -> None:
+    [told] = warnings(beta(custom(minReplicas=0), annotations={"gpu-activator/hosts": "own.example"}))
+    assert told.endswith("has no effect: what is rendered has the manifest's hosts; with kserve: true these are added")
+
+
 def test_every_warned_field_is_told_with_a_reason() -> None:
     told = "\n".join(warnings(beta(custom(minReplicas=0, logger={"mode": "all"}, batcher={}, restartPolicy="Never"))))
     for key in ("logger", "batcher", "restartPolicy"):
