@@ -72,6 +72,7 @@ class Edge:
         self._tasks = Tasks(self._failed)
         self._stopping = asyncio.Event()
         self._died = False
+        self._began = False
         self._reloading = asyncio.Lock()
         self._reload_waits = False
         clock = time.monotonic
@@ -211,12 +212,14 @@ class Edge:
         self._tasks.spawn(self._watch(), "watch")
         tune()
         self._insight.ready = self._views is None or self._views.known
+        self._began = True
         self._log.info("serving", **told, admin=str(admin._replace(port=admin_port)))
 
     async def _end(self) -> None:
         served, self._insight.ready = self._insight.ready, False
         seconds = self._current.drain_timeout
-        self._log.info("draining", seconds=seconds)
+        if self._began:  # else why it could not is told alone
+            self._log.info("draining", seconds=seconds)
         await asyncio.gather(self._front.drain(seconds), self._hand_over())
         if served and self._cluster is None:
             self._savings.save()
@@ -230,7 +233,8 @@ class Edge:
         self._front.close()
         await self._admin.close()
         await self._origin.close()
-        self._log.info("stopped")
+        if self._began:
+            self._log.info("stopped")
 
     async def _end_replicas(self) -> None:
         """End all replicas, and count how long they take to: until then they hold their GPUs."""
