@@ -197,6 +197,7 @@ class Admin:
             "start_failures": view.start.attempts,
             "last_failure": view.replicas.last_failure,
             "last_cold_start_seconds": view.last_cold_start,
+            "died": {"at": self._time(view.died.at), "message": view.died.message} if view.died else None,
             "why": view.record.sentence if view.record else None,
         }
 

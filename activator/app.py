@@ -346,7 +346,7 @@ class Edge:
         return await (self._savings.save_aside() if self._cluster is None else self._cluster.savings.save())
 
     def _saw(self, replicas: ReplicaSet) -> None:
-        self._insight.cold_starts.see(replicas, time.monotonic())
+        self._insight.saw(replicas)
         self._journal.saw(replicas)
         self._metering.saw(replicas)
 

@@ -80,11 +80,20 @@ def status_table(data: dict[str, Any]) -> None:
             share = f"{revision['percent']} %" + _notes(service, revision)
             cells = (service["name"], revision["name"], share, revision["phase"], f"{ready}/{revision['desired']}")
             table.add_row(*cells, str(revision["held"]), str(revision["open"]), _clock(revision["zero_at"]))
-            if revision.get("message") and (ready < revision["desired"] or revision["start_failures"]):
-                wrong.append(f"{revision['name']}: {revision['message']}")
+            wrong += _wrong(revision, ready)
     _print(table)
     for each in wrong:
         _console(soft_wrap=True).print(each)
+
+
+def _wrong(revision: dict[str, Any], ready: int) -> Iterator[str]:
+    """Yield what is wrong with a revision: that it lacks replicas, or that one died lately, unless that is why."""
+    message, died = revision.get("message"), revision.get("died")
+    lacks = message and (ready < revision["desired"] or revision["start_failures"])
+    if lacks:
+        yield f"{revision['name']}: {message}"
+    if died and not (lacks and message == died["message"]):
+        yield f"{revision['name']}: a replica died while it served, at {_clock(died['at'])}: {died['message']}"
 
 
 def decisions_text(data: dict[str, Any], last: int = MOST) -> None:

@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from activator.coldstarts import PHASES, ColdStarts
+from activator.deaths import Deaths
 from activator.lifecycle import present
 from router.counters import RevisionCounters
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from activator.deaths import Death
     from activator.front import Health, PeerFacts, Router
     from activator.loop import Loop
     from activator.revision import Record
@@ -43,6 +45,7 @@ class RevisionView:
     holds: Histogram
     cold_starts: Mapping[str, Histogram]
     last_cold_start: float | None
+    died: Death | None
     usage: Row
     pokes: int
     metric: str
@@ -105,6 +108,7 @@ class Insight:
         self.health = health
         self.stalls = stalls
         self.cold_starts = ColdStarts()
+        self.deaths = Deaths()
         self.services: tuple[Service, ...] = ()
         self.namespace = "local"
         self.cluster: Callable[[], ClusterFacts] | None = None
@@ -127,6 +131,12 @@ class Insight:
         """Return what is wrong with the edge itself, in sentences."""
         told = [f"configuration refused, and what was in force stays: {each}" for each in self.config_problems]
         return told if self.saved() else [*told, "state cannot be saved: the log of the edge tells why"]
+
+    def saw(self, replicas: ReplicaSet) -> None:
+        """Take a snapshot of the scaler's."""
+        now = self.clock()
+        self.cold_starts.see(replicas, now)
+        self.deaths.see(replicas, now)
 
     def refusals(self) -> Counter[str]:
         """Return the edge's own answers by reason, over all revisions and what never reached one."""
@@ -181,6 +191,7 @@ class Insight:
             holds=counters.holds,
             cold_starts={phase: cold[name, phase] for phase in PHASES if (name, phase) in cold},
             last_cold_start=self.cold_starts.last.get(name),
+            died=self.deaths.last(name, self.clock()),
             usage=self.ledger.total(revision.plan.service, name),
             pokes=self.loop.pokes[name],
             metric=revision.plan.spec.metric,

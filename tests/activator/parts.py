@@ -50,7 +50,7 @@ class Parts:
         self.rollouts = Rollouts((self.proxy, self.loop, self.scaler), self.publish, self.clock)
         parts = (self.proxy, self.loop, self.scaler, self.ledger, self.rollouts)
         self.insight = Insight(parts, self.clock, lambda: Health(7), Stalls(0.25, self.clock, get_logger()))
-        self.scaler.subscribe(lambda replicas: self.insight.cold_starts.see(replicas, self.now))
+        self.scaler.subscribe(self.insight.saw)
         self.serving: list[Exchange] = []
         self.configure()
 

@@ -119,6 +119,7 @@ class TestServices:
             "start_failures": 0,
             "last_failure": "",
             "last_cold_start_seconds": None,
+            "died": None,
             "why": None,
         }
 
@@ -152,6 +153,20 @@ class TestServices:
         assert revision["zero_at"] == "2026-01-02T00:05:00.000+00:00"
         assert revision["last_cold_start_seconds"] == 0.0
         assert revision["replicas"][0]["address"].startswith("127.0.0.1:")
+
+    async def test_a_replica_that_died_while_it_served_is_told_for_an_hour(self, operator: Operator) -> None:
+        parts = operator.parts
+        parts.scaler.scale("m-1", 1)
+        await asyncio.sleep(0.01)
+        parts.now += 20
+        parts.scaler._fleets["m-1"].ended("m-1-1", "m-1-1 exited with code 9")
+        await asyncio.sleep(0.01)
+        for seconds, told in ((3600, True), (1, False)):
+            parts.now += seconds
+            revision = (await operator.get("/v1/services/m"))["revisions"][0]
+            assert (revision["phase"], revision["message"]) == ("ready", "")
+            died = {"at": "2026-01-02T00:00:20.000+00:00", "message": "m-1-1 exited with code 9"}
+            assert revision["died"] == (died if told else None)
 
     async def test_an_address_of_ipv6_is_told_in_brackets(self, operator: Operator) -> None:
         operator.parts.scaler.scale("m-1", 1)
@@ -247,7 +262,7 @@ class TestDecisions:
         life = Life(overdue=1, retry_at=operator.parts.now - 1, complaint="GET /helth answered 404")
         operator.parts.loop.revisions["m-1"].life = life
         (trouble,) = (await operator.get("/v1/services/m/decisions"))["troubles"]
-        assert (trouble["phase"], trouble["failed"]) == ("asleep", 1)
+        assert (trouble["phase"], trouble["failed"]) == ("failing", 1)
         assert trouble["message"].endswith("GET /helth answered 404")
 
     async def test_the_rule_that_had_the_last_word_is_named(self, operator: Operator) -> None:

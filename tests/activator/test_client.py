@@ -178,9 +178,17 @@ class TestShow:
         ("revision", "told"),
         [
             ({"phase": "failing", "message": "[CUDA] is missing", "start_failures": 3}, ["m-1: [CUDA] is missing"]),
-            ({"phase": "asleep", "desired": 0, "message": "too late", "start_failures": 1}, ["m-1: too late"]),
+            ({"phase": "failing", "desired": 0, "message": "too late", "start_failures": 1}, ["m-1: too late"]),
             ({"message": "m-1-b: GET /helth answered 404"}, ["m-1: m-1-b: GET /helth answered 404"]),
             ({"phase": "asleep", "desired": 0, "replicas": [], "message": "m-1-a exited with code 1"}, []),
+            (
+                {"died": {"at": "2026-01-02T12:34:56.000+00:00", "message": "m-1-a exited with code 1"}},
+                ["m-1: a replica died while it served, at 12:34:56: m-1-a exited with code 1"],
+            ),
+            (
+                {"died": {"at": "2026-01-02T12:34:56.000+00:00", "message": "gone"}, "message": "gone"},
+                ["m-1: gone"],
+            ),
         ],
     )
     def test_what_is_wrong_with_a_revision_stands_below_the_table(

@@ -1,0 +1,45 @@
+"""The last replica of each revision that died while it served, seen in the scaler's snapshots: another one takes its
+place at once, and then nothing shows that requests were lost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+from activator.scalers.base import Phase
+
+if TYPE_CHECKING:
+    from activator.scalers.base import ReplicaSet
+
+TOLD_SECONDS = 3600.0
+
+
+class Death(NamedTuple):
+    """When a replica was gone (clock seconds), and what is known of the cause."""
+
+    at: float
+    message: str
+
+
+@dataclass(slots=True)
+class Deaths:
+    """Fed with every snapshot."""
+
+    _last: dict[str, Death] = field(default_factory=dict)
+    _served: dict[str, set[str]] = field(default_factory=dict)  # replicas that have been ready, and are not to go
+
+    def see(self, replicas: ReplicaSet, now: float) -> None:
+        """Take a snapshot."""
+        there = {each.name for each in replicas.replicas}
+        served = self._served.pop(replicas.revision, set())
+        if served - there and replicas.last_failure:
+            self._last[replicas.revision] = Death(now, replicas.last_failure)
+        ready = {each.name for each in replicas.replicas if each.phase is Phase.READY}
+        draining = {each.name for each in replicas.replicas if each.phase is Phase.DRAINING}
+        if kept := (served & there | ready) - draining:
+            self._served[replicas.revision] = kept
+
+    def last(self, revision: str, now: float) -> Death | None:
+        """Return the last one of a revision, if it is not longer ago than an hour."""
+        death = self._last.get(revision)
+        return death if death and now - death.at <= TOLD_SECONDS else None
