@@ -173,8 +173,9 @@ class Edge:
         self._insight.config_problems = ()
         fixed = [key for key in FIXED if getattr(settings, key) != getattr(self._settings, key)]
         fixed += ["tls"] if bool(settings.tls) != bool(self._settings.tls) else []
+        self._insight.restart_keys = [key.replace("_", "-") for key in fixed]
         if fixed:
-            self._log.warning("these keys need a restart", keys=[key.replace("_", "-") for key in fixed])
+            self._log.warning("these keys need a restart", keys=self._insight.restart_keys)
         self._log.info("configuration taken over", file=self._origin.name, services=len(settings.services))
 
     async def _start(self) -> None:

@@ -119,6 +119,7 @@ class Insight:
         self.reloads = 0
         self.reload_failures = 0
         self.config_problems: tuple[str, ...] = ()  # for which the configuration that is there now was refused
+        self.restart_keys: list[str] = []  # of which the configuration says what is not in force
         self.defects = 0
         self.ready = False
 
@@ -130,6 +131,8 @@ class Insight:
     def troubles(self) -> list[str]:
         """Return what is wrong with the edge itself, in sentences."""
         told = [f"configuration refused, and what was in force stays: {each}" for each in self.config_problems]
+        if self.restart_keys:
+            told.append(f"these keys need a restart, and what was in force stays: {', '.join(self.restart_keys)}")
         return told if self.saved() else [*told, "state cannot be saved: the log of the edge tells why"]
 
     def saw(self, replicas: ReplicaSet) -> None:

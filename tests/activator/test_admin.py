@@ -84,9 +84,11 @@ class TestServices:
     async def test_what_is_wrong_with_the_edge_itself_is_told_beside_them(self, operator: Operator) -> None:
         assert (await operator.get("/v1/services"))["troubles"] == []
         operator.parts.insight.config_problems = ("e.yaml:1: x: unknown key",)
+        operator.parts.insight.restart_keys = ["listen", "tls"]
         operator.parts.insight.saved = lambda: False
         assert (await operator.get("/v1/services"))["troubles"] == [
             "configuration refused, and what was in force stays: e.yaml:1: x: unknown key",
+            "these keys need a restart, and what was in force stays: listen, tls",
             "state cannot be saved: the log of the edge tells why",
         ]
 

@@ -68,6 +68,10 @@ async def test_a_scaler_that_needs_a_restart_is_not_the_one_that_replicas_are_de
     with capture_logs() as logs:
         async with started(first, second) as edge:
             assert edge._loop.revisions["m-1"].plan.replica.readiness_path != ""
+            assert "scaler" in " ".join(edge._insight.troubles())
+            edge._origin = Next(first)
+            await edge.reload()
+            assert not edge._insight.troubles()
     assert [line["keys"] for line in logs if line["event"] == "these keys need a restart"] == [["scaler"]]
 
 
