@@ -13,11 +13,11 @@ _TRANSIENT = {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EINT
 
 
 def last_words(output: str) -> str:
-    """Return the last line of `output` that is not blank, without control characters, at most 300 characters."""
-    for line in reversed(output.splitlines()):
-        if words := _ESCAPES.sub("", line).strip():
-            return words if len(words) <= LONGEST_WORDS else words[: LONGEST_WORDS - 1] + "…"
-    return ""
+    """Return the last line of `output` with a letter or digit, else the last that is not blank, without control
+    characters, at most 300 characters. Loggers and torchrun end what they tell of an error with a drawn line."""
+    lines = [words for line in reversed(output.splitlines()) if (words := _ESCAPES.sub("", line).strip())]
+    words = next((each for each in lines if any(map(str.isalnum, each))), lines[0] if lines else "")
+    return words if len(words) <= LONGEST_WORDS else words[: LONGEST_WORDS - 1] + "…"
 
 
 def exit_sentence(replica: str, code: int, output: str) -> str:

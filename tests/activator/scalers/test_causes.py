@@ -11,6 +11,18 @@ def test_the_last_words_are_the_last_line_that_is_not_blank() -> None:
     assert last_words("Traceback\n  File x\nValueError: no\n\n  \n") == "ValueError: no"
 
 
+@pytest.mark.parametrize(
+    ("output", "words"),
+    [
+        ("RuntimeError: CUDA\n======\n", "RuntimeError: CUDA"),
+        ("keine Gewichte: ä\n\x1b[0m\n--\n", "keine Gewichte: ä"),
+        ("--\n==\n", "=="),
+    ],
+)
+def test_a_line_that_is_only_drawn_is_not_the_last_words_unless_there_are_no_others(output: str, words: str) -> None:
+    assert last_words(output) == words
+
+
 def test_colours_and_control_characters_are_left_out() -> None:
     assert last_words("\x1b[31mCUDA\x1b[0m error\x07\r\n") == "CUDA error"
 
