@@ -38,7 +38,8 @@ class Wire(asyncio.Protocol, Generic[Heard]):
         self._lost = lost
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
-        self._unsent: list[Message] = []
+        self._unsent: list[Message | None] = []  # None = taken back
+        self._places: dict[int, int] = {}  # there, of what may wait, by its id
         self._hurries = self._timed = False
         self._read = b""
         self.largest = LARGEST
@@ -55,14 +56,15 @@ class Wire(asyncio.Protocol, Generic[Heard]):
         if not self._timed:
             self._timed = True
             self._loop.call_later(PATIENCE_SECONDS, self._lose_patience)
+        self._places[id(message)] = len(self._unsent)
         self._unsent.append(message)
 
     def take_back(self, message: Message) -> bool:
-        """Do not send a message; False when it has left already."""
-        if message in self._unsent:
-            self._unsent.remove(message)
-            return True
-        return False
+        """Do not send a message that was put; False when it has left already. Thousands may be, in one turn."""
+        place = self._places.pop(id(message), None)
+        if place is not None:
+            self._unsent[place] = None
+        return place is not None
 
     def _lose_patience(self) -> None:
         self._timed = False
@@ -73,9 +75,11 @@ class Wire(asyncio.Protocol, Generic[Heard]):
         self._hurries = False
         if not self._unsent or self._transport is None:
             return
-        frame = self._encode(self._unsent)
+        messages = [each for each in self._unsent if each is not None]
         self._unsent.clear()
-        if not self._transport.is_closing():
+        self._places.clear()
+        if messages and not self._transport.is_closing():
+            frame = self._encode(messages)
             self._transport.write(LENGTH.pack(len(frame)) + frame)
             if self._transport.get_write_buffer_size() > UNSENT:
                 self.abort()

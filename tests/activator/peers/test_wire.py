@@ -82,6 +82,27 @@ async def test_what_has_not_left_can_be_taken_back_once(ends: tuple[End, End]) -
     assert not here.wire.take_back(second)
 
 
+async def test_thousands_are_withdrawn_in_one_turn_without_a_look_at_all_others_for_each(ends: tuple[End, End]) -> None:
+    here, there = ends
+    compared = 0
+
+    class Counted(m.Claim, tag=7):  # noqa: PLW1641 - nobody hashes it
+        def __eq__(self, other: object) -> bool:
+            nonlocal compared
+            compared += 1
+            return self is other
+
+    left, put = ([Counted(number, "a-1", 1.5, 0) for number in range(2000)] for _ in range(2))
+    for claim in put:
+        here.wire.put(claim)
+    assert all(here.wire.take_back(claim) for claim in reversed(put))
+    for claim in left:
+        assert not here.wire.take_back(claim)
+        here.wire.put(m.Withdraw(claim.claim))
+    assert await there.until(1) == [[m.Withdraw(number) for number in range(2000)]]
+    assert compared < 10000
+
+
 async def test_frames_that_come_in_pieces_are_put_together() -> None:
     ours, theirs = socket.socketpair()
     end = End()
