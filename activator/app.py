@@ -290,7 +290,7 @@ class Edge:
         self._table = catalog.table
         self._front.lead(catalog.table)
         self._insight.services = catalog.table.services
-        self._insight.cold_starts.keep(catalog.plans)
+        self._insight.keep(catalog.plans)
         self._metering.declare({name: plan.service for name, plan in catalog.plans.items()})
         self._loop.configure(catalog.plans)
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from activator.scalers.base import Phase
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from activator.scalers.base import ReplicaSet
 
 TOLD_SECONDS = 3600.0
@@ -38,6 +40,11 @@ class Deaths:
         draining = {each.name for each in replicas.replicas if each.phase is Phase.DRAINING}
         if kept := (served & there | ready) - draining:
             self._served[replicas.revision] = kept
+
+    def keep(self, revisions: Collection[str]) -> None:
+        """Forget all revisions but these."""
+        self._last = {name: death for name, death in self._last.items() if name in revisions}
+        self._served = {name: served for name, served in self._served.items() if name in revisions}
 
     def last(self, revision: str, now: float) -> Death | None:
         """Return the last one of a revision, if it is not longer ago than an hour."""

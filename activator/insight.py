@@ -12,7 +12,7 @@ from activator.lifecycle import present
 from router.counters import RevisionCounters
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from activator.deaths import Death
     from activator.front import Health, PeerFacts, Router
@@ -140,6 +140,11 @@ class Insight:
         now = self.clock()
         self.cold_starts.see(replicas, now)
         self.deaths.see(replicas, now)
+
+    def keep(self, revisions: Collection[str]) -> None:
+        """Forget all revisions but these."""
+        self.cold_starts.keep(revisions)
+        self.deaths.keep(revisions)
 
     def refusals(self) -> Counter[str]:
         """Return the edge's own answers by reason, over all revisions and what never reached one."""

@@ -39,3 +39,12 @@ def test_it_is_told_beside_the_one_that_took_its_place_at_once() -> None:
     deaths.see(ReplicaSet(NAME, 1, (Replica("m-1-0", Phase.READY, 0.0),)), 1.0)
     deaths.see(ReplicaSet(NAME, 1, (Replica("m-1-1", Phase.STARTING, 2.0),), last_failure="boom"), 2.0)
     assert deaths.last(NAME, 2.0) == (2.0, "boom")
+
+
+def test_what_has_left_the_configuration_is_forgotten() -> None:
+    deaths = Deaths()
+    for revision in ("m-1", "m-2"):
+        deaths.see(ReplicaSet(revision, 1, (Replica("a", Phase.READY, 0.0),)), 1.0)
+        deaths.see(ReplicaSet(revision, 1, (), last_failure="boom"), 2.0)
+    deaths.keep({"m-2"})
+    assert (deaths.last("m-1", 3.0), deaths.last("m-2", 3.0)) == (None, (2.0, "boom"))
