@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 FIELD_MANAGER = "gpu-activator"
 WITHIN = 10.0
 KEPT = 75.0  # an API server keeps an idle connection for 90 s
+NO_LIMIT = 0  # to connections: a hundred calls that hang, as by a webhook, would keep the Lease waiting
 STREAMED = 15.0  # a watch may be silent for as long as it was ordered to last, and this
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
@@ -189,7 +190,7 @@ class Client:
 
     def _session(self) -> aiohttp.ClientSession:
         if self._http is None:
-            connector = aiohttp.TCPConnector(ssl=_tls(self._configuration), keepalive_timeout=KEPT)
+            connector = aiohttp.TCPConnector(limit=NO_LIMIT, ssl=_tls(self._configuration), keepalive_timeout=KEPT)
             self._http = aiohttp.ClientSession(connector=connector)
         return self._http
 

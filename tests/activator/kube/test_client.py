@@ -213,3 +213,16 @@ async def test_a_kubeconfig_says_where_and_as_whom(cluster: Cluster, tmp_path: P
 async def test_without_a_cluster_it_is_said_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="Set KUBECONFIG"):
         await connect(kubeconfig=str(tmp_path / "missing"))
+
+
+async def test_calls_that_get_no_answer_keep_no_other_call_from_being_made(cluster: Cluster, client: Client) -> None:
+    cluster.put("configmaps", config_map("a"))
+    cluster.faults.held = held = asyncio.Event()
+    hanging = [asyncio.create_task(client.get(CONFIG_MAPS, "a")) for _ in range(150)]
+    await asyncio.sleep(1.0)
+    cluster.faults.held = None
+    try:
+        assert await client.get(CONFIG_MAPS, "a", within=2.0)
+    finally:
+        held.set()
+        await asyncio.gather(*hanging)
