@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from activator.kube.errors import FORBIDDEN, ApiError, UnreachableError
+from activator.kube.errors import CONFLICT, NOT_FOUND, TOO_MANY, ApiError, UnreachableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 CHEAPEST = -1000
 WAIT = 1.0
+PASSING = {401, 408, CONFLICT, TOO_MANY}
+"""Refusals that say nothing about our rights. Policies deny as they like: with 400, 403 or 422."""
 
 
 class Costs:
@@ -56,22 +58,29 @@ class Costs:
                     self._wanted.clear()
                     return
                 name, cost = next(iter(self._wanted.items()))
-                if await self._set(name, cost) and self._wanted.get(name) == cost:
-                    self._wanted.pop(name, None)
+                settled = await self._set(name, cost)
+                if self._wanted.get(name, 0) == cost:
+                    del self._wanted[name]
+                    if not settled:
+                        self._wanted[name] = cost  # after the others
         finally:
             self._running = False
 
     async def _set(self, name: str, cost: int | None) -> bool:
+        """Set a cost; tell whether there is no reason to try again."""
         try:
             await self._api.set_cost(name, cost)
         except UnreachableError:
             await asyncio.sleep(WAIT)
             return False
         except ApiError as error:
-            if error.status == FORBIDDEN and not self.refused:
+            if error.status == NOT_FOUND:
+                return True
+            denied = error.status not in PASSING and error.status < 500
+            if denied and not self.refused:
                 self.refused = f"deletion costs cannot be set: {error}"
                 self._changed()
             await asyncio.sleep(WAIT)
-            return error.status < 500
+            return denied
         self.refused = ""
         return True

@@ -36,6 +36,7 @@ class MemoryApi:
         self.refusals: list[Exception] = []
         self.away = False
         self.may_patch_pods = True
+        self.refuse_costs: Callable[[str], Exception | None] = lambda pod: None
         self.cost_lag = 0.0
         self.scale_lag = 0.0
         self.answer_lag = 0.0
@@ -68,6 +69,8 @@ class MemoryApi:
         await asyncio.sleep(self.cost_lag)
         if not self.may_patch_pods:
             raise ApiError(403, "Forbidden", "pods is forbidden")
+        if (refusal := self.refuse_costs(pod)) is not None:
+            raise refusal
         if pod not in self._cluster.objects["pods"]:
             raise ApiError(404, "NotFound", pod)
         value = {} if cost is None else {COST: str(cost)}

@@ -278,6 +278,37 @@ class TestScalingDown:
         await asyncio.sleep(60)
         assert stage.replicas() == 1
 
+    @pytest.mark.parametrize("status", [400, 422])
+    async def test_a_policy_that_denies_costs_is_told_and_waits_like_a_missing_right(
+        self, stage: KubernetesStage, status: int
+    ) -> None:
+        names = await started(stage, 2)
+        denial = ApiError(status, "Denied", "admission webhook denied the request")
+        stage.api.refuse_costs = lambda pod: denial
+        stage.routing.busy[names[1]] = 1
+        stage.scaler.scale("good", 1)
+        await asyncio.sleep(60)
+        assert stage.replicas() == 2
+        ((_, sentence),) = stage.hindrances
+        assert sentence.startswith("deletion costs cannot be set")
+        stage.routing.finish(names[1])
+        await asyncio.sleep(60)
+        assert stage.replicas() == 1
+
+    @pytest.mark.parametrize("status", [401, 408, 409, 429, 503])
+    async def test_a_cost_that_is_refused_for_a_moment_is_set_soon_after_and_holds_up_no_other(
+        self, stage: KubernetesStage, status: int
+    ) -> None:
+        names = await started(stage, 3)
+        stage.routing.busy[names[2]] = 1
+        refusal, until = ApiError(status, "Later", "try again"), stage.clock() + 20
+        stage.api.refuse_costs = lambda pod: refusal if pod == names[0] and stage.clock() < until else None
+        stage.scaler.scale("good", 1)
+        await asyncio.sleep(10)
+        assert stage.replicas() == 2
+        await asyncio.sleep(20)
+        assert (stage.replicas(), stage.hindrances) == (1, [])
+
     async def test_during_a_rollout_only_the_way_to_zero_is_open(self, stage: KubernetesStage) -> None:
         await started(stage, 3)
         rolling = {"replicas": 4, "updatedReplicas": 1}
