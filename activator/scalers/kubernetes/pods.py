@@ -229,22 +229,27 @@ def _first_port(spec: Object) -> int:
 def _probe(spec: Object, port: int, path: str) -> Probe | None:
     """Return what may be asked ahead of the kubelet; None where only the kubelet can tell.
 
-    Startup probes and readiness gates may know more than the readiness path, and exec probes always do.
+    Startup probes and readiness gates may know more than the readiness path, and exec probes always do. Of several
+    probes each knows a part: the one of a sidecar says nothing about the model.
     """
     containers: list[Object] = spec.get("containers") or []
-    probes = [container.get("readinessProbe") or {} for container in containers]
+    asked = [one for one in (*containers, *(spec.get("initContainers") or [])) if one.get("readinessProbe")]
     if spec.get("readinessGates") or any(container.get("startupProbe") for container in containers):
         return None
-    if any({"exec", "grpc"} & probe.keys() for probe in probes):
+    if any({"exec", "grpc"} & one["readinessProbe"].keys() for one in asked):
         return None
     if path:
         return Probe(port, path)
-    for container in containers:
-        asked = (container.get("readinessProbe") or {}).get("httpGet")
-        if asked and not asked.get("httpHeaders") and not asked.get("host") and asked.get("scheme") != "HTTPS":
-            number = _number(asked.get("port"), container)
-            return Probe(number, str(asked.get("path") or "/")) if number else None
-    return None
+    return _own_probe(asked[0]) if len(asked) == 1 else None
+
+
+def _own_probe(container: Object) -> Probe | None:
+    """Return what a container's readiness probe asks for, if it is one that we can ask as the kubelet does."""
+    asked = container["readinessProbe"].get("httpGet")
+    if not asked or asked.get("httpHeaders") or asked.get("host") or asked.get("scheme") == "HTTPS":
+        return None
+    number = _number(asked.get("port"), container)
+    return Probe(number, str(asked.get("path") or "/")) if number else None
 
 
 def _number(port: Any, container: Object) -> int:

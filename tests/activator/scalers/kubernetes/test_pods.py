@@ -179,11 +179,22 @@ class TestProbes:
             {"containers": [container({"exec": {"command": ["true"]}})]},
             {"containers": [container({"grpc": {"port": 1}})]},
             {"containers": [container(), {"name": "sidecar", "readinessProbe": {"exec": {}}}]},
+            {"containers": [container()], "initContainers": [{"name": "sidecar", "readinessProbe": {"exec": {}}}]},
             {"readinessGates": [{"conditionType": "x"}]},
         ],
     )
     def test_where_the_kubelet_may_know_more_nobody_asks_ahead(self, spec: dict[str, Any]) -> None:
         assert seen(pod(spec=spec), Wish(0, "/health")).probe is None
+
+    @pytest.mark.parametrize("where", ["containers", "initContainers"])
+    @pytest.mark.parametrize("other", [HTTP, {"tcpSocket": {"port": 1}}])
+    def test_where_more_than_one_container_has_a_probe_one_of_them_does_not_say_that_the_pod_is_ready(
+        self, where: str, other: dict[str, Any]
+    ) -> None:
+        spec: dict[str, Any] = {"containers": [container()], "initContainers": []}
+        spec[where] = [{"name": "sidecar", "readinessProbe": other}, *spec[where]]
+        assert seen(pod(spec=spec)).probe is None
+        assert seen(pod(spec=spec), Wish(0, "/health")).probe == Probe(9000, "/health")
 
     @pytest.mark.parametrize(
         "probe",
