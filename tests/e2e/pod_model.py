@@ -33,7 +33,7 @@ class Model:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._running = self._most = 0
+        self._open = self._running = self._most = 0
         self._listening = self._ready = self._leaves_at = 0.0
 
     def run(self) -> None:
@@ -52,7 +52,7 @@ class Model:
                     continue
                 connection.settimeout(None)
                 threading.Thread(target=self._converse, args=(connection,), daemon=True).start()
-        while self._running:
+        while self._open:
             time.sleep(0.02)
         time.sleep(0.2)  # the network may go with the last process: what was sent shall be out
 
@@ -82,24 +82,33 @@ class Model:
         begun = time.time()
         asked = dict(pair.split("=", 1) for pair in query.split("&") if pair)
         with self._lock:
+            self._open += 1
             self._running += 1
             self._most = max(self._most, self._running)
         try:
+            connection.sendall(self._work(connection, asked, begun))
+        finally:
+            with self._lock:
+                self._open -= 1
+
+    def _work(self, connection: socket.socket, asked: dict[str, str], begun: float) -> bytes:
+        """Return the last bytes of the answer. Whoever has them may send the next request before we run on, so it is
+        one request less already."""
+        try:
             if "stream" in asked:
-                self._stream(connection, float(asked["stream"]), begun)
-            else:
-                time.sleep(float(asked.get("seconds", "0")))
-                connection.sendall(whole(200, self._about(begun)))
+                self._stream(connection, float(asked["stream"]))
+                return chunk(b"data: " + self._about(begun) + b"\n\n") + b"0\r\n\r\n"
+            time.sleep(float(asked.get("seconds", "0")))
+            return whole(200, self._about(begun))
         finally:
             with self._lock:
                 self._running -= 1
 
-    def _stream(self, connection: socket.socket, seconds: float, begun: float) -> None:
+    def _stream(self, connection: socket.socket, seconds: float) -> None:
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
         for count in range(round(seconds * EVENTS_A_SECOND)):
             connection.sendall(chunk(b"data: %d\n\n" % count))
             time.sleep(1 / EVENTS_A_SECOND)
-        connection.sendall(chunk(b"data: " + self._about(begun) + b"\n\n") + b"0\r\n\r\n")
 
     def _about(self, begun: float) -> bytes:
         facts = {"pod": POD, "most": self._most, "listening": self._listening, "ready": self._ready}
