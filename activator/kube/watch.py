@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from activator.kube.store import Store
 
 LASTING = 60.0
+PAGE = 100  # objects of a list that are read at once, in which time nothing else is done
 FIRST_WAIT = 0.1
 LAST_WAIT = 4.0
 DENIED_WAIT = 10.0
@@ -83,11 +84,17 @@ class Reflector:
         return heard or loop.time() - begun >= min(SHORT, self._lasting / 2)
 
     async def _list(self) -> None:
-        found = await self._client.list(self.resource, self._query)
-        listed = found.get("items")
-        items = listed if isinstance(listed, list) else []
-        if not _is_object(found) or not all(_is_object(item, named=True) for item in items):
-            raise UnreachableError("a list of what is no object")
+        items: list[Object] = []
+        query, more = {**self._query, "limit": str(PAGE)}, True
+        while more:
+            found = await self._client.list(self.resource, query)
+            listed = found.get("items")
+            page = listed if isinstance(listed, list) else []
+            if not _is_object(found) or not all(_is_object(item, named=True) for item in page):
+                raise UnreachableError("a list of what is no object")
+            items += page
+            query["continue"] = str(found["metadata"].get("continue") or "")
+            more = bool(query["continue"])
         self.store.replace(items)
         self._version = version_of(found)
 

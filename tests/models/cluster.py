@@ -74,6 +74,7 @@ class Cluster:
         self._bookmarks = bookmarks
         self._streams: set[asyncio.Queue[Event | bytes | None]] = set()
         self._names = itertools.count(1)
+        self._pages: dict[str, tuple[str, list[Object]]] = {}  # the rest of lists, by what asks for it
         self._runner: web.AppRunner | None = None
         self.port = 0
 
@@ -108,6 +109,7 @@ class Cluster:
     def compact(self) -> None:
         """Forget the history: whoever watches from an earlier version gets 410."""
         self._history.clear()
+        self._pages.clear()
         self.version += 1
 
     def snapshot(self) -> dict[str, dict[str, Object]]:
@@ -304,7 +306,16 @@ class Cluster:
     def _list(self, request: web.Request, plural: str) -> web.Response:
         selector = request.query.get("labelSelector", "")
         items = [item for item in self.objects.get(plural, {}).values() if selected(item, selector)]
-        return web.json_response({"kind": "List", "metadata": {"resourceVersion": str(self.version)}, "items": items})
+        version, rest = str(self.version), request.query.get("continue", "")
+        if rest:
+            if rest not in self._pages:
+                return status(410, "Expired", "the continue parameter is too old")
+            version, items = self._pages.pop(rest)
+        metadata, limit = {"resourceVersion": version}, int(request.query.get("limit", "0")) or len(items)
+        if items[limit:]:
+            metadata["continue"] = f"{version}-{next(self._names)}"
+            self._pages[metadata["continue"]] = version, items[limit:]
+        return web.json_response({"kind": "List", "metadata": metadata, "items": items[:limit]})
 
     # -- watches
 

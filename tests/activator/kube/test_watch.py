@@ -9,7 +9,7 @@ import pytest
 
 from activator.kube.resources import CONFIG_MAPS
 from activator.kube.store import Store
-from activator.kube.watch import FIRST_WAIT, LAST_WAIT, Reflector
+from activator.kube.watch import FIRST_WAIT, LAST_WAIT, PAGE, Reflector
 from tests.activator.kube.talk import config_map, until
 from tests.models.cluster import line
 
@@ -61,6 +61,23 @@ async def test_what_is_there_is_listed_and_changes_follow(cluster: Cluster, clie
         cluster.remove("configmaps", "a")
         await until(lambda: same(reflector, cluster))
         assert (lists(cluster), told) == (1, [])
+
+
+async def test_a_long_list_comes_in_pages_and_is_begun_again_when_the_rest_of_it_was_forgotten(
+    cluster: Cluster, client: Client
+) -> None:
+    for number in range(2 * PAGE + 1):
+        cluster.put("configmaps", config_map(f"c{number}"))
+    forgets = iter([False, True, False, False, False])
+    cluster.faults.fail = lambda verb, resource: cluster.compact() if verb == "list" and next(forgets) else None
+    async with watching(client) as reflector:
+        told = troubles(reflector)
+        await until(lambda: reflector.store.synced)
+        assert same(reflector, cluster)
+        assert [call.status for call in cluster.asked("list", "configmaps")] == [200, 410, 200, 200, 200]
+        cluster.put("configmaps", config_map("later"))
+        await until(lambda: same(reflector, cluster))
+        assert told == []
 
 
 async def test_only_what_is_selected_is_seen_and_leaves_when_its_label_does(cluster: Cluster, client: Client) -> None:
