@@ -132,6 +132,20 @@ async def test_who_connects_to_replicas_has_their_cas_read_once_and_again_only_i
     assert await contexts.find(names[0]) is not first
 
 
+async def test_where_cas_cannot_be_used_the_last_ones_that_could_count(tmp_path: Path) -> None:
+    contexts, file = UpstreamContexts(), tmp_path / "ca.pem"
+    tls = UpstreamTls(ca=str(file))
+    found = []
+    for certificate in (CA, *(pair(name)[0] for name in ("a", "b"))):
+        file.unlink(missing_ok=True)
+        shutil.copy(certificate, file)
+        found.append(await contexts.find(tls))
+        contexts.renew()
+    file.write_text("half of it")
+    assert len(set(found)) == 3
+    assert await contexts.find(tls) is found[-1]
+
+
 async def test_cas_that_could_never_be_used_connect_nobody(tmp_path: Path) -> None:
     file = tmp_path / "ca.pem"
     file.write_text("half of it")

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+from router.queues import Queues
 from router.wakes import Wakes
+from tests.router import fakes
 
 
 def test_a_service_is_woken_so_often_in_any_minute() -> None:
@@ -46,3 +48,12 @@ def test_a_service_is_forgotten_a_minute_after_its_last_wake() -> None:
     assert wakes.ask("a", 1, 59.0) == 1
     wakes.sweep(60.0)
     assert not wakes._by_service
+
+
+def test_and_that_happens_with_each_sweep_of_the_queues() -> None:
+    queues = Queues(fakes.Wakes(), fakes.Clock())
+    queues.wakes.ask("a", 1, 0.0)
+    queues.sweep(59.0)
+    assert queues.wakes._by_service
+    queues.sweep(60.0)
+    assert not queues.wakes._by_service

@@ -208,6 +208,14 @@ async def test_a_worker_that_serves_takes_over_all_but_a_certificate_that_it_can
     await worker._tasks.close()
 
 
+async def test_a_worker_takes_claims_back_that_have_not_left() -> None:
+    worker = Worker(0, {})
+    claim = m.Claim(1, "a-1", 1.5, 0)
+    worker._claimer.put(claim)
+    assert [worker._claimer.take_back(claim), worker._claimer.take_back(claim)] == [True, False]
+    await worker._tasks.close()
+
+
 async def test_a_worker_that_begins_by_copies_reads_the_files_again_that_it_is_told_of_meanwhile(
     tmp_path: Path,
 ) -> None:
