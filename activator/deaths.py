@@ -1,5 +1,5 @@
 """The last replica of each revision that died while it served, seen in the scaler's snapshots: another one takes its
-place at once, and then nothing shows that requests were lost."""
+place at once, or the kubelet starts it again, and then nothing shows that requests were lost."""
 
 from __future__ import annotations
 
@@ -29,13 +29,20 @@ class Deaths:
 
     _last: dict[str, Death] = field(default_factory=dict)
     _served: dict[str, set[str]] = field(default_factory=dict)  # replicas that have been ready, and are not to go
+    _failures: dict[str, str] = field(default_factory=dict)  # as they were told last
 
     def see(self, replicas: ReplicaSet, now: float) -> None:
         """Take a snapshot."""
         there = {each.name for each in replicas.replicas}
-        served = self._served.pop(replicas.revision, set())
-        if served - there and replicas.last_failure:
-            self._last[replicas.revision] = Death(now, replicas.last_failure)
+        served, failure = self._served.pop(replicas.revision, set()), replicas.last_failure
+        before, self._failures[replicas.revision] = self._failures.get(replicas.revision, ""), failure
+        starting = {each.name for each in replicas.replicas if each.phase is Phase.STARTING}
+        again = {name for name in served & starting if failure != before and name in failure}
+        if (served - there or again) and failure:
+            self._last[replicas.revision] = Death(now, failure)
+        elif (death := self._last.get(replicas.revision)) and death.message == before and failure.startswith(before):
+            self._last[replicas.revision] = death._replace(message=failure)  # its last words are known by now
+        served -= again
         ready = {each.name for each in replicas.replicas if each.phase is Phase.READY}
         draining = {each.name for each in replicas.replicas if each.phase is Phase.DRAINING}
         if kept := (served & there | ready) - draining:
@@ -45,6 +52,7 @@ class Deaths:
         """Forget all revisions but these."""
         self._last = {name: death for name, death in self._last.items() if name in revisions}
         self._served = {name: served for name, served in self._served.items() if name in revisions}
+        self._failures = {name: failure for name, failure in self._failures.items() if name in revisions}
 
     def last(self, revision: str, now: float) -> Death | None:
         """Return the last one of a revision, if it is not longer ago than an hour."""

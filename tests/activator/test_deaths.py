@@ -41,6 +41,25 @@ def test_it_is_told_beside_the_one_that_took_its_place_at_once() -> None:
     assert deaths.last(NAME, 2.0) == (2.0, "boom")
 
 
+def test_a_pod_whose_container_died_and_is_started_again_in_its_place_is_told_once_with_its_last_words() -> None:
+    deaths, killed = Deaths(), "container model of m-1-0 was killed by SIGKILL (signal 9)"
+    deaths.see(seen(Phase.READY), 1.0)
+    deaths.see(seen(Phase.STARTING), 2.0)  # as our own probe finds it, before the kubelet tells why
+    deaths.see(seen(Phase.STARTING, failure=killed), 3.0)
+    assert deaths.last(NAME, 3.0) == (3.0, killed)
+    deaths.see(seen(Phase.STARTING, failure=f"{killed}; its last words: boom"), 4.0)
+    deaths.see(seen(Phase.STARTING, failure="container model of m-1-0 exited with code 1"), 5.0)
+    deaths.see(seen(Phase.READY), 6.0)
+    assert deaths.last(NAME, 6.0) == (3.0, f"{killed}; its last words: boom")
+
+
+def test_one_that_is_not_ready_for_a_while_has_not_died_by_what_another_one_died_of() -> None:
+    deaths = Deaths()
+    deaths.see(seen(Phase.READY, Phase.STARTING), 1.0)
+    deaths.see(seen(Phase.STARTING, Phase.STARTING, failure="m-1-1 exited with code 1"), 2.0)
+    assert deaths.last(NAME, 2.0) is None
+
+
 def test_what_has_left_the_configuration_is_forgotten() -> None:
     deaths = Deaths()
     for revision in ("m-1", "m-2"):
