@@ -127,9 +127,10 @@ def test_our_own_annotations_win_over_everything() -> None:
     assert found.keys["process"] == {"readiness-path": "/up"}
 
 
-def test_what_only_the_edge_can_say_of_a_service_is_no_annotation_here() -> None:
+def test_what_only_an_edge_beside_kserve_takes_of_a_service_is_said_to_have_no_effect_here() -> None:
     [told] = warnings(beta(custom(minReplicas=0), annotations={"gpu-activator/hosts": "x"}))
-    assert "unknown field" in told
+    assert "has no effect" in told
+    assert "kserve: true" in told
 
 
 @pytest.mark.parametrize(
