@@ -264,7 +264,7 @@ class TestDecisions:
         life = Life(overdue=1, retry_at=operator.parts.now - 1, complaint="GET /helth answered 404")
         operator.parts.loop.revisions["m-1"].life = life
         (trouble,) = (await operator.get("/v1/services/m/decisions"))["troubles"]
-        assert (trouble["phase"], trouble["failed"]) == ("failing", 1)
+        assert (trouble["phase"], trouble["failed"]) == ("asleep", 1)
         assert trouble["message"].endswith("GET /helth answered 404")
 
     async def test_the_rule_that_had_the_last_word_is_named(self, operator: Operator) -> None:
