@@ -1,6 +1,6 @@
 """All benchmarks, one after the other: `python -m benchmarks`.
 
-A full run takes about twenty minutes and is kept in benchmarks/results/latest.json; --quick takes four and keeps
+A full run takes about 35 minutes and is kept in benchmarks/results/latest.json; --quick takes four and keeps
 nothing.
 With --strict the exit status is 1 when a required budget is missed.
 """

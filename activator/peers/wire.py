@@ -43,6 +43,7 @@ class Wire(asyncio.Protocol, Generic[Heard]):
         self._hurries = self._timed = False
         self._read = b""
         self.largest = LARGEST
+        self.patience = PATIENCE_SECONDS
 
     def send(self, message: Message) -> None:
         """Send a message at the end of this loop turn, or to nobody if the other side is gone."""
@@ -55,7 +56,7 @@ class Wire(asyncio.Protocol, Generic[Heard]):
         """Send a message with the next one that is sent, or a moment later: a frame costs more than what is in it."""
         if not self._timed:
             self._timed = True
-            self._loop.call_later(PATIENCE_SECONDS, self._lose_patience)
+            self._loop.call_later(self.patience, self._lose_patience)
         self._places[id(message)] = len(self._unsent)
         self._unsent.append(message)
 

@@ -100,7 +100,9 @@ def test_what_is_required_and_missed_is_told(capsys: pytest.CaptureFixture[str])
     report = Report()
     late = stream | {"p99_ms": 3.5, "merged": 2}
     streams.show({"streams": 5, "rate": 20, "peers": {"no proxy": stream, "router": late}}, report)
-    slow.show({"senders": 2, "readers": 1, "rate": 9, "peers": {"router": attacked}}, report)
+    calm = attacked | {"during": load | {"p99_ms": 0.5}, "bytes_after": 2}
+    peers = {"router": slow.summarize([attacked, attacked, calm])}
+    slow.show({"senders": 2, "readers": 1, "rate": 9, "peers": peers}, report)
     latency.show({"peers": {"router": load}}, report)
     idle.show({"connections": 5, "peers": {"router": {"bytes_each": 4096, "before": 1, "open": 5}}}, report)
     assert [text.partition(",")[0] for text in report.missed] == [
