@@ -59,6 +59,37 @@ def test_a_link_in_the_readme_leads_to_a_file(link: str) -> None:
     assert (ROOT / link).is_file()
 
 
+PAGES = sorted(page for at in (".", "docs", "deploy", "examples") for page in (ROOT / at).glob("*.md"))
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the names by which GitHub leads to the headings of a page."""
+    titles = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_a_link_in_any_page_leads_to_a_file_and_its_heading(page: Path) -> None:
+    for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        path, _, anchor = link.partition("#")
+        if ":" not in path:
+            target = page.parent / path if path else page
+            assert target.exists(), link
+            assert not anchor or anchor in anchors(target), link
+
+
+MAP = (ROOT / "ARCHITECTURE.md").read_text()
+MODULES = [path for package in ("router", "activator") for path in sorted((ROOT / package).rglob("[!_]*.py"))]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_map_names_every_module_or_the_directory_that_it_is_in(path: Path) -> None:
+    inner = path.relative_to(ROOT).parts[1:-1]
+    names = [rf"\b{path.name}", *(rf"\b{directory}/`" for directory in inner)]
+
+    assert any(re.search(name, MAP) for name in names)
+
+
 @pytest.mark.parametrize("title", re.findall(r"^\d\. (.+)$", README, re.MULTILINE))
 def test_a_chapter_in_the_readme_is_one_of_the_demo(title: str) -> None:
     assert f'chapter("{title}")' in (ROOT / "examples" / "demo.py").read_text()
