@@ -36,7 +36,12 @@ app = typer.Typer(
 DEFAULT_CONFIG = Path("config/local.yaml")
 ConfigOption = Annotated[
     str | None,
-    typer.Option("--config", "-c", help="The configuration file, or configmap/NAME.", show_default=str(DEFAULT_CONFIG)),
+    typer.Option(
+        "--config",
+        "-c",
+        help="A file, or configmap/NAME.",
+        show_default=f"what the variable ACTIVATOR_CONFIG has, else {DEFAULT_CONFIG}",
+    ),
 ]
 AdminOption = Annotated[str, typer.Option("--admin", help="Address of the edge's admin listener.")]
 ServiceArgument = Annotated[str, typer.Argument(help="The service's name.")]
@@ -75,8 +80,7 @@ def options(version: VersionOption = False) -> None:
 
 @app.command()
 def serve(config: ConfigOption = None) -> None:
-    """Serve until SIGTERM; SIGHUP or a changed file reloads the configuration. Without --config, it is in the variable
-    ACTIVATOR_CONFIG, if that is set."""
+    """Serve until SIGTERM; SIGHUP or a changed configuration reloads it."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})  # it would end the process; `Edge.run` lets it come
 
     import uvloop
@@ -196,7 +200,7 @@ def status(admin: AdminOption = client.DEFAULT, as_json: JsonOption = False) -> 
 @app.command()
 def explain(
     service: ServiceArgument,
-    last: Annotated[int, typer.Option(help="How many decisions to show.", min=1, max=client.MOST)] = 10,
+    last: Annotated[int, typer.Option(help="How many decisions and moves to show.", min=1, max=client.MOST)] = 10,
     admin: AdminOption = client.DEFAULT,
     as_json: JsonOption = False,
 ) -> None:

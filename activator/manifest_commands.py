@@ -1,4 +1,5 @@
-"""What the command line does with manifests: render them, and check them. `cli` offers it."""
+"""The commands about manifests as a terminal sees them: options, warnings, exit status. `catalog/manifests/use.py` does
+the work."""
 
 # ruff: noqa: PLC0415
 
@@ -24,7 +25,7 @@ BAD_INPUT = 2
 
 def render(
     files: Annotated[list[Path], typer.Argument(help="InferenceServices or Knative Services; - = standard input.")],
-    previous: Annotated[list[Path] | None, typer.Option(help="What was last rolled out, kept beside it.")] = None,
+    previous: Annotated[list[Path] | None, typer.Option(help="Manifests last rolled out, kept beside it.")] = None,
     local: Annotated[bool, typer.Option("--local", help="Print a configuration file for this machine.")] = False,
     *,
     command: Annotated[list[str] | None, typer.Option(help="With --local: NAME=COMMAND of a component.")] = None,

@@ -1,7 +1,6 @@
 """All benchmarks, one after the other: `python -m benchmarks`.
 
-A full run takes about 35 minutes and is kept in benchmarks/results/latest.json; --quick takes four and keeps
-nothing.
+A full run takes about 35 minutes and is kept in benchmarks/results/latest.json; --quick takes four and keeps nothing.
 With --strict the exit status is 1 when a required budget is missed.
 """
 
