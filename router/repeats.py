@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from typing import Generic, TypeVar
 
-MAX_HEAD = 4 << 10  # bytes that are kept for a connection
+LONGEST_KEPT = 4 << 10  # bytes that are kept for a connection
 _END = b"\r\n\r\n"
 
 T = TypeVar("T")
@@ -40,7 +40,7 @@ class Last(Generic[T]):
         of its body of `length` bytes; its translation is then to be set. It has to have come twice: else they do not
         repeat."""
         end = len(data) - length
-        head = data[:end] if len(_END) <= end <= MAX_HEAD else b""
+        head = data[:end] if len(_END) <= end <= LONGEST_KEPT else b""
         if head != self._before:
             self._before = head
             return False

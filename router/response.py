@@ -12,6 +12,7 @@ import httptools
 
 from router.dates import date_line
 from router.exchange import SWITCHING
+from router.guard import MAX_HEAD
 from router.headers import CHUNKED, IN_RESPONSE, NOMINATES_NOTHING, STATUS_LINES, UPGRADE, may_trail, without_nominated
 from router.known import BODYLESS, Answer, Known
 from router.template import MAX_DIGITS
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from router.exchange import Exchange
 
 MAX_INTERIM = 10
-MAX_HEAD = 64 << 10
 MAX_TRAILERS = 64 << 10
 CONTINUE = 100
 NO_CONTENT = 204

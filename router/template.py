@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from router.repeats import MAX_HEAD
+from router.repeats import LONGEST_KEPT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -90,7 +90,7 @@ class Template:
             if is_length:
                 length = found[0]
             pieces += (found[0], sent) if passes else (sent,)
-        if len(data) - at != int(length or 0) or at > MAX_HEAD:
+        if len(data) - at != int(length or 0) or at > LONGEST_KEPT:
             return None
         return pieces, length, at
 
@@ -110,7 +110,7 @@ class Likeness:
         `lines_of` takes such a head to pieces, None = there is more to it."""
         template, self.template = self.template, None
         former, self._former = self._former, b""
-        if len(head) > MAX_HEAD or self._vain >= PATIENCE:
+        if len(head) > LONGEST_KEPT or self._vain >= PATIENCE:
             return False
         self._former = head
         if not former:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from activator.catalog.model import Canary, GuardKeys
 from activator.kpa.spec import Algorithm, Bounds, Metric, Spec
 from activator.scalers.base import ReplicaSpec
+from activator.settings.autoscaling import TARGET_MIN
 from router.ports import UpstreamTls
 from router.table import EdgeLimits, Key, Limits, OnDisconnect, Sticky
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from activator.settings.schema import Revision, Service
 
 RPS_UTILIZATION = 0.7
-TARGET_MIN = 0.01
 
 
 def spec_of(keys: Autoscaling, container_concurrency: int, *, reachable: bool) -> Spec:

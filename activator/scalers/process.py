@@ -61,11 +61,6 @@ class ProcessScaler(LocalScaler):
         """Return the directory where the logs of a revision's replicas are."""
         return str(self._processes.logs_of(revision))
 
-    @property
-    def keeper_pid(self) -> int | None:
-        """The process id of the keeper, parent of all that runs here; None when there is none."""
-        return self._processes.keeper.pid
-
 
 def _path() -> str:
     """Return where commands are looked up: beside the edge's own interpreter first, as in its virtual environment."""

@@ -11,14 +11,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from activator.settings.problems import Finding, Location, shown
+from activator.settings.texts import LONGEST_HOST, LONGEST_LABEL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from activator.settings.schema import Service, Settings
-
-LONGEST_LABEL = 63
-LONGEST_HOST = 253
 
 
 @dataclass(frozen=True, slots=True)

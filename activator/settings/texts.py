@@ -21,7 +21,8 @@ _LABEL = re.compile(LABEL)
 _IMAGE = re.compile(IMAGE)
 _HOST = re.compile(r"[a-z0-9_](?:[-a-z0-9_]{0,61}[a-z0-9_])?(?:\.[a-z0-9_](?:[-a-z0-9_]{0,61}[a-z0-9_])?)*")
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,256}")  # RFC 9110 5.6.2
-_LONGEST_HOST = 253
+LONGEST_LABEL = 63
+LONGEST_HOST = 253
 _MODEL = re.compile(r"[A-Za-z0-9._:@+/-]{1,255}")
 
 
@@ -32,7 +33,7 @@ class Label(Rule):
     @property
     def allowed(self) -> str:
         """Return the characters."""
-        return "up to 63 of a-z, 0-9 and -, which begin and end with a letter or digit"
+        return f"up to {LONGEST_LABEL} of a-z, 0-9 and -, which begin and end with a letter or digit"
 
     def read(self, value: object) -> str:
         """Return the name."""
@@ -64,7 +65,7 @@ class Host(Rule):
             raise RefusedError("is no host name: international names are written as xn--...", _punycode(host))
         if host.startswith("[") and host.endswith("]") and is_ipv6(host[1:-1]):
             return host
-        if len(host) > _LONGEST_HOST or not _HOST.fullmatch(host):
+        if len(host) > LONGEST_HOST or not _HOST.fullmatch(host):
             place = meant.of_url(host)[0]
             name, _, port = (place or host).partition(":")
             is_name = port.isdigit() or (place and not port)
@@ -217,6 +218,6 @@ def _as_label(text: str) -> str:
 
 def _punycode(host: str) -> str:
     try:
-        return host.encode("idna").decode("ascii") if len(host) <= _LONGEST_HOST else ""
+        return host.encode("idna").decode("ascii") if len(host) <= LONGEST_HOST else ""
     except UnicodeError:
         return ""

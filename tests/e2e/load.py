@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections import Counter
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -115,6 +114,3 @@ class Load:
     @property
     def failures(self) -> list[str]:
         return [str(answer) for answer in self.answers if not answer.good]
-
-    def by_status(self) -> dict[int, int]:
-        return dict(Counter(answer.status for answer in self.answers))

@@ -20,7 +20,7 @@ from router.listener import Listener
 from router.plain import Plain
 from router.pool import Pool
 from router.proxy import Proxy
-from router.repeats import MAX_HEAD, Last
+from router.repeats import LONGEST_KEPT, Last
 from router.response import BadResponse, ResponseReader
 from router.upstream import Upstream
 from tests.router.fakes import Client, Clock, Transport, Wakes, exchange, replicas, request, table
@@ -65,7 +65,7 @@ def test_the_head_that_is_learned_is_kept_once() -> None:
         (POST + b"hello\r\n", 5),
         (POST + b"hell", 5),
         (b"\r\n\r\n" + GET, 0),
-        (field(b"A", b"x" * MAX_HEAD), 0),
+        (field(b"A", b"x" * LONGEST_KEPT), 0),
         (GET[:-2], 0),
     ],
 )

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from router.errors import EdgeError
 from router.headers import IN_REQUEST, forwarding
 from router.plain import Plain
-from router.repeats import MAX_HEAD
+from router.repeats import LONGEST_KEPT
 from router.template import PATIENCE
 from tests.router.test_plain import Reading, seen
 
@@ -97,7 +97,7 @@ def test_what_goes_upstream_has_the_fields_where_they_were_without_those_of_the_
         get(3).replace(b"/x?3", b"/%7f"),
         get(3).replace(b"/x?3", b"/x#3"),
         get(3).replace(b"/x?3", b"/\xff"),
-        get(3).replace(b"/x?3", b"/" + b"x" * MAX_HEAD),
+        get(3).replace(b"/x?3", b"/" + b"x" * LONGEST_KEPT),
         get(3).replace(b"a.example", b"b.example"),
         get(3).replace(b"Accept", b"Expect"),
         get(3).replace(b"a, b", b"c"),
@@ -136,7 +136,7 @@ def test_a_length_that_is_not_that_of_the_body_is_looked_at(told: bytes) -> None
         (get(1), get(2).replace(b"X-Id", b"X-id")),
         (get(1), get(2, b"X-A: 1")),
         (get(1), get(1)),
-        (get(1, b"X-A: " + b"x" * MAX_HEAD), get(2, b"X-A: " + b"x" * MAX_HEAD)),
+        (get(1, b"X-A: " + b"x" * LONGEST_KEPT), get(2, b"X-A: " + b"x" * LONGEST_KEPT)),
     ],
 )
 def test_heads_that_differ_by_more_than_values_that_pass_are_all_looked_at(one: bytes, other: bytes) -> None:

@@ -6,13 +6,12 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from activator.settings.problems import Finding, shown
+from activator.settings.texts import LONGEST_LABEL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from activator.catalog.manifests.model import Application, Component
-
-LONGEST_LABEL = 63
 
 
 def check(application: Application) -> Iterator[Finding]:

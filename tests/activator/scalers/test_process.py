@@ -66,6 +66,9 @@ class ProcessStage:
     def crash(self, replica: str) -> None:
         os.kill(self.pid_of(replica), signal.SIGKILL)
 
+    def keeper_pid(self) -> int:
+        return self.scaler._processes.keeper.pid or 0
+
     def pid_of(self, replica: str) -> int:
         """Return its leader, which was there before all it forked."""
         return min(marked(f"REPLICA={replica}"))
@@ -387,7 +390,7 @@ class TestKilling:
         stage.scaler.scale("forking", 2)
         await stage.watcher.until("forking", ready(2))
         family = await some(stage.mark, 2 * FAMILY)
-        os.kill(stage.scaler.keeper_pid or 0, signal.SIGKILL)
+        os.kill(stage.keeper_pid(), signal.SIGKILL)
         snapshot = await stage.watcher.until("forking", gone)
         assert "keeper" in snapshot.last_failure
         assert not set(marked(stage.mark)) & set(family)
@@ -396,7 +399,7 @@ class TestKilling:
     async def test_a_keeper_that_is_stopped_is_told_as_the_cause_and_starts_go_on_with_it(
         self, stage: ProcessStage
     ) -> None:
-        keeper = stage.scaler.keeper_pid or 0
+        keeper = stage.keeper_pid()
         os.kill(keeper, signal.SIGSTOP)
         stage.scaler.scale("good", 1)
         await stage.watcher.until("good", with_message("the keeper process has not answered"))
@@ -419,6 +422,6 @@ class TestKilling:
     async def test_sigint_and_sigterm_to_the_keeper_end_nothing(self, stage: ProcessStage) -> None:
         (name,) = await started(stage, 1)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            os.kill(stage.scaler.keeper_pid or 0, number)
+            os.kill(stage.keeper_pid(), number)
         await asyncio.sleep(0.1)
         assert phases(stage.scaler.replicas("good")) == {name: Phase.READY}
