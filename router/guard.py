@@ -146,7 +146,8 @@ def _about_edge() -> EdgeError:
 
 
 def check_line(line: bytes) -> None:
-    """Check what the parser takes for a protocol in a request line: it knows some that are not spoken here."""
+    """Check what the parser takes for a protocol in a request line: it knows some that are not spoken here.
+    EdgeError for another than HTTP."""
     if b" HTTP/" not in line:
         raise EdgeError(Reason.BAD_REQUEST, "This is not an HTTP request.")
 

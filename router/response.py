@@ -127,7 +127,8 @@ class ResponseReader:
         return self._parse(data)
 
     def end(self) -> bytes:
-        """Take note that the replica has closed its side; return what still goes to the client."""
+        """Take note that the replica has closed its side; return what still goes to the client. BadResponse if
+        that cuts it."""
         self.clean = False
         if not (self._begun and self._head and self._until_close):
             raise BadResponse("it closed the connection before the response was complete")

@@ -33,7 +33,7 @@ def split(route: Route, request: Request, draw: float) -> tuple[Share, bool]:
 
 
 def by_draw(service: Service, draw: float) -> Share:
-    """Return the share that `draw` falls on. A share of 0 % is never returned."""
+    """Return the share that `draw` (in [0, 1)) falls on. A share of 0 % is never returned."""
     mark = draw * 100
     for share in service.shares:
         mark -= share.percent

@@ -106,7 +106,7 @@ def is_manifest(source: Source) -> bool:
 
 
 def build(found: list[Document], settings: manifests.Manifests, namespace: str = "") -> Manifests:
-    """Return the applications of some documents."""
+    """Return the applications of some documents. SettingsError with all that is wrong with them."""
     errors: list[Problem] = []
     warnings: list[Problem] = []
     applications: dict[tuple[str, str], Application] = {}
@@ -138,7 +138,7 @@ def _is_labelled(document: Document) -> bool:
 
 
 def objects(source: Source, data: Any, at: Location) -> Iterator[Document]:
-    """Yield the objects of a document: itself, or the items of a List."""
+    """Yield the objects of a document: itself, or the items of a List. SettingsError for what is no object."""
     items = data.get("items") if isinstance(data, dict) else None
     if isinstance(data, dict) and isinstance(items, list) and str(data.get("kind", "")).endswith("List"):
         for number, item in enumerate(items):

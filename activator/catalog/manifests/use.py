@@ -50,7 +50,7 @@ def without_namespace(manifests: Manifests) -> list[Problem]:
 
 def for_here(manifests: Manifests, commands: Iterable[str], settings: Settings, config: Source | None) -> str:
     """Return a configuration file: that of `config`, which `settings` are of, with the services added; `commands` are
-    NAME=COMMAND."""
+    NAME=COMMAND. SettingsError for one that is not, and as for `local`."""
     named = {}
     for each in commands:
         name, equals, command = each.partition("=")
