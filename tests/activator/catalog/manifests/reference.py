@@ -9,7 +9,7 @@ from activator.catalog.manifests.fields import ALPHA, BETA
 from activator.catalog.manifests.knative import KNATIVE_SERVICE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from activator.catalog.manifests.table import Field, Table
 
@@ -46,7 +46,15 @@ def _row(fields: Sequence[Field]) -> str:
     """Return the row of fields of which the same is to be said."""
     inner = _inner(fields[0])
     told = "; ".join(part for part in (fields[0].what, f"see {_link(inner)}" if inner else "") if part)
-    return f"| {', '.join(f'`{name}`' for each in fields for name in each.names)} | {fields[0].fate} | {told} |"
+    return f"| {', '.join(f'`{name}`' for each in fields for name in _names(each))} | {fields[0].fate} | {told} |"
+
+
+def _names(field: Field) -> Iterable[str]:
+    """Return the names of a field, without those that are the first in camelCase."""
+    names: dict[str, str] = {}
+    for name in field.names:
+        names.setdefault(name.replace("-", "").lower(), name)
+    return names.values()
 
 
 def _inner(field: Field) -> Table | None:
