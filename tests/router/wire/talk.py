@@ -176,3 +176,15 @@ class Talk:
         while len(data) < size and (piece := await self.hear(size - len(data))):
             data += piece
         return data
+
+
+class Script:
+    """A replica's part, told step by step by the test: `at` is the connection once it is there."""
+
+    def __init__(self) -> None:
+        self.at: asyncio.Future[Talk] = asyncio.get_running_loop().create_future()
+        self._end = asyncio.Event()
+
+    async def __call__(self, edge: Talk) -> None:
+        self.at.set_result(edge)
+        await self._end.wait()

@@ -21,8 +21,8 @@ from router.tls import load_certificate
 from tests.certificates import CA, client_context, pair, serial, server_context, shown
 from tests.router.fakes import HELLO
 from tests.router.wire.edge import LOCAL, answer
-from tests.router.wire.talk import PATIENCE
-from tests.router.wire.test_tunnel import ACCEPT, OFFER, Script
+from tests.router.wire.talk import PATIENCE, Script
+from tests.router.wire.test_tunnel import ACCEPT, OFFER
 
 if TYPE_CHECKING:
     from tests.router.wire.edge import Edge, Replica

@@ -15,7 +15,7 @@ from router.tunnel import HALF_CLOSED_SECONDS
 from tests.router.fakes import HELLO
 from tests.router.segments import dribble
 from tests.router.wire.edge import answer
-from tests.router.wire.talk import PATIENCE
+from tests.router.wire.talk import PATIENCE, Script
 
 if TYPE_CHECKING:
     from router.connection import Connection
@@ -34,18 +34,6 @@ ACCEPT = (
 GET = "GET /x HTTP/1.1\r\nHost: a.example\r\n\r\n"
 MiB = 1 << 20
 PIECE = bytes(range(256)) * 1024  # 256 KiB
-
-
-class Script:
-    """A replica's part, told step by step by the test: `at` is the connection once it is there."""
-
-    def __init__(self) -> None:
-        self.at: asyncio.Future[Talk] = asyncio.get_running_loop().create_future()
-        self._end = asyncio.Event()
-
-    async def __call__(self, edge: Talk) -> None:
-        self.at.set_result(edge)
-        await self._end.wait()
 
 
 async def opened(edge: Edge, *behind: bytes | str) -> tuple[Talk, Talk]:

@@ -11,6 +11,7 @@ from router.body import BUFFER
 from router.errors import Reason
 from tests.router.fakes import HELLO
 from tests.router.wire.edge import answer
+from tests.router.wire.talk import Script
 
 if TYPE_CHECKING:
     from tests.router.wire.edge import Edge
@@ -29,18 +30,6 @@ FULL = b"HTTP/1.1 507 Insufficient Storage\r\nContent-Length: 4\r\n\r\nfull"
 def resident() -> int:
     """Return the bytes of memory that this process occupies."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
-
-
-class Script:
-    """A replica's part, told step by step by the test: `at` is the connection once it is there."""
-
-    def __init__(self) -> None:
-        self.at: asyncio.Future[Talk] = asyncio.get_running_loop().create_future()
-        self._end = asyncio.Event()
-
-    async def __call__(self, edge: Talk) -> None:
-        self.at.set_result(edge)
-        await self._end.wait()
 
 
 async def told(edge: Edge) -> Script:
