@@ -100,6 +100,16 @@ def test_python_in_the_readme_compiles(text: str) -> None:
     compile(text, "README.md", "exec")
 
 
+OPERATIONS = (ROOT / "docs" / "operations.md").read_text().partition("| event |")[2].partition("## ")[0]
+SOURCES = "".join(path.read_text() for path in MODULES)
+
+
+@pytest.mark.parametrize("cell", re.findall(r"^\| (`.*?) \|", OPERATIONS, re.MULTILINE))
+def test_an_event_in_the_guide_to_operations_is_one_of_the_log(cell: str) -> None:
+    for event in re.findall(r"`([^`]+)`", cell):
+        assert f'"{event}"' in SOURCES
+
+
 GUIDE = (ROOT / "docs" / "models.md").read_text()
 
 
