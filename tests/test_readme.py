@@ -54,11 +54,6 @@ def test_a_target_in_the_readme_is_in_the_makefile(target: str) -> None:
     assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
 
 
-@pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\(([^)]+)\)", README))))
-def test_a_link_in_the_readme_leads_to_a_file(link: str) -> None:
-    assert (ROOT / link).is_file()
-
-
 PAGES = sorted(page for at in (".", "docs", "deploy", "examples") for page in (ROOT / at).glob("*.md"))
 
 
