@@ -251,18 +251,19 @@ class Connection(asyncio.Protocol):
             return
         if self._closing or self._paused or self._waiting:
             return
-        waited = now - self._since
-        if self._reader.in_head and waited > HEAD_SECONDS:
-            self._refuse(
-                EdgeError(Reason.REQUEST_TIMEOUT, f"The request's head did not come within {HEAD_SECONDS:g} s.")
-            )
-        elif waited > self._longest_idle():
+        longest = self._longest_silence()
+        if now - self._since <= longest:
+            return
+        if self._reader.in_head:
+            self._refuse(EdgeError(Reason.REQUEST_TIMEOUT, f"The request's head did not come within {longest:g} s."))
+        else:
             self.finish()
 
-    def _longest_idle(self) -> float:
+    def _longest_silence(self) -> float:
+        """Return how long the next head may take to come, or to begin."""
         if self._edge.draining:
             return NEWCOMER_SECONDS
-        longest = self._edge.limits.keep_alive or math.inf
+        longest = HEAD_SECONDS if self._reader.in_head else self._edge.limits.keep_alive or math.inf
         return min(longest, PRESSED_IDLE_SECONDS) if self._edge.door.pressed else longest
 
     def look_for_client(self) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from router.connection import HEAD_SECONDS
+from router.connection import HEAD_SECONDS, PRESSED_IDLE_SECONDS
 from router.errors import Reason
 from router.http1 import SLICE
 from router.table import EdgeLimits, OnDisconnect
@@ -168,6 +168,24 @@ async def test_a_head_that_does_not_come_is_answered_with_408(edge: Edge) -> Non
     assert await client.quiet()
     edge.later(1.1)
     assert (await client.response()).status == 408
+    assert await client.ended()
+
+
+@pytest.mark.parametrize(
+    ("bounds", "seconds"), [({"keep_alive": 1.0}, HEAD_SECONDS), ({"connections": 1}, PRESSED_IDLE_SECONDS)]
+)
+async def test_a_head_that_has_begun_is_not_taken_for_silence(
+    edge: Edge, bounds: dict[str, float], seconds: float
+) -> None:
+    edge.bound(**bounds)
+    client = await edge.client("GET / HTTP/1.1\r\nHost: a.exa")
+    assert await client.quiet()
+    edge.later(seconds - 0.5)
+    assert await client.quiet()
+    edge.later(1.0)
+    answer = await client.response()
+    assert (answer.status, answer.get("Activator-Reason")) == (408, "request_timeout")
+    assert f"within {seconds:g} s" in json.loads(answer.body)["message"]
     assert await client.ended()
 
 
