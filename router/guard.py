@@ -146,9 +146,9 @@ def _about_edge() -> EdgeError:
 
 
 def check_line(line: bytes) -> None:
-    """Check what the parser takes for a protocol in a request line: it knows some that are not spoken here.
-    EdgeError for another than HTTP."""
-    if b" HTTP/" not in line:
+    """Check what the parser lets pass in a request line: protocols that are not spoken here, and more than one space,
+    which some readers take for an empty target (RFC 9112 3). EdgeError for either."""
+    if b" HTTP/" not in line or line.count(b" ") != 2:
         raise EdgeError(Reason.BAD_REQUEST, "This is not an HTTP request.")
 
 

@@ -90,6 +90,11 @@ def test_a_target_that_is_no_plain_path_is_refused(target: str) -> None:
     assert refused(f"GET {target} HTTP/1.1") == Reason.BAD_REQUEST
 
 
+@pytest.mark.parametrize("line", ["GET  / HTTP/1.1", "GET   / HTTP/1.1", "POST /  HTTP/1.1", "PUT  http://a/ HTTP/1.0"])
+def test_the_parts_of_a_request_line_have_one_space_between_them(line: str) -> None:
+    assert refused(line) == Reason.BAD_REQUEST
+
+
 @pytest.mark.parametrize(
     ("target", "host", "path"),
     [
