@@ -7,6 +7,7 @@ error after the request may have reached a replica tells that client not to repe
 from __future__ import annotations
 
 import json
+import re
 from math import ceil
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,7 @@ _OPENAI = (
     b"/v1/moderations",
     b"/openai/",
 )
+_BEFORE_PATH = re.compile(rb" *(?:https?://[^/? ]*)?", re.IGNORECASE)
 _ABOUT_MODEL = frozenset((Reason.MODEL_REQUIRED, Reason.MODEL_AMBIGUOUS, Reason.MODEL_NOT_FOUND))
 _PHRASES = {
     200: "OK",
@@ -74,7 +76,7 @@ def refuse_head(error: EdgeError, line: bytes = b"") -> bytes:
     after it."""
     method, _, rest = line.partition(b" ")
     fields: dict[str, object] = {"reason": error.reason, "message": error.message}
-    if _is_openai(method, rest.partition(b" ")[0]):
+    if _is_openai(method, _BEFORE_PATH.sub(b"", rest, count=1).partition(b" ")[0]):
         fields = {**_for_openai(error), **fields}
     return compose(error, fields, keep_alive=False, bodyless=method == b"HEAD")
 

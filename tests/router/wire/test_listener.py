@@ -194,6 +194,7 @@ async def test_a_head_that_has_begun_is_not_taken_for_silence(
     [
         (" HTTP/1.1\r\nHost: a.example\r\nHost: b.example\r\n\r\n", 400),
         (" HTTP/1.1\r\nno field\r\n", 400),
+        ("  HTTP/1.1\r\nHost: a.example\r\n\r\n", 400),
         ("?" + "a" * 9000, 414),
         (" HTTP/1.1\r\nHost: a.example\r\n" + "a: b\r\n" * 200, 431),
         (" HTTP/3.0\r\n", 505),
@@ -205,7 +206,12 @@ async def test_a_head_that_is_refused_gets_the_shape_of_errors_that_its_path_ask
     edge: Edge, rest: str, status: int
 ) -> None:
     await edge.serving()
-    for path, expected in (("/v1/chat/completions", True), ("/v2/x", False)):
+    for path, expected in (
+        ("/v1/chat/completions", True),
+        ("http://a.example/v1/chat/completions", True),
+        ("/v2/x", False),
+        ("http://a.example/v2/v1/chat/completions", False),
+    ):
         client = await edge.client(f"POST {path} HTTP/1.1\r\nHost: a.example\r\n\r\n")
         await client.response()
         await client.send(f"POST {path}{rest}")
