@@ -92,8 +92,7 @@ def _read_certificate(certificate: Path, key: Path, hosts: tuple[str, ...]) -> C
     try:
         context.load_cert_chain(certificate, key, _no_password)
     except ssl.SSLError as error:
-        mismatch = error.reason == "KEY_VALUES_MISMATCH"
-        raise CertificateError("key", "does not belong to the certificate" if mismatch else _told(error)) from None
+        raise _unusable(certificate, error) from None
     shown = _shown(context, certificate)
     found = {value.lower() for kind, value in shown.get("subjectAltName", ()) if kind in {"DNS", "IP Address"}}
     names = frozenset(hosts) or found
@@ -246,6 +245,19 @@ def _check_file(path: Path, part: str, mark: bytes) -> bytes:
 
 def _no_password() -> str:
     raise CertificateError("key", "is encrypted; the edge takes keys without a password")
+
+
+def _unusable(certificate: Path, error: ssl.SSLError) -> CertificateError:
+    """Return which of two files it was that could not be used, as the TLS library does not say: the certificate, if it
+    cannot be read by itself either."""
+    if error.reason == "KEY_VALUES_MISMATCH":
+        return CertificateError("key", "does not belong to the certificate")
+    part = "key"
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(certificate)
+    except ssl.SSLError:
+        part = "certificate"
+    return CertificateError(part, _told(error) if error.reason else "is damaged, or not whole")
 
 
 def _shown(server: ssl.SSLContext, certificate: Path) -> Mapping[str, Any]:

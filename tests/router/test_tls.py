@@ -13,6 +13,7 @@ from router.tls import CertificateError, Certificates, UpstreamContexts, load_ce
 from tests.certificates import CA, FILES, pair
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -65,15 +66,20 @@ def test_what_cannot_be_used_is_named(certificate: str, key: str, part: str, mes
     assert (error.value.part, error.value.message) == (part, message)
 
 
+@pytest.mark.parametrize("damage", [lambda text: text[: len(text) // 2], lambda text: text.replace("M", "A", 3)])
 @pytest.mark.parametrize("part", ["certificate", "key"])
-def test_a_damaged_file_is_an_error_and_nothing_worse(tmp_path: Path, part: str) -> None:
+def test_a_damaged_file_is_an_error_and_the_right_one_is_blamed(
+    tmp_path: Path, part: str, damage: Callable[[str], str]
+) -> None:
     files = tmp_path / "x.pem", tmp_path / "x.key"
     for source, file in zip(pair("a"), files, strict=True):
         shutil.copy(source, file)
     damaged = files[part == "key"]
-    damaged.write_text(damaged.read_text().replace("M", "A", 3))
-    with pytest.raises(CertificateError):
+    damaged.write_text(damage(damaged.read_text()))
+    with pytest.raises(CertificateError) as error:
         load_certificate(*files)
+    assert error.value.part == part
+    assert "ssl.c" not in error.value.message
 
 
 def test_a_request_is_misdirected_if_its_host_has_another_certificate_than_was_shown() -> None:
