@@ -24,7 +24,7 @@ from router.guard import (
     too_many_fields,
     version_refused,
 )
-from router.headers import IN_REQUEST, UPGRADE, request_head
+from router.headers import IN_REQUEST, UPGRADE, request_head, without_nominated
 from router.parsers import RestOfLine, parser_within
 from router.plain import Plain
 from router.repeats import Last
@@ -223,7 +223,7 @@ class RequestReader:
             self._at = self._fed  # a piece ends with the head
             self._resumes = offers
         elif offers and offers_websocket(request):
-            request.lines += UPGRADE
+            request.lines = [*without_nominated(request.lines, b"Connection, TE"), *UPGRADE]
             self._offer = request
             return
         request.ordinary = request.keep_alive and not (

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from router.errors import EdgeError, Reason
+from router.headers import values
 from router.http1 import RequestReader
 from tests.router.fakes import Client, request
 
@@ -250,6 +251,13 @@ def offers(*fields: str, line: str = "GET / HTTP/1.1") -> bool:
 )
 def test_a_proper_offer_of_websocket_is_taken(fields: tuple[str, ...]) -> None:
     assert offers(*fields)
+
+
+def test_an_offer_goes_on_with_one_connection_field_since_some_models_read_only_the_first() -> None:
+    made = request("GET / HTTP/1.1", "TE: trailers", *OFFER)
+    assert made.upgrade is not None
+    assert values(made.lines, b"connection") == [b"Upgrade"]
+    assert not values(made.lines, b"te")
 
 
 @pytest.mark.parametrize(
