@@ -261,9 +261,8 @@ class Connection(asyncio.Protocol):
 
     def _longest_silence(self) -> float:
         """Return how long the next head may take to come, or to begin."""
-        if self._edge.draining:
-            return NEWCOMER_SECONDS
-        longest = HEAD_SECONDS if self._reader.in_head else self._edge.limits.keep_alive or math.inf
+        idle = NEWCOMER_SECONDS if self._edge.draining else self._edge.limits.keep_alive or math.inf
+        longest = HEAD_SECONDS if self._reader.in_head else idle
         return min(longest, PRESSED_IDLE_SECONDS) if self._edge.door.pressed else longest
 
     def look_for_client(self) -> None:

@@ -414,6 +414,23 @@ async def test_on_shutdown_a_head_that_has_begun_is_waited_for(edge: Edge) -> No
     await draining
 
 
+async def test_a_head_that_has_begun_has_its_ten_seconds_also_on_shutdown_and_whatever_keep_alive_is(
+    edge: Edge,
+) -> None:
+    edge.bound(keep_alive=1.0)
+    await edge.serving(HELLO)
+    slow, slower = [await edge.client(GET.format(1)[:20]) for _ in range(2)]
+    await edge.until(lambda: all(guest.expects for guest in edge.listener.connections))
+    draining = asyncio.get_running_loop().create_task(edge.listener.drain(PATIENCE))
+    await asyncio.sleep(0)
+    edge.later(HEAD_SECONDS - 1)
+    await slow.send(GET.format(1)[20:])
+    assert (await slow.response()).status == 200
+    edge.later(1.1)
+    assert (await slower.response()).status == 408
+    await draining
+
+
 async def test_on_shutdown_those_who_wait_are_told_and_do_not_come_back_together(edge: Edge) -> None:
     held = [await edge.client(GET.format(1)) for _ in range(5)]
     await edge.until(lambda: edge.held == 5)
