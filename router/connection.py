@@ -351,7 +351,7 @@ class Connection(asyncio.Protocol):
             self.loop.call_soon(self._run_next)  # not from here: a thousand may be answered at once
         elif self._refusal is not None and exchange.keep_alive:
             self._refuse(self._refusal)
-        elif not exchange.keep_alive or ((edge.draining or self._half_closed) and not self._unread):
+        elif not exchange.keep_alive or (self._half_closed and not self._unread):
             self.finish()
         elif self._paused:
             self.resume_reading()

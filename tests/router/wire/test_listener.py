@@ -393,6 +393,29 @@ async def test_on_shutdown_one_who_asked_a_moment_ago_may_ask_once_more(edge: Ed
     await draining
 
 
+async def test_on_shutdown_one_whose_answer_had_begun_before_may_ask_once_more(edge: Edge) -> None:
+    go = asyncio.Event()
+
+    async def script(talk: Talk) -> None:
+        await talk.request()
+        await talk.send(HELLO[:-1])
+        await go.wait()
+        await talk.send(HELLO[-1:])
+        await talk.request()
+        await talk.send(HELLO)
+
+    await edge.serving(script)
+    client = await edge.client(GET.format(1))
+    head = await client.head()
+    draining = asyncio.get_running_loop().create_task(edge.listener.drain(PATIENCE))
+    await asyncio.sleep(0)
+    go.set()
+    assert (await client.until(b"hello"), head.get("Connection")) == (b"hello", None)
+    await client.send(GET.format(2))
+    assert (await client.response()).get("Connection") == "close"
+    await draining
+
+
 async def test_on_shutdown_one_who_says_nothing_is_not_waited_for(edge: Edge) -> None:
     silent = await edge.client()
     draining = asyncio.get_running_loop().create_task(edge.listener.drain(PATIENCE))
