@@ -4,6 +4,7 @@ requests must not stand still."""
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING
 
 from prometheus_client import generate_latest
@@ -21,11 +22,13 @@ SHARE = 0.1  # of the time, at most, goes into pages
 
 
 class Page:
-    """Prometheus's text format of what `metrics` tell."""
+    """Prometheus's text format of what `metrics` tell. `used` counts the seconds of processor time: what is written
+    while the process stands still costs nobody anything."""
 
-    def __init__(self, metrics: Metrics, clock: Clock) -> None:
+    def __init__(self, metrics: Metrics, clock: Clock, used: Clock = time.thread_time) -> None:
         self._metrics = metrics
         self._clock = clock
+        self._used = used
         self._text = b""
         self._until = 0.0  # clock seconds
         self._writing = asyncio.Lock()
@@ -38,14 +41,14 @@ class Page:
             return self._text
 
     async def _write(self) -> None:
-        texts, last, spent, began = list[bytes](), "", 0.0, self._clock()
+        texts, last, spent, began = list[bytes](), "", 0.0, self._used()
         for piece in self._metrics.collect():
             text = generate_latest(_Only(piece))
             texts.append(text.split(b"\n", 2)[2] if piece.name == last else text)  # one HELP and TYPE per family
             last = piece.name
-            spent += self._clock() - began
+            spent += self._used() - began
             await asyncio.sleep(0)
-            began = self._clock()
+            began = self._used()
         self._text = b"".join(texts)
         self._until = self._clock() + spent / SHARE
 

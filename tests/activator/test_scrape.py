@@ -47,11 +47,21 @@ async def test_those_who_scrape_at_once_get_one_page_that_is_as_old_as_it_took_t
     async with all_parts() as parts:
         times = iter(range(100_000))
 
-        def clock() -> float:
-            return parts.now + next(times) / 1000
-
-        page = Page(Metrics(parts.insight), clock)
+        page = Page(Metrics(parts.insight), parts.clock, lambda: next(times) / 1000)
         first, *others = await asyncio.gather(*(page.latest() for _ in range(5)))
         assert all(other is first for other in others)
         parts.now += 60.0
+        assert await page.latest() is not first
+
+
+async def test_what_stood_still_while_it_wrote_a_page_tells_new_numbers_as_soon_as_ever() -> None:
+    async with all_parts() as parts:
+
+        def clock() -> float:
+            parts.now += 0.5
+            return parts.now
+
+        page = Page(Metrics(parts.insight), clock)
+        first = await page.latest()
+        parts.now += 1.0
         assert await page.latest() is not first
