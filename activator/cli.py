@@ -81,7 +81,10 @@ def options(version: VersionOption = False) -> None:
 @app.command()
 def serve(config: ConfigOption = None) -> None:
     """Serve until SIGTERM; SIGHUP or a changed configuration reloads it."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})  # it would end the process; `Edge.run` lets it come
+    stops = (signal.SIGTERM, signal.SIGINT)  # which would end the process at once, or, as PID 1, be lost
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP, *stops})  # `run` and `Edge.run` let them come
+
+    import asyncio
 
     import uvloop
 
@@ -93,6 +96,10 @@ def serve(config: ConfigOption = None) -> None:
     logs.ignore_bad_server_names()
 
     async def run() -> bool:
+        loop, beginning = asyncio.get_running_loop(), asyncio.current_task()
+        for number in stops:
+            loop.add_signal_handler(number, beginning.cancel)  # type: ignore[union-attr]
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, stops)
         origin, settings = await begin(config, DEFAULT_CONFIG, logs.logger("edge"))
         views = await _cluster(settings) if settings.scaler == "kubernetes" else None
         return await Edge(origin, settings, views).run()
@@ -100,6 +107,9 @@ def serve(config: ConfigOption = None) -> None:
     try:
         with told():
             ended_well = uvloop.run(run())
+    except asyncio.CancelledError:
+        logs.logger("edge").info("stopped before it served")
+        return
     except OSError as error:
         typer.echo(f"activator: {error}", err=True)
         raise typer.Exit(1) from None

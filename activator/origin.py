@@ -164,16 +164,22 @@ async def fetched(name: str, log: FilteringBoundLogger | None) -> ConfigMapOrigi
     client = await connect()
     client.on_end = None if log is None else Denials(log).heard
     origin = ConfigMapOrigin(client, name)
+    try:
+        await _reach(origin, log)
+    except BaseException:
+        await origin.close()
+        raise
+    return origin
+
+
+async def _reach(origin: ConfigMapOrigin, log: FilteringBoundLogger | None) -> None:
     while True:
         try:
-            await origin.fetch()
+            return await origin.fetch()
         except (ApiError, UnreachableError) as error:
             if log is None or _for_good(error):
-                await origin.close()
                 raise OSError(f"{origin.name}: {error}") from error
             log.warning("the configuration cannot be read yet", origin=origin.name, problem=str(error))
-        else:
-            return origin
         await asyncio.sleep(RETRY_SECONDS)
 
 
@@ -187,6 +193,9 @@ async def begin(option: str | None, default: Path, log: FilteringBoundLogger | N
     origin = await fetched(where, log) if isinstance(where, str) else where
     try:
         return origin, await origin.read()
+    except asyncio.CancelledError:
+        await origin.close()
+        raise
     except SettingsError as error:
         await origin.close()
         first = error.problems[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import subprocess
 import time
@@ -49,6 +50,35 @@ def test_a_reload_that_is_asked_for_while_the_edge_starts_is_done_when_it_serves
         assert [next(events, None), next(events, None)] == ["serving", "configuration taken over"]
         process.terminate()
         assert process.wait(60) == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_an_edge_that_is_told_to_stop_before_it_serves_says_so_and_ends_well(tmp_path: Path, number: int) -> None:
+    file = tmp_path / "activator.yaml"
+    file.write_text(json.dumps(configuration(service("warm"))))
+    with subprocess.Popen([ACTIVATOR, "serve", "--config", file], cwd=tmp_path, stderr=subprocess.PIPE) as process:
+        while b"uvloop" not in Path(f"/proc/{process.pid}/maps").read_bytes():
+            time.sleep(0.001)
+        process.send_signal(number)
+        _, said = process.communicate(timeout=60)
+    assert [json.loads(line)["event"] for line in said.splitlines()] == ["stopped before it served"]
+    assert process.returncode == 0
+
+
+def test_an_edge_that_is_told_to_stop_while_it_waits_for_the_api_server_ends_well(tmp_path: Path) -> None:
+    cluster = {"name": "c", "cluster": {"server": "http://127.0.0.1:1"}}
+    context = {"name": "c", "context": {"cluster": "c", "user": "u", "namespace": "default"}}
+    user = {"name": "u", "user": {"token": "sesame"}}
+    file = tmp_path / "kubeconfig"
+    file.write_text(json.dumps({"clusters": [cluster], "contexts": [context], "users": [user], "current-context": "c"}))
+    command, environment = [ACTIVATOR, "serve", "--config", "configmap/edge"], {**os.environ, "KUBECONFIG": str(file)}
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE) as process:
+        assert process.stderr is not None
+        waits = json.loads(process.stderr.readline())
+        process.terminate()
+        *_, last = map(json.loads, process.stderr)
+        assert process.wait(60) == 0
+    assert (waits["event"], last["event"]) == ("the configuration cannot be read yet", "stopped before it served")
 
 
 async def test_what_does_not_end_in_time_is_cut_and_what_waits_is_told(serve: Serve) -> None:
