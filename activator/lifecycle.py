@@ -97,17 +97,18 @@ def settle(
     life = replace(life, evicted=False)
     if outcome.replicas and not spec.reachable and not stats.open:
         outcome = ruled(outcome, NO_TRAFFIC, 0)
+    asked = outcome
     if outcome.replicas == 0:
         outcome = _to_zero(plan, life, outcome, seen, now)
     if outcome.replicas and _overdue(bounds, replicas, now):
         life = _given_up(life, replicas, now)
         outcome = replace(ruled(outcome, DEADLINE, 0), complaint=life.complaint)
-    if outcome.replicas and not _alive(replicas):
+    if outcome.replicas and not _alive(replicas):  # the last one neither starts nor stays: it has died
         if _backing_off(life, now):
-            outcome = ruled(outcome, START_WAITS, 0)
+            outcome = ruled(asked, START_WAITS, 0)
         elif not stats.open and bounds.min_scale == 0 and (life.overdue or _hopeless(bounds, replicas)):
             life = replace(life, retry_at=replicas.retry_at or life.retry_at)
-            outcome = replace(ruled(outcome, START_FAILS, 0), complaint=replicas.last_failure or life.complaint)
+            outcome = replace(ruled(asked, START_FAILS, 0), complaint=replicas.last_failure or life.complaint)
     return life, outcome
 
 

@@ -127,6 +127,21 @@ def test_starts_that_keep_failing_are_told_with_what_the_last_one_died_of() -> N
     )
 
 
+def test_nothing_is_said_to_start_or_to_stay_once_all_starts_have_failed() -> None:
+    crashed = ReplicaSet("m-1", desired=1, failures=5, last_failure="CUDA is missing")
+    fails = (
+        "Wants 0 because the stable window saw no requests; "
+        "its starts keep failing (CUDA is missing) and nobody waits, so none is started until a request comes."
+    )
+    waits = (
+        "Wants 0 because the stable window saw no requests; "
+        "its last start failed and the next one is not due yet, so none is started."
+    )
+    assert told(0, (crashed, QUIET), Life(True)) == fails
+    assert told(0, (crashed, QUIET), AWAKE) == fails
+    assert told(0, (crashed, QUIET), Life(True, retry_at=NOW + 4)) == waits
+
+
 def test_a_start_that_is_not_due_yet() -> None:
     assert told(1.0, (some(), BUSY), Life(True, retry_at=1004.0)) == (
         "Wants 1 because 1 request on average over the stable window asks for 1 at a target of 1 per replica; "
