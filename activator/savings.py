@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from activator.usage import Ledger
 
 SAVE_SECONDS = 5.0
+Document = dict[str, Any] | tuple[bytes, ...]
 ROLLOUTS = "rollouts.json"
 LOST = "a restart goes on from what was last saved: free space there, or make it writable"
 UNREADABLE = {
@@ -55,6 +56,7 @@ class Savings:
         self._unreadable = {name: Trouble(log, event) for name, event in UNREADABLE.items()}
         self._restored = False
         self._unread = {state.FILE, USAGE}  # stay as they are on disk
+        self._written: Document = ()  # of the usage
         self._saving = threading.Lock()
         self._turn = asyncio.Lock()
         self._hold: int | None = None  # a descriptor of the directory, with its lock
@@ -153,35 +155,40 @@ class Savings:
     def save_usage(self) -> None:
         """Save what replicas have run since: all else is to stay as it was while they did."""
         if USAGE not in self._unread:
-            self._write({USAGE: self._ledger.dump()})
+            self._write({USAGE: self._ledger.text()})
 
     def save(self) -> bool:
-        """Save now, for the last time but for the usage: what cannot be saved is told once more. Otherwise as
-        `save_aside`."""
+        """Save now, for the last time but for the usage: all is written, and what cannot be is told once more.
+        Otherwise as `save_aside`."""
         self._unsaved.remind()
+        self._written = ()
         return self._write(self._documents())
 
-    def _documents(self) -> dict[str, dict[str, Any]]:
+    def _documents(self) -> dict[str, Document]:
         """Return what is to be written, by name of its file, in order: a rollout that went on without its replicas
         would make requests wait for them."""
         if ROLLOUTS in self._unread:
             self.restore_rollouts()
-        documents = {ROLLOUTS: self._rollouts.dump()}
+        documents: dict[str, Document] = {ROLLOUTS: self._rollouts.dump()}
         if self._restored:
             now = self._wall()
             if USAGE in self._unread:
                 self.restore_usage()
             self._ledger.forget()
-            documents = {state.FILE: state.written(self._loop.dump(), now), **documents, USAGE: self._ledger.dump()}
+            documents = {state.FILE: state.written(self._loop.dump(), now), **documents, USAGE: self._ledger.text()}
         return {name: document for name, document in documents.items() if name not in self._unread}
 
-    def _write(self, documents: dict[str, dict[str, Any]]) -> bool:
-        """Write each document, whatever becomes of the others; tell whether the rollouts are on disk."""
+    def _write(self, documents: dict[str, Document]) -> bool:
+        """Write each document, whatever becomes of the others, unless it is the very one that is there; tell whether
+        the rollouts are on disk."""
         errors: dict[str, OSError] = {}
         with self._saving:
             for name, document in documents.items():
+                if document is self._written:
+                    continue
                 try:
                     state.write_json(self._directory / name, document)
+                    self._written = document if name == USAGE else self._written
                 except OSError as error:
                     errors[name] = error
             if errors:

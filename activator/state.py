@@ -38,12 +38,14 @@ class Saved:
     age: float
 
 
-def write_json(path: Path, data: Mapping[str, Any]) -> None:
-    """Replace `path` by `data` so that a reader, also one after a crash, sees the old or the new one whole. OSError."""
+def write_json(path: Path, data: Mapping[str, Any] | tuple[bytes, ...]) -> None:
+    """Replace `path` by `data`, or by the parts of its text, so that a reader, also one after a crash, sees the old or
+    the new one whole. OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_suffix(".new")
-    with draft.open("w") as file:
-        json.dump(data, file)
+    parts = data if isinstance(data, tuple) else map(str.encode, json.JSONEncoder().iterencode(data))
+    with draft.open("wb") as file:
+        file.writelines(parts)
         file.flush()
         os.fsync(file.fileno())
     draft.replace(path)

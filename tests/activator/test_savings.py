@@ -60,6 +60,28 @@ def test_a_successor_goes_on_with_revisions_and_usage(tmp_path: Path) -> None:
     assert second.ledger.dump() == first.ledger.dump()
 
 
+async def test_usage_is_written_when_it_has_changed_or_could_not_be_written_and_at_the_end(tmp_path: Path) -> None:
+    run = Run.begun(tmp_path / "state")
+    file = tmp_path / "state" / "usage.json"
+
+    async def saved(*, added: int) -> bool:
+        run.ledger.add(("m", "m-1"), (added, 0), 60.0, WALL)
+        before = file.stat().st_ino if file.exists() else 0
+        await run.savings.save_aside()
+        return (file.stat().st_ino if file.exists() else 0) != before
+
+    assert await saved(added=1)
+    assert not await saved(added=0)
+    assert await saved(added=1)
+    file.with_suffix(".new").mkdir()
+    assert not await saved(added=1)
+    file.with_suffix(".new").rmdir()
+    assert await saved(added=0)
+    file.unlink()
+    run.savings.save()
+    assert json.loads(file.read_text()) == run.ledger.dump()
+
+
 def test_a_directory_is_one_edges_until_it_lets_go(tmp_path: Path) -> None:
     first, second = Run(tmp_path / "state"), Run(tmp_path / "state")
     first.savings.claim()

@@ -114,6 +114,24 @@ def test_days_that_are_over_are_saved_as_they_were_before_and_are_not_made_anew(
     assert ledger.dump()["rows"] == []
 
 
+def test_the_text_of_a_ledger_is_what_it_dumps_and_is_made_anew_only_where_something_was_added() -> None:
+    ledger = Ledger()
+    assert json.loads(b"".join(ledger.text())) == ledger.dump()
+    ledger.add(NAMES, (1, 0), 60.0, MIDNIGHT - 9)
+    ledger.add(NAMES, (1, 0), 9.0, MIDNIGHT + 9)
+    before = ledger.text()
+    ledger.forget()
+    assert ledger.text() is before
+    ledger.add(("m", "m-\udc80"), (1, 0), 1.0, MIDNIGHT + 10)
+    after = ledger.text()
+    assert b"".join(after) == json.dumps(ledger.dump()).encode()
+    assert after[1] is before[1]
+    ledger.forget(1)
+    assert b"".join(ledger.text()) == json.dumps(ledger.dump()).encode()
+    ledger.clear()
+    assert json.loads(b"".join(ledger.text())) == ledger.dump()
+
+
 def test_nothing_saved_is_nothing_restored() -> None:
     ledger = Ledger()
     ledger.restore(None)
