@@ -117,10 +117,11 @@ class Writer:
         """Take it that there is no such Deployment now."""
         self.known = None
         self._missing, self._wrote = True, False
-        self.trouble = f"there is no Deployment {self._place.name} in namespace {self._place.namespace}"
+        self.trouble = self._absent()
 
     def close(self) -> None:
-        """Forget the end of holding; there will be no more to write."""
+        """Write no more, and forget the end of holding."""
+        self._missing = True
         if self._release_at is not None:
             self._release_at.cancel()
 
@@ -239,8 +240,8 @@ class Writer:
             self.trouble = ""
             self._orders.settled(accepted=False)
 
-    def _failed(self, error: ApiError | UnreachableError) -> float | None:
-        """Note a failure; return the seconds until the next attempt, None = the watch will tell when to try again."""
+    def _failed(self, error: ApiError | UnreachableError) -> float:
+        """Note a failure; return the seconds until the next attempt."""
         if isinstance(error, ApiError) and error.status == CONFLICT:
             self._stale = True  # someone wrote meanwhile: read, and decide by that
             self._overtaken += 1
@@ -259,15 +260,18 @@ class Writer:
             return 0.0  # an idle connection that was closed shows only when it is used
         return self._told(error)
 
-    def _told(self, error: ApiError | UnreachableError) -> float | None:
+    def _told(self, error: ApiError | UnreachableError) -> float:
         longest = REFUSED_WAIT if self._forbidden else LAST_WAIT  # which a server that just started does for a moment
         wait = min(FIRST_WAIT * 2.0 ** min(self._failures, DOUBLINGS), longest) * random.uniform(0.5, 1)
         if isinstance(error, UnreachableError):
             self.trouble = f"the Kubernetes API cannot be reached: {error}"
         elif error.status == NOT_FOUND:
-            self.gone()
+            self.trouble = self._absent()  # if that is so, the watch will tell, and end the attempts
         else:
             self.trouble = f"the replicas of Deployment {self._place.name} cannot be written: {error}"
             wait = max(wait, error.retry_after)
         self._orders.settled(accepted=False)
-        return None if isinstance(error, ApiError) and error.status == NOT_FOUND else wait
+        return wait
+
+    def _absent(self) -> str:
+        return f"there is no Deployment {self._place.name} in namespace {self._place.namespace}"

@@ -304,16 +304,38 @@ async def test_a_busy_api_server_is_given_the_time_it_asks_for() -> None:
         assert desk.replicas() == 1
 
 
-async def test_a_deployment_that_is_not_there_is_told_and_not_asked_for_again() -> None:
+async def test_a_deployment_that_is_not_there_is_told_and_not_asked_for_again_once_the_watch_says_so() -> None:
     desk = Desk()
     desk.want(1)
     await asyncio.sleep(60)
     assert desk.writer.trouble == f"there is no Deployment m in namespace {NAMESPACE}"
-    assert desk.api.reads == 1
+    desk.writer.gone()
+    reads = desk.api.reads
+    assert reads < 60
+    await asyncio.sleep(60)
+    assert desk.api.reads == reads
     desk.cluster.put("deployments", deployment("m", 0))
     await asyncio.sleep(1)
     assert desk.replicas() == 1
     await desk.tasks.close()
+
+
+async def test_a_deployment_that_only_a_write_did_not_find_is_written_soon() -> None:
+    async with at_desk() as desk:
+        desk.api.refusals += [ApiError(404, "NotFound", "the server could not find the requested resource")] * 3
+        desk.want(1)
+        await asyncio.sleep(2)
+        assert (desk.replicas(), desk.writer.trouble) == (1, "")
+
+
+async def test_who_has_let_go_of_a_deployment_tries_no_more() -> None:
+    async with at_desk() as desk:
+        desk.api.refusals += [ApiError(404, "NotFound", "gone")] * 3
+        desk.want(1)
+        await asyncio.sleep(0.01)
+        desk.writer.close()
+        await asyncio.sleep(60)
+        assert desk.numbers() == [1]
 
 
 class TestOtherWriters:
