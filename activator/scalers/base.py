@@ -84,7 +84,7 @@ class ReplicaSpec:
     Either it is a process: the command runs without a shell in `directory`, with `env` over the edge's own environment
     and with HOST, PORT and REPLICA set. SIGTERM ends it, SIGKILL follows after `termination_grace`.
 
-    Or it is a pod of the Deployment of the revision's name, reached at `port` (0 = its first containerPort); a
+    Or it is a pod of the Deployment of the revision's name, reached at `port` (0 = its containerPort); a
     readiness path of "" is that of its readiness probe. `drain_timeout` bounds how long one that is to go may take to
     end its requests, 0 = as long as they take.
     """

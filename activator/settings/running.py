@@ -68,7 +68,7 @@ class Process(Group):
     """How replicas are run by `scaler: process`, and how they are connected."""
 
     port: Annotated[int, Whole(0, 65535)] = 0
-    """Port of replicas that are pods; 0 = the first containerPort. A local process is told its port by $PORT."""
+    """Port of replicas that are pods; 0 = the model's containerPort. A local process is told its port by $PORT."""
     readiness_path: Annotated[str, Target()] = "/"
     """Path that answers 200 when a replica is ready."""
     startup_probe_period: Annotated[float, Duration(0.001)] = 0.02

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from activator.kube.resources import annotations_of, name_of, uid_of
 from activator.scalers.causes import ending, exit_sentence
+from activator.scalers.kubernetes.nodes import gpus_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,7 +19,12 @@ if TYPE_CHECKING:
     from activator.kube.resources import Object
 
 COST = "controller.kubernetes.io/pod-deletion-cost"
+MAIN = "kubectl.kubernetes.io/default-container"
 DEFAULT_PORT = 8080
+FOR_REQUESTS = {"http1", "http", "h2c", "user-port"}
+"""Names that a port has which takes requests."""
+PROXIES = {"istio-proxy", "linkerd-proxy"}
+"""Containers that a mesh adds, maybe before all others; none of their ports is the model's."""
 SIGNALLED = 128
 
 CRASH_LOOP = "CrashLoopBackOff"
@@ -98,7 +104,7 @@ class Pod:
 
 
 class Wish(NamedTuple):
-    """How the pods of a revision are to be reached: container `port` (0 = the first that a container declares) and
+    """How the pods of a revision are to be reached: container `port` (0 = found in what containers declare) and
     readiness `path` ("" = that of the readiness probe, if it is one by HTTP)."""
 
     port: int = 0
@@ -112,7 +118,7 @@ def read(item: Object, wish: Wish) -> Pod:
     ready = conditions.get("Ready", {})
     containers = list(_containers(status))
     stuck, complaint = _stuck(containers)
-    port = wish.port or _first_port(spec)
+    port = wish.port or _port(spec, annotations_of(item).get(MAIN, ""))
     death = _death(containers)
     return Pod(
         name=name_of(item),
@@ -219,11 +225,17 @@ def _back_off(containers: list[tuple[Object, bool]]) -> float:
     )
 
 
-def _first_port(spec: Object) -> int:
-    for container in spec.get("containers") or []:
-        for port in container.get("ports") or []:
-            return int(port["containerPort"])
-    return DEFAULT_PORT
+def _port(spec: Object, main: str) -> int:
+    """Return the port that takes requests: of the container with the GPUs, or of the `main` one, before any other's,
+    and in a container the one that is named so before the first."""
+    containers = [one for one in spec.get("containers") or [] if one.get("name") not in PROXIES]
+    declared = [(one, port) for one in containers for port in one.get("ports") or []]
+
+    def rank(pair: tuple[Object, Object]) -> tuple[bool, ...]:
+        one, port = pair
+        return not gpus_of({"containers": [one]}), one.get("name") != main, port.get("name") not in FOR_REQUESTS
+
+    return int(min(declared, key=rank)[1]["containerPort"]) if declared else DEFAULT_PORT
 
 
 def _probe(spec: Object, port: int, path: str) -> Probe | None:

@@ -212,6 +212,34 @@ class TestProbes:
         assert seen(item, Wish(0, "/health")).probe == Probe(9000, "/health")
 
 
+def having(name: str, *ports: tuple[str, int], gpus: int = 0) -> dict[str, Any]:
+    declared = [{"name": called, "containerPort": number} for called, number in ports]
+    return {"name": name, "ports": declared, "resources": {"limits": {"nvidia.com/gpu": str(gpus)} if gpus else {}}}
+
+
+@pytest.mark.parametrize(
+    "containers",
+    [
+        [having("istio-proxy", ("http-envoy-prom", 15090)), having("model", ("", 9000))],
+        [having("exporter", ("metrics", 9400)), having("model", ("", 9000), gpus=1)],
+        [having("exporter", ("http", 9400)), having("model", ("", 9000), gpus=1)],
+        [having("exporter", ("metrics", 9400)), having("model", ("http1", 9000))],
+        [having("exporter", ("http", 9400)), having("main", ("", 9000))],
+        [having("model", ("metrics", 9400), ("user-port", 9000))],
+        [having("front", ("", 9000)), having("model", gpus=1)],
+        [having("front", ("", 9000)), having("other", ("", 9001))],
+    ],
+)
+def test_a_port_is_that_of_the_model_whatever_containers_stand_before_it(containers: list[dict[str, Any]]) -> None:
+    meta = {"annotations": {"kubectl.kubernetes.io/default-container": "main"}}
+    assert seen(pod(meta=meta, spec={"containers": containers})).port == 9000
+
+
+def test_a_mesh_before_a_model_that_declares_no_port_leaves_it_the_usual_one() -> None:
+    containers = [having("istio-proxy", ("http-envoy-prom", 15090)), having("model", gpus=1)]
+    assert seen(pod(spec={"containers": containers})).port == 8080
+
+
 def test_a_port_is_the_one_wished_for_or_the_first_one_declared() -> None:
     assert seen(pod()).port == 9000
     assert seen(pod(), Wish(7000)).port == 7000
