@@ -38,7 +38,8 @@ class Deaths:
         before, self._failures[replicas.revision] = self._failures.get(replicas.revision, ""), failure
         starting = {each.name for each in replicas.replicas if each.phase is Phase.STARTING}
         again = {name for name in served & starting if failure != before and name in failure}
-        if (served - there or again) and failure:
+        gone = {name for name in served - there if failure != before or name in failure}
+        if (gone or again) and failure:
             self._last[replicas.revision] = Death(now, failure)
         elif (death := self._last.get(replicas.revision)) and death.message == before and failure.startswith(before):
             self._last[replicas.revision] = death._replace(message=failure)  # its last words are known by now

@@ -28,6 +28,7 @@ class Journal:
         self._log = log
         self.logs: Callable[[str], str] | None = None  # where those of a revision's replicas are
         self._replicas: dict[str, dict[str, Replica]] = {}
+        self._failures: dict[str, str] = {}  # as they were told last
         self._late: dict[tuple[str, Phase], float] = {}  # the age at which such are told of next
 
     def changed(self, revision: Revision, before: ReplicaSet, record: Record) -> None:
@@ -52,12 +53,12 @@ class Journal:
         """Tell of the replicas that are in another phase than before; a warning with what one died of, or why it is not
         ready any more."""
         current = {replica.name: replica for replica in replicas.replicas}
-        known = self._replicas.get(replicas.revision, {})
+        known, failure = self._replicas.get(replicas.revision, {}), self._failures.get(replicas.revision, "")
         for name in known.keys() | current.keys():
             before, after = known.get(name), current.get(name)
             if before and after and before.phase is after.phase:
                 continue
-            message = after.message if after else _cause(before, replicas)
+            message = after.message if after else _cause(before, replicas, failure)
             lost = before.phase is Phase.READY and after.phase is Phase.STARTING if before and after else message
             tell = self._log.warning if lost else self._log.info
             phase = str(after.phase) if after else "gone"
@@ -67,6 +68,10 @@ class Journal:
             self._replicas[replicas.revision] = current
         else:
             self._replicas.pop(replicas.revision, None)
+        if replicas.last_failure:
+            self._failures[replicas.revision] = replicas.last_failure
+        else:
+            self._failures.pop(replicas.revision, None)
 
     def look(self, now: float) -> None:
         """Tell of revisions with replicas that are not ready at `now` (clock seconds): of the one that has been so for
@@ -93,6 +98,10 @@ class Journal:
         return {"log": f"{self.logs(revision)}/{replica}.log"} if self.logs else {}
 
 
-def _cause(before: Replica | None, replicas: ReplicaSet) -> str:
-    """Return what a replica that is gone died of, "" where it was to go, or had not come to be."""
-    return replicas.last_failure if before and before.phase is not Phase.DRAINING and not before.vacant else ""
+def _cause(before: Replica | None, replicas: ReplicaSet, earlier: str) -> str:
+    """Return what a replica that is gone died of, "" where it was to go, had not come to be, or nothing but the
+    `earlier` failure of another one is known."""
+    failure = replicas.last_failure
+    if not before or before.phase is Phase.DRAINING or before.vacant:
+        return ""
+    return failure if failure != earlier or before.name in failure else ""

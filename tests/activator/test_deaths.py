@@ -41,6 +41,14 @@ def test_it_is_told_beside_the_one_that_took_its_place_at_once() -> None:
     assert deaths.last(NAME, 2.0) == (2.0, "boom")
 
 
+def test_one_that_someone_took_away_has_not_died_by_what_another_one_died_of_earlier() -> None:
+    deaths, failure = Deaths(), "m-1-1 exited with code 1"
+    deaths.see(seen(Phase.READY, Phase.STARTING), 1.0)
+    deaths.see(seen(Phase.READY, failure=failure), 2.0)
+    deaths.see(seen(failure=failure), 3.0)
+    assert deaths.last(NAME, 3.0) is None
+
+
 def test_a_pod_whose_container_died_and_is_started_again_in_its_place_is_told_once_with_its_last_words() -> None:
     deaths, killed = Deaths(), "container model of m-1-0 was killed by SIGKILL (signal 9)"
     deaths.see(seen(Phase.READY), 1.0)

@@ -59,6 +59,14 @@ def test_what_another_one_died_of_is_not_told_of_a_replica_that_was_to_go(journa
     assert told(journal, one(Phase.READY), one(Phase.DRAINING), gone)[-1] == ("a-1-0", "gone", None)
 
 
+def test_a_replica_that_someone_took_away_is_not_told_with_what_another_one_died_of_earlier(journal: Journal) -> None:
+    two = (Replica("a-1-0", Phase.READY, 0.0), Replica("a-1-1", Phase.READY, 0.0))
+    failure = "a-1-1 exited with status 3"
+    died = ReplicaSet("a-1", 2, two[:1], last_failure=failure)
+    lines = told(journal, ReplicaSet("a-1", 2, two), died, ReplicaSet("a-1", 2, (), last_failure=failure))
+    assert lines[-2:] == [("a-1-1", "gone", failure), ("a-1-0", "gone", None)]
+
+
 @pytest.mark.parametrize(("last", "level"), [(Phase.READY, "warning"), (Phase.DRAINING, "info")])
 def test_only_a_replica_that_was_not_to_go_is_a_warning(journal: Journal, last: Phase, level: str) -> None:
     with capture_logs() as lines:
