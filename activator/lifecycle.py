@@ -104,11 +104,11 @@ def settle(
         life = _given_up(life, replicas, now)
         outcome = replace(ruled(outcome, DEADLINE, 0), complaint=life.complaint)
     if outcome.replicas and not _alive(replicas):  # the last one neither starts nor stays: it has died
-        if _backing_off(life, now):
-            outcome = ruled(asked, START_WAITS, 0)
-        elif not stats.open and bounds.min_scale == 0 and (life.overdue or _hopeless(bounds, replicas)):
+        if not stats.open and bounds.min_scale == 0 and (life.overdue or _hopeless(bounds, replicas)):
             life = replace(life, retry_at=replicas.retry_at or life.retry_at)
             outcome = replace(ruled(asked, START_FAILS, 0), complaint=replicas.last_failure or life.complaint)
+        elif _backing_off(life, now):
+            outcome = ruled(asked, START_WAITS, 0)
     return life, outcome
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -139,7 +140,7 @@ def test_nothing_is_said_to_start_or_to_stay_once_all_starts_have_failed() -> No
     )
     assert told(0, (crashed, QUIET), Life(True)) == fails
     assert told(0, (crashed, QUIET), AWAKE) == fails
-    assert told(0, (crashed, QUIET), Life(True, retry_at=NOW + 4)) == waits
+    assert told(0, (replace(crashed, failures=1), QUIET), Life(True, retry_at=NOW + 4)) == waits
 
 
 def test_a_start_that_is_not_due_yet() -> None:

@@ -239,6 +239,12 @@ class TestFailedStarts:
             outcome = settled(1, replicas(desired=1, last_failure=last), life=late)
             assert (outcome.replicas, rules(outcome), outcome.complaint) == (0, [START_FAILS], complaint)
 
+    def test_what_is_decided_again_once_all_have_agreed_that_starts_are_given_up_is_that_once_more(self) -> None:
+        plan, seen = (SPEC, BOUNDS), replicas(desired=1, failures=5, retry_at=NOW + 8, last_failure="exit code 1")
+        life, first = settle(plan, Life(True), wants(1), (seen, QUIET), NOW)
+        _, again = settle(plan, life, wants(1), (seen, QUIET), NOW)
+        assert (rules(first), again) == ([START_FAILS], first)
+
     def test_what_was_wrong_with_a_start_that_took_too_long_is_told_until_one_succeeds(self) -> None:
         late = Life(True, overdue=1, retry_at=NOW - 1, complaint="GET /helth answered 404")
         start = present(bounds(progress_deadline=100.0), late, NONE, NOW).start
