@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 
 ATOMIC = select.PIPE_BUF
+LONGEST_PATH, LONGEST_HOST = 500, 253  # bytes: an access line stays whole beside those of other processes
 
 
 class Output:
@@ -107,9 +108,9 @@ def access(log: FilteringBoundLogger, exchange: Exchange, now: float, client: st
     log.info(
         "request",
         client=client,
-        host=request.host.decode("ascii", "backslashreplace") or None,
+        host=_text(request.host, LONGEST_HOST) or None,
         method=request.method.decode("ascii", "replace"),
-        path=request.target.partition(b"?")[0].decode("ascii", "backslashreplace"),
+        path=_text(request.target.partition(b"?")[0], LONGEST_PATH),
         status=exchange.status,
         reason=exchange.reason or None,
         request_id=request.id.decode("ascii") or None,
@@ -119,3 +120,8 @@ def access(log: FilteringBoundLogger, exchange: Exchange, now: float, client: st
         total_ms=round((now - exchange.arrived) * 1000, 1),
         bytes=exchange.body_bytes,
     )
+
+
+def _text(data: bytes, longest: int) -> str:
+    """Return what came in a head as text, cut where it is too long."""
+    return data[:longest].decode("ascii", "backslashreplace") + ("…" if len(data) > longest else "")

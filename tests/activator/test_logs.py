@@ -89,6 +89,18 @@ def test_an_access_line_tells_what_became_of_a_request() -> None:
     }
 
 
+def test_an_access_line_is_written_at_once_however_long_host_and_path_are() -> None:
+    ended = exchange(request("POST / HTTP/1.1", host="m.example"), now=1000.0)
+    ended.request.host, ended.request.target = b"m" * 60_000, b"/" + b"\xff" * 60_000
+    ended.request.id, ended.reason = b"\\" * 128, "replica_connection_failed"
+    ended.service, ended.revision = Service("m" * 253, ("m.example",), ()), Revision("m" * 253, "m")
+    with capture_logs() as lines:
+        logs.access(structlog.get_logger(), ended, 1005.0, "192.0.2.7")
+    assert len(json.dumps(lines[0])) < select.PIPE_BUF - 100
+    assert lines[0]["host"] == "m" * 253 + "…"
+    assert lines[0]["path"] == "/" + "\\xff" * 499 + "…"
+
+
 def test_an_access_line_has_the_requests_id_if_it_has_one() -> None:
     ended = exchange(request())
     ended.request.id = b"7f3c"
