@@ -117,6 +117,10 @@ class Daemon:
                 stamps.append(Stamp(name, int(process), replica, request, int(at), int(running)))
         return stamps
 
+    def gate(self, name: str) -> Path:
+        """Return the file by which a gate of its models is open."""
+        return Path(f"{self._stamps}.{name}")
+
     def processes(self) -> list[int]:
         """Return all processes that came from this edge, itself included."""
         return marked(self.mark)

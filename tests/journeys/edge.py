@@ -153,6 +153,14 @@ class Edge:
             while not condition():  # noqa: ASYNC110 - the world sends no event
                 await asyncio.sleep(0.01)
 
+    def open(self, gate: str) -> None:
+        """Let models go on that wait at a gate."""
+        self.daemon.gate(gate).touch()
+
+    def shut(self, gate: str) -> None:
+        """Let them wait there again."""
+        self.daemon.gate(gate).unlink()
+
     def stamps(self, revision: str, event: str = "request") -> list[Stamp]:
         """Return what the models of a revision logged."""
         return self.daemon.stamps(revision, event)

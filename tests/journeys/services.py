@@ -43,6 +43,11 @@ def slow(name: str, seconds: float) -> Keys:
     return revision(name, env={"START_SECONDS": str(seconds)})
 
 
+def gated(name: str) -> Keys:
+    """Return a revision whose replicas start until the gate of its name is open."""
+    return revision(name, env={"GATE": name})
+
+
 def by_tag_only(name: str, *, first: Keys, second: Keys) -> Keys:
     """Return a service whose second revision has no share of the traffic and is reached by the tag `next`."""
     traffic = [{"revision": first["name"], "percent": 100}, {"revision": second["name"], "percent": 0, "tag": "next"}]

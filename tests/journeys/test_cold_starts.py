@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from openai import AsyncOpenAI
 
-from tests.journeys.services import by_tag_only, revision, service, slow
+from tests.journeys.services import by_tag_only, gated, revision, service, slow
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -69,12 +69,13 @@ async def test_those_who_come_while_it_starts_wait_for_the_same_replica(edge: Ed
 
 
 async def test_a_client_that_hangs_up_while_held_frees_its_place_and_wakes_nothing_more(edge: Edge) -> None:
-    await edge.deploy(service("hasty", slow("hasty-1", 1), requests={"queue-depth": 1}))
+    await edge.deploy(service("hasty", gated("hasty-1"), requests={"queue-depth": 1}))
     _, hasty = await edge.connect()
     hasty.write(b"GET /?id=left HTTP/1.1\r\nHost: hasty.localhost\r\n\r\n")
     await edge.held("hasty", 1)
     hasty.close()
     await edge.held("hasty", 0)
+    edge.open("hasty-1")
     assert (await edge.request("hasty", "/?id=stayed")).status == 200
     assert [stamp.request for stamp in edge.stamps("hasty-1")] == ["stayed"]
     assert len(edge.stamps("hasty-1", "start")) == 1

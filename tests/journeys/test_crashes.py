@@ -6,11 +6,12 @@ import asyncio
 import json
 import os
 import signal
+import time
 from collections import Counter
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from tests.activator.scalers.processes import all_gone, some
+from tests.activator.scalers.processes import all_gone, dead, some
 from tests.journeys.services import MODELS, configuration, revision, service
 
 if TYPE_CHECKING:
@@ -26,11 +27,13 @@ async def test_killing_a_replica_fails_only_the_requests_on_it(edge: Edge) -> No
     limits = {"container-concurrency": TOGETHER}
     await edge.deploy(service("victim", requests=limits, autoscaling={"min-scale": 2, "max-scale": 2}))
     before = await edge.ready("victim", 2)
-    targets = [f"/?id={number}&delay=0.1" for number in range(LOAD)]
+    targets = [f"/?id={number}&gate=killed" for number in range(LOAD)]
     load = [asyncio.create_task(edge.request("victim", target, "POST")) for target in targets]
-    await edge.until(lambda: len(edge.stamps("victim-1", "end")) > LOAD // 4)
+    await edge.until(lambda: len(edge.stamps("victim-1")) == 2 * TOGETHER)
     killed = edge.stamps("victim-1", "start")[0]
     os.kill(killed.process, signal.SIGKILL)
+    await edge.until(lambda: dead(killed.process))
+    edge.open("killed")
     answers = await asyncio.gather(*load)
 
     _only_its_own_failed(edge, answers, killed.replica)
@@ -44,7 +47,7 @@ def _only_its_own_failed(edge: Edge, answers: list[Answer], killed: str) -> None
     assert Counter(answer.status for answer in answers).keys() == {200, 502}
     failed = {str(number) for number, answer in enumerate(answers) if answer.status == 502}
     assert {answer.reason for answer in answers if answer.status == 502} == {"upstream_broke"}
-    assert len(failed) <= TOGETHER
+    assert len(failed) == TOGETHER
     received = edge.stamps("victim-1")
     assert failed.isdisjoint(stamp.request for stamp in received if stamp.replica != killed)
     assert Counter(stamp.request for stamp in received).most_common(1)[0][1] == 1
@@ -89,13 +92,14 @@ async def test_a_killed_edge_leaves_nothing_behind_and_its_successor_goes_on(ser
     await some(f".{edge.daemon.mark}", SLEEPERS)
     edge.daemon.signal(signal.SIGKILL)
     assert edge.daemon.ended() == -signal.SIGKILL
-    assert await all_gone(edge.daemon.mark, within=5)
+    assert await all_gone(edge.daemon.mark, within=30)
     assert all(answer.cut for answer in await asyncio.gather(*streams))
 
+    again = time.time()
     edge.daemon.start()
     assert set(await edge.ready("busy", 3)).isdisjoint(replicas)
-    for before, after in zip(clocks, await _idle_clocks(edge), strict=True):
-        assert abs(after - before) < 0.5
+    apart = [abs(after - before) for before, after in zip(clocks, await _idle_clocks(edge), strict=True)]
+    assert max(apart) < (again - clocks[0]) / 2, "they are not those of a clock that began anew"
 
 
 async def _idle_clocks(edge: Edge) -> tuple[float, float]:

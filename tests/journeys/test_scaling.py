@@ -10,7 +10,6 @@ from tests.journeys.services import service
 if TYPE_CHECKING:
     from tests.journeys.edge import Edge
 
-STREAM = 12
 CROWD = 7
 LAST = b"data: [DONE]\n\n"
 
@@ -22,7 +21,7 @@ async def test_from_zero_to_four_and_back_without_cutting_a_stream(edge: Edge) -
     grace = {"termination-grace-period": "200ms"}
     await edge.deploy(service("main", requests=limits, autoscaling=scaling, process=grace), service("brief"))
     assert [(await edge.look(name))["phase"] for name in ("main", "brief")] == ["asleep", "asleep"]
-    long = asyncio.create_task(edge.request("main", f"/?id=long&stream={STREAM}"))
+    long = asyncio.create_task(edge.request("main", "/?id=long&until=enough"))
     await edge.until(lambda: edge.stamps("main-1"))
     assert (await edge.request("brief")).status == 200
     enough = asyncio.Event()
@@ -33,6 +32,7 @@ async def test_from_zero_to_four_and_back_without_cutting_a_stream(edge: Edge) -
 
     [survivor] = await edge.ready("main", 1)
     assert not long.done()
+    edge.open("enough")
     answer = await long
     assert (answer.status, answer.cut, answer.body.endswith(LAST)) == (200, False, True)
     assert [stamp.replica for stamp in edge.stamps("main-1") if stamp.request == "long"] == [survivor]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.activator.scalers.processes import all_gone
-from tests.journeys.services import configuration, revision, service, slow
+from tests.journeys.services import configuration, gated, revision, service, slow
 
 if TYPE_CHECKING:
     from tests.journeys.conftest import Serve
@@ -153,26 +153,28 @@ async def test_workers_end_with_their_parent_and_the_address_is_free_at_once(ser
     await asyncio.to_thread(edge.daemon.ended)
     answer = await held
     assert (answer.status, answer.reason) == (503, "shutting_down")
-    assert await all_gone(edge.daemon.mark, within=5)
+    assert await all_gone(edge.daemon.mark, within=30)
     edge.daemon.write({**by_two(service("next")), "listen": edge.daemon.listen})
     edge.daemon.start()
     assert (await edge.request("next")).status == 200
 
 
-@pytest.mark.parametrize("start", [0.5, 30.0], ids=["ready in time", "not ready in time"])
-async def test_what_is_held_at_sigterm_is_served_if_its_replica_comes_in_time(serve: Serve, start: float) -> None:
-    cold = service("cold", slow("cold-1", start))
-    edge = serve(by_two(cold, service("warm"), **{"drain-timeout": "1500ms"}))
-    stream = asyncio.create_task(edge.request("warm", "/?id=stream&stream=1"))
+@pytest.mark.parametrize(("drain", "comes"), [("60s", True), ("1500ms", False)], ids=["in time", "not in time"])
+async def test_what_is_held_at_sigterm_is_served_if_its_replica_comes_in_time(
+    serve: Serve, drain: str, comes: bool
+) -> None:
+    edge = serve(by_two(service("cold", gated("cold-1")), service("warm"), **{"drain-timeout": drain}))
+    stream = asyncio.create_task(edge.request("warm", "/?id=stream&until=cold-1"))
     held = [asyncio.create_task(edge.request("cold", f"/?id={number}")) for number in range(8)]
     await edge.held("cold", 8)
     await edge.until(lambda: edge.stamps("warm-1"))
     edge.daemon.signal(signal.SIGTERM)
+    await edge.until(lambda: edge.logs("draining"))
+    if comes:
+        edge.open("cold-1")
     answers = await asyncio.gather(*held)
-    assert {(answer.status, answer.reason) for answer in answers} == (
-        {(200, None)} if start < 1 else {(503, "shutting_down")}
-    )
-    assert (await stream).body.endswith(b"data: [DONE]\n\n")
+    assert {(answer.status, answer.reason) for answer in answers} == {(200, None) if comes else (503, "shutting_down")}
+    assert (await stream).body.endswith(b"data: [DONE]\n\n") == comes
     assert await asyncio.to_thread(edge.daemon.ended) == 0
     assert edge.daemon.processes() == []
 
@@ -184,9 +186,7 @@ async def test_a_limit_holds_over_the_workers(serve: Serve) -> None:
     answers = await asyncio.gather(*(edge.request("limited", f"/?id={n}&delay=0.01") for n in range(30)))
     assert {answer.status for answer in answers} == {200}
     events = [(stamp.at, 1) for stamp in edge.stamps("limited-1")]
-    events += [
-        (stamp.at - 10_000_000 // 2, -1) for stamp in edge.stamps("limited-1", "end")
-    ]  # stamped after it was sent
+    events += [(stamp.at, -1) for stamp in edge.stamps("limited-1", "end")]
     running = most = 0
     for _, step in sorted(events):
         running += step

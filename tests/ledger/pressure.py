@@ -136,7 +136,8 @@ async def slowloris(stage: Stage) -> None:
 
 @fault("F42", "half of those that are held leave, by FIN or reset", 3, quick=1)
 async def leaving(stage: Stage) -> None:
-    await stage.start(stage.model("warm", (1, 1)), stage.model("cold", (0, 1), {"START_SECONDS": "3"}))
+    gate = stage.daemon.home / "gate"
+    await stage.start(stage.model("warm", (1, 1)), stage.model("cold", (0, 1), {"GATE": str(gate)}))
     async with stage.load(rate=30):
         tasks = [asyncio.create_task(stage.ask("cold", body=b"held")) for _ in range(60)]
         await stage.edge.held("cold", 60)
@@ -146,6 +147,7 @@ async def leaving(stage: Stage) -> None:
         while (held := (await stage.sample()).held) > 30:  # noqa: ASYNC110 - the edge sends no event
             await asyncio.sleep(0.1)
         stage.expect(held == 30, f"{held} are counted as held, and never 30, after 30 of 60 have left")
+        gate.touch()
         await asyncio.gather(*tasks, return_exceptions=True)
     served = stage.ledgers().served_of()
     sent = [row.id for row in stage.asked if row.outcome is Outcome.LEFT and row.id in served]

@@ -1,12 +1,14 @@
 """A model for journeys: does what each request asks of it, and logs when it did what, in nanoseconds since the epoch.
 
 Run as `python -S -E obedient.py` it listens some 20 ms after it was started. Environment: STAMPS the log's file,
-START_SECONDS before it listens, READY_STATUS of its probe, STATUS of its answers. The query of a request may say: `id`,
-by which it is logged; `delay` seconds before the answer; `stream` seconds of chunks; `status` of the answer; `crash` or
+START_SECONDS before it listens, GATE the name of one that must be open before, READY_STATUS of its probe, STATUS of its
+answers. The query of a request may say: `id`, by which it is logged; `delay` seconds before the answer; `gate` that
+must be open before it; `stream` seconds of chunks; `until` a gate that ends them; `status` of the answer; `crash` or
 `cut` to break off. The answer tells the id, the replica, the body's SHA-256, and the most requests that this process
-ever saw at once.
+ever saw at once. A gate is open while there is a file of its name behind the log's.
 
-A line of the log: event, process, replica, request, time, and how many requests run.
+A line of the log: event, process, replica, request, time, and how many requests run. `end` is written before the last
+bytes are sent: whoever has them may send the next request before this process goes on.
 """
 
 from __future__ import annotations
@@ -44,6 +46,7 @@ class Model:
     def run(self) -> None:
         self.stamp("start", at=BEGUN)
         time.sleep(float(os.environ.get("START_SECONDS", "0")))
+        passed(os.environ.get("GATE", ""))
         with socket.create_server((os.environ["HOST"], int(os.environ["PORT"])), backlog=1024) as server:
             self.stamp("listening")
             while True:
@@ -79,24 +82,26 @@ class Model:
             self.stamp("request", request)
         ending = "broken"
         try:
-            self._obey(connection, asked, body)
+            last = self._obey(connection, asked, body)
             ending = "end"
         finally:
             with self._lock:
                 self.stamp(ending, request)
                 self._running -= 1
+        connection.sendall(last)
 
-    def _obey(self, connection: socket.socket, asked: dict[str, str], body: bytes) -> None:
+    def _obey(self, connection: socket.socket, asked: dict[str, str], body: bytes) -> bytes:
+        """Answer but for the last bytes; return these."""
         time.sleep(float(asked.get("delay", "0")))
+        passed(asked.get("gate", ""))
         if "crash" in asked:
             os._exit(7)
         if "cut" in asked:
             connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nonly the beginning")
             raise Gone
-        if "stream" in asked:
-            stream(connection, float(asked["stream"]))
-        else:
-            connection.sendall(whole(int(asked.get("status", STATUS)), self._told(asked, body)))
+        if "stream" in asked or "until" in asked:
+            return stream(connection, asked)
+        return whole(int(asked.get("status", STATUS)), self._told(asked, body))
 
     def _told(self, asked: dict[str, str], body: bytes) -> bytes:
         request, digest = asked.get("id", "-"), sha256(body) if body else ""
@@ -109,13 +114,26 @@ def whole(status: int, body: bytes) -> bytes:
     return b"HTTP/1.1 %d Whatever\r\n" % status + fields + body
 
 
-def stream(connection: socket.socket, seconds: float) -> None:
+def is_open(gate: str) -> bool:
+    return os.path.exists(f"{os.environ['STAMPS']}.{gate}")  # noqa: PTH110 - pathlib costs more than all the rest
+
+
+def passed(gate: str) -> None:
+    """Wait until a gate is open, if one is named."""
+    while gate and not is_open(gate):
+        time.sleep(0.01)
+
+
+def stream(connection: socket.socket, asked: dict[str, str]) -> bytes:
+    """Send chunks for as long as is asked for; return the last one."""
     connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
-    for count in range(round(seconds / PAUSE)):
+    count = 0
+    while not is_open(asked["until"]) if "until" in asked else count < round(float(asked["stream"]) / PAUSE):
         piece = b"data: %d\n\n" % count
         connection.sendall(b"%x\r\n%s\r\n" % (len(piece), piece))
         time.sleep(PAUSE)
-    connection.sendall(b"e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n")
+        count += 1
+    return b"e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n"
 
 
 def body_of(reader: BinaryIO) -> bytes:

@@ -3,8 +3,9 @@ nothing. It misbehaves as each request, or its start, tells it to.
 
 Run as `python -S -E witness.py`. Environment: LEDGER its file; TURNS how its starts behave, in order, the last one for
 all that follow (good, crash, unready, late = ready before it listens, deaf = ready but never accepts); START_SECONDS
-before it listens; LAG seconds after SIGTERM and TERM what it does then: `drain` = its probe fails and it goes on,
-`close` = it takes no new connection (not set = SIGTERM kills it); IDLE seconds until it closes an idle connection.
+before it listens; GATE a file that must be there before; LAG seconds after SIGTERM and TERM what it does then: `drain`
+= its probe fails and it goes on, `close` = it takes no new connection (not set = SIGTERM kills it); IDLE seconds until
+it closes an idle connection.
 
 The query of a request may say: `delay` seconds before the answer; `size` of the answer; `stream` seconds of events,
 one each `every`; `cut` (fin or rst) to break off halfway; `early` a status to answer before the body was read; `hang`
@@ -67,6 +68,8 @@ class Witness:
 
             signal.signal(signal.SIGTERM, terminated)
         time.sleep(float(os.environ.get("START_SECONDS", "0")))
+        while "GATE" in os.environ and not os.path.exists(os.environ["GATE"]):  # noqa: PTH110
+            time.sleep(0.01)
         server = listening()
         try:
             if turn in {"late", "deaf"}:
