@@ -212,7 +212,7 @@ async def test_tokens_arrive_while_they_are_made_and_sigterm_does_not_cut_them_o
                 arrivals.append(time.monotonic() - started)
 
     assert len(arrivals) == 10
-    assert arrivals[0] < arrivals[-1] / 2
+    assert arrivals[-1] - arrivals[0] > 0.5
     gaps = sorted(later - earlier for earlier, later in pairwise(arrivals))
     assert gaps[len(gaps) // 2] > 0.03
     assert reasons[-1] == "length"
@@ -232,7 +232,7 @@ async def test_a_client_that_leaves_ends_its_answer(stream: bool) -> None:
 async def leave_early(example: Example, body: str) -> None:
     _, writer = await asyncio.open_connection("127.0.0.1", example.port)
     writer.write(f"POST {CHAT} HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode())
-    await asyncio.sleep(0.2)
+    await asyncio.sleep(0.5)
     writer.close()
     await writer.wait_closed()
 

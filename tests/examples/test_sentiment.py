@@ -120,9 +120,9 @@ async def test_it_logs_its_start_and_each_request() -> None:
 
 
 async def test_sigterm_lets_a_running_request_finish_and_takes_no_new_one() -> None:
-    async with sentiment("--work-seconds", "0.6") as (example, client):
+    async with sentiment("--work-seconds", "2") as (example, client):
         started_before = asyncio.create_task(ask(client, "good"))
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(0.5)
         example.terminate()
         await refused(example)
         assert not started_before.done()

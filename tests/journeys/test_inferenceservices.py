@@ -72,23 +72,23 @@ async def test_gpt2_wakes_transformer_and_predictor_and_both_go_back_to_sleep(st
         assert answer.json["replica"].startswith("gpt2-predictor-")
 
 
-async def test_a_chain_of_2_s_and_4_s_answers_in_less_than_4600_ms(serve: Serve, tmp_path: Path) -> None:
-    """The longest start and not their sum, which is 6 s."""
+async def test_a_chain_of_2_s_and_4_s_answers_after_the_longest_start(serve: Serve, tmp_path: Path) -> None:
+    """Not after their sum, which is 6 s, or more on a busy machine."""
     config = rendered("gpt2", tmp_path)
     starts = {"gpt2": "2", "gpt2-predictor-default": "4"}
     for service in config["services"]:
         [revision] = service["revisions"]
         revision["command"] = revision["command"].replace("env ", f"env START_SECONDS={starts[service['name']]} ", 1)
     edge = serve(config)
-    asked = time.monotonic()
     answer = await predict(edge, "gpt2")
-    waited = time.monotonic() - asked
+    answered = time.time()
     assert (answer.status, answer.json["predictions"]) == (200, ["gpt2 saw a"])
     transformer, predictor = (service["revisions"][0]["name"] for service in config["services"])
-    [loading] = edge.stamps(predictor, "start")
-    [listening] = edge.stamps(transformer, "listening")
-    assert loading.at < listening.at
-    assert 4.0 <= waited < 6.0
+    begun, listening = (
+        [edge.stamps(name, event)[0].at / 1e9 for name in (transformer, predictor)] for event in ("start", "listening")
+    )
+    assert begun[1] < listening[0]
+    assert 4.0 <= answered - min(begun) < sum(listening) - sum(begun)
 
 
 async def test_classifier_has_a_transformer_that_stays_and_a_predictor_that_sleeps(start: Any) -> None:
