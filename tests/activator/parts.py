@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from activator.catalog.model import RevisionPlan
+    from activator.scalers.base import ReplicaSet
     from router.exchange import Exchange
 
 LIMITS = Limits(container_concurrency=1)
@@ -51,11 +52,18 @@ class Parts:
         parts = (self.proxy, self.loop, self.scaler, self.ledger, self.rollouts)
         self.insight = Insight(parts, self.clock, lambda: Health(7), Stalls(0.25, self.clock, get_logger()))
         self.scaler.subscribe(self.insight.saw)
+        self.scaler.subscribe(self._stands_still)
         self.serving: list[Exchange] = []
         self.configure()
 
     def clock(self) -> float:
         return self.now
+
+    def _stands_still(self, snapshot: ReplicaSet) -> None:
+        """Have no failed start tried again by a timer, which goes by the machine's clock."""
+        fleet = self.scaler._fleets.get(snapshot.revision)
+        if fleet is not None and fleet._retry is not None:
+            fleet._retry.cancel()
 
     def wall(self) -> float:
         """Return Unix time: clock second 1000 is midnight of 2 January 2026, UTC."""

@@ -86,7 +86,7 @@ async def test_so_does_it_that_of_who_does_not_take_its_answer() -> None:
 
 
 async def test_who_asks_for_nothing_is_closed_and_who_has_asked_is_not() -> None:
-    async with on_stage(head=0.3) as stage:
+    async with on_stage(head=1.0) as stage:
         asking = await stage.connect()
         assert await answered(*asking)
         silent, dribbling = [await stage.connect() for _ in range(2)]

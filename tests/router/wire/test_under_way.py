@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
@@ -20,6 +20,7 @@ from tests.router.wire.test_tunnel import OFFER
 
 if TYPE_CHECKING:
     from router.connection import Connection
+    from router.upstream import Upstream
     from tests.router.wire.edge import Edge
     from tests.router.wire.talk import Talk
 
@@ -110,12 +111,17 @@ async def test_a_connection_that_its_replica_does_not_read_is_not_used_again(edg
             answered.clear()
             await talk.send(HELLO)
 
+    def all_has_left() -> bool:
+        current = connection(edge)._current
+        if current is None or current.upstream is None or current.request.body is None:
+            return False
+        return current.request.body.complete or cast("Upstream", current.upstream)._clogged
+
     replica = await edge.serving(reads_nothing)
     client = await edge.client()
     for _ in range(1000):
         await client.send(POST.format(60_000), b"x" * 60_000)
-        await edge.until(lambda: edge.running == 1)
-        await asyncio.sleep(0.001)
+        await edge.until(all_has_left)
         answered.set()
         assert (await client.response()).status == 200
         if len(replica.talks) == 2:
