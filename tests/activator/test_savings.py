@@ -131,7 +131,7 @@ async def test_revisions_that_cannot_be_read_for_a_while_are_kept_and_gone_on_wi
     file.rmdir()
     kept.rename(file)
     keeping = asyncio.create_task(second.savings.keep(0.01))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not second.loop.dump()["m-1"]["desired"]:  # noqa: ASYNC110 - the simplest
             await asyncio.sleep(0.01)
     keeping.cancel()

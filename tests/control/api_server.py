@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 BACK = 5.0  # seconds in which all watches are up again, and all is seen
 SERVED = 3.0
-BUSY = 4.0  # by which things may take longer on a machine that runs several faults at a time
+BUSY = 10.0  # by which things may take longer on a machine that runs several faults at a time
 QUEUED = 50
 
 

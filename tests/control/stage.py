@@ -188,7 +188,7 @@ class Stage:
 
         await self.soon(look)
 
-    async def soon(self, look: Callable[[], Awaitable[Any]], within: float = 10.0) -> Any:
+    async def soon(self, look: Callable[[], Awaitable[Any]], within: float = 30.0) -> Any:
         """Wait until `look` returns anything but None; return that."""
         async with asyncio.timeout(within):
             while (found := await look()) is None:  # noqa: ASYNC110 - the world sends no event

@@ -123,7 +123,7 @@ async def _said(edge: Edge, sent: bytes) -> bytes:
     """Return all that the edge answers to bytes on a connection of their own."""
     reader, writer = await edge.connect()
     writer.write(sent)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         answer = await reader.read()
     writer.close()
     return answer

@@ -44,7 +44,7 @@ class Stage:
 
     async def served(self, host: str = HOST, *, known: bool = True) -> None:
         """Wait until a host is known, or no longer."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while ((await self.edge.request(host)).status != 404) != known:  # noqa: ASYNC110 - there is no event
                 await asyncio.sleep(0.02)
 
@@ -182,7 +182,7 @@ async def test_a_version_that_sets_the_replicas_back_is_told_with_the_fix(tmp_pa
             events = stage.cluster.objects.get("events", {}).values()
             return [event["note"] for event in events if event["reason"] == "ScalingHindered"]
 
-        await until(hindered, within=30)
+        await until(hindered, within=60)
         assert "manager also writes the replicas of Deployment m-predictor" in hindered()[0]
         assert "upgrade it to 0.15.1 or later" in hindered()[0]
         assert (await stage.edge.request(HOST)).status == 200

@@ -125,7 +125,7 @@ async def leads(edge: Edge) -> bool:
     return await edge.metric("activator_leader") == 1
 
 
-async def eventually(ask: Callable[[], Awaitable[T]], holds: Callable[[T], bool], within: float = 10.0) -> None:
+async def eventually(ask: Callable[[], Awaitable[T]], holds: Callable[[T], bool], within: float = 60.0) -> None:
     """Ask again and again until what is answered `holds`."""
     async with asyncio.timeout(within):
         while not holds(await ask()):  # noqa: ASYNC110 - the edge sends no event

@@ -44,7 +44,7 @@ async def test_what_only_a_follower_is_answered_takes_a_bad_canary_out(tmp_path:
         (follower,) = [edge for edge in stage.edges if edge is not leader]
         for edge in stage.edges:
             await edge.eventually(partial(known, edge))
-        await until(lambda: "CanaryWarm" in reasons(stage, CANARY), within=15)
+        await until(lambda: "CanaryWarm" in reasons(stage, CANARY), within=60)
 
         async def out() -> bool | None:
             await asyncio.gather(*(follower.request("tried") for _ in range(20)))

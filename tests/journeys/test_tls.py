@@ -42,7 +42,7 @@ class Caller:
         """Return the status, the head and the body of an answer."""
         head = "\r\n".join((f"GET {target} HTTP/1.1", f"Host: {host}", *fields, "", ""))
         self._writer.write(head.encode())
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             told = (await self._reader.readuntil(b"\r\n\r\n")).decode()
             length = int(told.lower().partition("content-length: ")[2].partition("\r")[0])
             return int(told.split()[1]), told, (await self._reader.readexactly(length)).decode()

@@ -40,7 +40,7 @@ def config_map(name: str, **data: str) -> dict[str, Any]:
     return {"metadata": {"name": name}, "data": data}
 
 
-async def until(holds: Callable[[], object], within: float = 10.0) -> None:
+async def until(holds: Callable[[], object], within: float = 60.0) -> None:
     """Wait until `holds`."""
     async with asyncio.timeout(within):
         while not holds():  # noqa: ASYNC110 - the world sends no event

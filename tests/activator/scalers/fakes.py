@@ -42,7 +42,7 @@ class FakeRouting:
 class Watcher:
     """Keeps every snapshot, and when it was told, and waits for one."""
 
-    def __init__(self, scaler: Scaler, clock: Callable[[], float], patience: float = 20.0) -> None:
+    def __init__(self, scaler: Scaler, clock: Callable[[], float], patience: float = 60.0) -> None:
         self.seen: list[ReplicaSet] = []
         self._told: dict[int, float] = {}
         self._scaler = scaler

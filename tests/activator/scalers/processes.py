@@ -49,7 +49,7 @@ async def all_gone(mark: str, within: float) -> bool:
     return True
 
 
-async def some(mark: str, count: int, within: float = 10) -> list[int]:
+async def some(mark: str, count: int, within: float = 60) -> list[int]:
     """Wait until at least `count` processes carry `mark`; return them."""
     async with asyncio.timeout(within):
         while len(found := marked(mark)) < count:  # noqa: ASYNC110 - the world sends no event

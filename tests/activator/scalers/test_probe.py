@@ -36,7 +36,7 @@ async def answering(*pieces: bytes, host: str = "127.0.0.1", tls: str = "") -> A
         await asyncio.gather(*filter(None, serving))
 
 
-async def ask(port: int, *, host: str = "127.0.0.1", within: float = 5, tls: UpstreamTls | None = None) -> str:
+async def ask(port: int, *, host: str = "127.0.0.1", within: float = 60, tls: UpstreamTls | None = None) -> str:
     return await probe(host, port, "/ready?deep=1", within=within, tls=tls)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-PATIENCE = 5.0
+PATIENCE = 30.0  # for what comes in milliseconds, where nobody else has work
 
 
 @dataclass

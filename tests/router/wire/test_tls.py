@@ -92,7 +92,7 @@ def agreed(port: int, version: ssl.TLSVersion) -> str | None:
     context.set_alpn_protocols(["h2", "http/1.1"])
     context.maximum_version = context.minimum_version = version
     with (
-        socket.create_connection((LOCAL, port), timeout=5) as plain,
+        socket.create_connection((LOCAL, port), timeout=PATIENCE) as plain,
         context.wrap_socket(plain, server_hostname="a.example") as connection,
     ):
         return connection.selected_alpn_protocol()

@@ -27,7 +27,7 @@ class Ear:
         self.client = KeeperClient(self.heard.put_nowait, lambda: self.heard.put_nowait({"event": "lost"}), patience)
 
     async def next(self, event: str) -> dict[str, Any]:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             message = await self.heard.get()
         assert message["event"] == event
         return message
@@ -125,7 +125,7 @@ async def test_when_the_keeper_dies_no_warden_depends_on_another(ear: Ear) -> No
     stuck = parent(second)
     os.kill(stuck, signal.SIGSTOP)
     os.kill(ear.client.pid or 0, signal.SIGKILL)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while alive(first):  # noqa: ASYNC110 - the world sends no event
             await asyncio.sleep(0.01)
     assert alive(second)
@@ -141,7 +141,7 @@ async def test_a_model_ends_although_all_that_is_above_it_is_killed_at_one_blow(
     os.kill(warden, signal.SIGSTOP)  # it must not hear of the keeper's death before its own
     os.kill(ear.client.pid or 0, signal.SIGKILL)
     os.kill(warden, signal.SIGKILL)
-    assert await all_gone(mark, within=5)
+    assert await all_gone(mark, within=60)
     await ear.next("lost")
 
 

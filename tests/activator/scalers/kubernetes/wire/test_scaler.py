@@ -53,7 +53,7 @@ class WireStage:
         self.pods.script("doomed", [Life(image="InvalidImageName")])
         await asyncio.sleep(0.05)
         views.start(self.tasks)
-        assert await views.synced(within=10)
+        assert await views.synced(within=60)
         self.scaler.declare(self.specs)
         self.watcher.seen.clear()
 
