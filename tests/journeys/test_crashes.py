@@ -80,7 +80,8 @@ async def test_a_model_that_takes_too_long_to_answer_is_given_up(edge: Edge) -> 
 
 async def test_a_killed_edge_leaves_nothing_behind_and_its_successor_goes_on(serve: Serve) -> None:
     keep = {"scale-to-zero-grace-period": "1h"}
-    busy = service("busy", requests={"container-concurrency": 1}, autoscaling={"max-scale": 3, "max-scale-up-rate": 10})
+    scaling = {"max-scale": 3, "max-scale-up-rate": 10, "stable-window": "1m"}  # so slowly may its successor start
+    busy = service("busy", requests={"container-concurrency": 1}, autoscaling=scaling)
     forking = service("forking", revision("forking-1", ["sh", "-c", f". {MODELS / 'forking.sh'}"]), autoscaling=keep)
     edge = serve(configuration(service("idle", autoscaling=keep), busy, forking))
     streams = [asyncio.create_task(edge.request("busy", f"/?id={number}&stream=60")) for number in range(3)]
