@@ -77,6 +77,12 @@ class Crowd:
             self.clients[client].append(answer)
 
 
+async def was_awake(edge: Edge, name: str, times: int = 1) -> None:
+    """Wait until the canary has begun to listen so many times, and sleeps again; awake it is not for long."""
+    await edge.until(lambda: len(edge.stamps(f"{name}-2", "listening")) == times)
+    await edge.ready(name, 0, revision=1)
+
+
 async def test_no_request_waits_for_a_cold_canary_and_it_gets_its_share_once_it_is_warm(edge: Edge) -> None:
     second = {"env": {"GATE": "early-2"}}
     await edge.deploy(with_canary("early", {"guard": False}, second=second, sticky="header:x-client"))
@@ -104,20 +110,18 @@ async def test_a_canary_that_sleeps_is_woken_while_another_answers(edge: Edge) -
     second = {"autoscaling": asleep, "env": {"GATE": "dozing-2"}}
     await edge.deploy(with_canary("dozing", {"guard": False}, percent=50, second=second))
     edge.open("dozing-2")
-    await edge.ready("dozing", 1, revision=1)
-    await edge.ready("dozing", 0, revision=1)
+    await was_awake(edge, "dozing")
     edge.shut("dozing-2")
     answers = await edge.requests("dozing", *["/"] * 30)
     assert set(answered_by(answers)) == {"dozing-1"}
     edge.open("dozing-2")
-    await edge.ready("dozing", 1, revision=1)
+    await was_awake(edge, "dozing", 2)
 
 
 async def test_or_its_requests_wait_for_it_where_that_is_wanted(edge: Edge) -> None:
     second = {"autoscaling": {"scale-to-zero-grace-period": "50ms"}}
     await edge.deploy(with_canary("patient", {"guard": False, "when-cold": "hold"}, percent=50, second=second))
-    await edge.ready("patient", 1, revision=1)
-    await edge.ready("patient", 0, revision=1)
+    await was_awake(edge, "patient")
     answers = await edge.requests("patient", *["/"] * 30)
     assert set(answered_by(answers)) == {"patient-1", "patient-2"}
 

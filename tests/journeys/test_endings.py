@@ -11,6 +11,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from tests.journeys.daemon import ACTIVATOR
 from tests.journeys.services import OBEDIENT, configuration, gated, revision, service, slow
 
