@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 COST = "controller.kubernetes.io/pod-deletion-cost"
 MAIN = "kubectl.kubernetes.io/default-container"
 DEFAULT_PORT = 8080
-FOR_REQUESTS = {"http1", "http", "h2c", "user-port"}
-"""Names that a port has which takes requests."""
+FOR_REQUESTS = {"http1", "http", "user-port"}
+"""Names that a port has which takes requests, which are sent as HTTP/1.1."""
 PROXIES = {"istio-proxy", "linkerd-proxy"}
 """Containers that a mesh adds, maybe before all others; none of their ports is the model's."""
 SIGNALLED = 128
@@ -226,16 +226,13 @@ def _back_off(containers: list[tuple[Object, bool]]) -> float:
 
 
 def _port(spec: Object, main: str) -> int:
-    """Return the port that takes requests: of the container with the GPUs, or of the `main` one, before any other's,
-    and in a container the one that is named so before the first."""
-    containers = [one for one in spec.get("containers") or [] if one.get("name") not in PROXIES]
-    declared = [(one, port) for one in containers for port in one.get("ports") or []]
-
-    def rank(pair: tuple[Object, Object]) -> tuple[bool, ...]:
-        one, port = pair
-        return not gpus_of({"containers": [one]}), one.get("name") != main, port.get("name") not in FOR_REQUESTS
-
-    return int(min(declared, key=rank)[1]["containerPort"]) if declared else DEFAULT_PORT
+    """Return the port that takes requests: of the container with the GPUs, of the `main` one, or else of the first that
+    declares any, and there the one that is named so before the first."""
+    declaring = [one for one in spec.get("containers") or [] if one.get("ports") and one.get("name") not in PROXIES]
+    if not declaring:
+        return DEFAULT_PORT
+    model = min(declaring, key=lambda one: (not gpus_of({"containers": [one]}), one.get("name") != main))
+    return int(min(model["ports"], key=lambda port: port.get("name") not in FOR_REQUESTS)["containerPort"])
 
 
 def _probe(spec: Object, port: int, path: str) -> Probe | None:

@@ -223,7 +223,6 @@ def having(name: str, *ports: tuple[str, int], gpus: int = 0) -> dict[str, Any]:
         [having("istio-proxy", ("http-envoy-prom", 15090)), having("model", ("", 9000))],
         [having("exporter", ("metrics", 9400)), having("model", ("", 9000), gpus=1)],
         [having("exporter", ("http", 9400)), having("model", ("", 9000), gpus=1)],
-        [having("exporter", ("metrics", 9400)), having("model", ("http1", 9000))],
         [having("exporter", ("http", 9400)), having("main", ("", 9000))],
         [having("model", ("metrics", 9400), ("user-port", 9000))],
         [having("front", ("", 9000)), having("model", gpus=1)],
@@ -233,6 +232,22 @@ def having(name: str, *ports: tuple[str, int], gpus: int = 0) -> dict[str, Any]:
 def test_a_port_is_that_of_the_model_whatever_containers_stand_before_it(containers: list[dict[str, Any]]) -> None:
     meta = {"annotations": {"kubectl.kubernetes.io/default-container": "main"}}
     assert seen(pod(meta=meta, spec={"containers": containers})).port == 9000
+
+
+@pytest.mark.parametrize(
+    "containers",
+    [
+        [having("model", ("", 9000)), having("exporter", ("http", 9400))],
+        [having("model", ("api", 9000), ("metrics", 9001)), having("front", ("http1", 9400))],
+        [having("model", ("", 9000), ("h2c", 9001))],
+        [having("model"), having("front", ("api", 9000))],
+        [having("kserve-container", ("http1", 9000)), having("agent", ("agent-port", 9081))],
+    ],
+)
+def test_a_port_of_the_first_container_is_not_given_up_for_a_name_in_another_or_one_of_grpc(
+    containers: list[dict[str, Any]],
+) -> None:
+    assert seen(pod(spec={"containers": containers})).port == 9000
 
 
 def test_a_mesh_before_a_model_that_declares_no_port_leaves_it_the_usual_one() -> None:
