@@ -84,6 +84,7 @@ class Writer:
         self._running = False
         self._stale = True
         self._missing = False
+        self._closed = False
         self._unsure: int | None = None
         self._foreign = ""
         self._wrote = False
@@ -120,8 +121,8 @@ class Writer:
         self.trouble = self._absent()
 
     def close(self) -> None:
-        """Write no more, and forget the end of holding."""
-        self._missing = True
+        """Write no more, also by what is being read, and forget the end of holding."""
+        self._closed = True
         if self._release_at is not None:
             self._release_at.cancel()
 
@@ -146,7 +147,7 @@ class Writer:
     async def _step(self) -> float | None:
         """Read or write once; return the seconds until the next step, None when there is nothing to do."""
         try:
-            if self._missing:
+            if self._missing or self._closed:
                 return None
             if self._stale or self.known is None:
                 before = self.known
@@ -197,7 +198,7 @@ class Writer:
 
     def _order(self) -> int | None:
         """Return what is to be written now, None = nothing."""
-        if self.known is None or (self.held and self.known.replicas):
+        if self._closed or self.known is None or (self.held and self.known.replicas):
             return None
         target = self._orders.target(self.known)
         due = target != self.known.replicas and self._orders.may_write(self.known, target)

@@ -338,6 +338,32 @@ async def test_who_has_let_go_of_a_deployment_tries_no_more() -> None:
         assert desk.numbers() == [1]
 
 
+async def test_who_lets_go_of_a_deployment_while_it_is_read_does_not_write_it() -> None:
+    desk = Desk()
+    desk.watched = False
+    desk.cluster.put("deployments", deployment("m", 0))
+    desk.want(1)
+    await asyncio.sleep(LAG / 2)
+    desk.writer.close()
+    await asyncio.sleep(60)
+    assert (desk.api.reads, desk.api.writes) == (1, [])
+    await desk.tasks.close()
+
+
+async def test_a_deployment_that_no_write_finds_is_tried_every_second_or_two_until_the_lead_is_lost() -> None:
+    async with at_desk() as desk:
+        desk.api.refusals += [ApiError(404, "NotFound", "gone")] * 1000
+        desk.want(1)
+        await asyncio.sleep(60)
+        assert 30 < len(desk.api.writes) < 70
+        desk.mine = False
+        await asyncio.sleep(2)
+        writes = len(desk.api.writes)
+        await asyncio.sleep(60)
+        assert len(desk.api.writes) == writes
+        desk.api.refusals.clear()
+
+
 class TestOtherWriters:
     async def test_a_number_that_someone_else_wrote_is_corrected(self) -> None:
         async with at_desk() as desk:
