@@ -97,6 +97,7 @@ class Savings:
         except (state.StateError, ValueError) as error:
             kept = str(state.set_aside(path))
             self._log.error("usage of earlier runs cannot be read, counting starts afresh", error=str(error), kept=kept)
+        self._ledger.text()  # what takes long of it is done before anyone is served
         self._unread.discard(USAGE)
 
     def restore_rollouts(self) -> None:

@@ -60,6 +60,15 @@ def test_a_successor_goes_on_with_revisions_and_usage(tmp_path: Path) -> None:
     assert second.ledger.dump() == first.ledger.dump()
 
 
+def test_what_was_saved_of_usage_is_encoded_before_the_edge_serves(tmp_path: Path) -> None:
+    first = Run.begun(tmp_path)
+    first.ledger.add(("m", "m-1"), (2, 1), 60.0, WALL)
+    first.savings.save()
+    second = Run(tmp_path)
+    second.savings.restore_usage()
+    assert second.ledger._text == second.ledger.text()
+
+
 async def test_usage_is_written_when_it_has_changed_or_could_not_be_written_and_at_the_end(tmp_path: Path) -> None:
     run = Run.begun(tmp_path / "state")
     file = tmp_path / "state" / "usage.json"
