@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from activator.kube.resources import annotations_of, name_of, uid_of
 from activator.scalers.causes import ending, exit_sentence
-from activator.scalers.kubernetes.nodes import gpus_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -226,13 +225,13 @@ def _back_off(containers: list[tuple[Object, bool]]) -> float:
 
 
 def _port(spec: Object, main: str) -> int:
-    """Return the port that takes requests: of the container with the GPUs, of the `main` one, or else of the first that
-    declares any, and there the one that is named so before the first."""
+    """Return the port that takes requests: of the `main` container, or else of the first that declares any, which may
+    be there to check requests before the model; in it, the one that is named so before the first."""
     declaring = [one for one in spec.get("containers") or [] if one.get("ports") and one.get("name") not in PROXIES]
     if not declaring:
         return DEFAULT_PORT
-    model = min(declaring, key=lambda one: (not gpus_of({"containers": [one]}), one.get("name") != main))
-    return int(min(model["ports"], key=lambda port: port.get("name") not in FOR_REQUESTS)["containerPort"])
+    taking = min(declaring, key=lambda one: one.get("name") != main)
+    return int(min(taking["ports"], key=lambda port: port.get("name") not in FOR_REQUESTS)["containerPort"])
 
 
 def _probe(spec: Object, port: int, path: str) -> Probe | None:

@@ -212,24 +212,19 @@ class TestProbes:
         assert seen(item, Wish(0, "/health")).probe == Probe(9000, "/health")
 
 
-def having(name: str, *ports: tuple[str, int], gpus: int = 0) -> dict[str, Any]:
-    declared = [{"name": called, "containerPort": number} for called, number in ports]
-    return {"name": name, "ports": declared, "resources": {"limits": {"nvidia.com/gpu": str(gpus)} if gpus else {}}}
+def having(name: str, *ports: tuple[str, int]) -> dict[str, Any]:
+    return {"name": name, "ports": [{"name": called, "containerPort": number} for called, number in ports]}
 
 
 @pytest.mark.parametrize(
     "containers",
     [
         [having("istio-proxy", ("http-envoy-prom", 15090)), having("model", ("", 9000))],
-        [having("exporter", ("metrics", 9400)), having("model", ("", 9000), gpus=1)],
-        [having("exporter", ("http", 9400)), having("model", ("", 9000), gpus=1)],
         [having("exporter", ("http", 9400)), having("main", ("", 9000))],
         [having("model", ("metrics", 9400), ("user-port", 9000))],
-        [having("front", ("", 9000)), having("model", gpus=1)],
-        [having("front", ("", 9000)), having("other", ("", 9001))],
     ],
 )
-def test_a_port_is_that_of_the_model_whatever_containers_stand_before_it(containers: list[dict[str, Any]]) -> None:
+def test_a_port_is_not_that_of_a_mesh_or_of_one_before_the_default_container(containers: list[dict[str, Any]]) -> None:
     meta = {"annotations": {"kubectl.kubernetes.io/default-container": "main"}}
     assert seen(pod(meta=meta, spec={"containers": containers})).port == 9000
 
@@ -241,17 +236,18 @@ def test_a_port_is_that_of_the_model_whatever_containers_stand_before_it(contain
         [having("model", ("api", 9000), ("metrics", 9001)), having("front", ("http1", 9400))],
         [having("model", ("", 9000), ("h2c", 9001))],
         [having("model"), having("front", ("api", 9000))],
+        [having("authentication", ("", 9000)), having("model", ("http", 9001))],
         [having("kserve-container", ("http1", 9000)), having("agent", ("agent-port", 9081))],
     ],
 )
-def test_a_port_of_the_first_container_is_not_given_up_for_a_name_in_another_or_one_of_grpc(
+def test_a_port_of_the_first_container_that_has_any_is_not_given_up_for_a_name_in_another_or_one_of_grpc(
     containers: list[dict[str, Any]],
 ) -> None:
     assert seen(pod(spec={"containers": containers})).port == 9000
 
 
 def test_a_mesh_before_a_model_that_declares_no_port_leaves_it_the_usual_one() -> None:
-    containers = [having("istio-proxy", ("http-envoy-prom", 15090)), having("model", gpus=1)]
+    containers = [having("istio-proxy", ("http-envoy-prom", 15090)), having("model")]
     assert seen(pod(spec={"containers": containers})).port == 8080
 
 
