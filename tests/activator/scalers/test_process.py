@@ -153,7 +153,7 @@ class TestStarting:
         await started(stage, 1)
         seen = time.time_ns()
         stamps = dict(line.split() for line in stage.stamps.read_text().splitlines())
-        assert 0 < seen - int(stamps["listening"]) < 1_000_000_000
+        assert 0 < seen - int(stamps["listening"]) < 5_000_000_000
 
     async def test_a_stranger_on_the_port_does_not_make_a_dead_replica_ready(self, stage: ProcessStage) -> None:
         (name,) = await started(stage, 1)
