@@ -50,6 +50,7 @@ class Listener:
         self.limits = EdgeLimits()
         self.busy: set[Connection] = set()
         self._all_idle = asyncio.Event()
+        self._awaited: Guest | None = None  # who was about to ask when that was looked at
         self.loop = asyncio.get_running_loop()
         self._looked = 0.0
         self._unswept: list[Guest] = []
@@ -132,8 +133,12 @@ class Listener:
                 guest.evict()
 
     def check_drained(self) -> None:
-        """Take note of it when the last exchange has ended and no client is about to ask for one."""
-        if not self.busy and not any(not isinstance(guest, Connection) or guest.expects for guest in self.door.guests):
+        """Take note of it when the last exchange has ended and no client is about to ask for one. One that was about to
+        is looked at before all others: thousands of connections may end while it is waited for."""
+        if self.busy or (self._awaited in self.door.guests and _expects(self._awaited)):
+            return
+        self._awaited = next(filter(_expects, self.door.guests), None)
+        if self._awaited is None:
             self._all_idle.set()
 
     def _sweep_arrivals(self, now: float) -> None:
@@ -142,3 +147,7 @@ class Listener:
             if not isinstance(guest, Connection) and guest.is_idle(now, NEWCOMER_SECONDS):
                 guest.evict()
         self.check_drained()
+
+
+def _expects(guest: Guest | None) -> bool:
+    return not isinstance(guest, Connection) or guest.expects

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from router.connection import HEAD_SECONDS, PRESSED_IDLE_SECONDS
+from router.connection import HEAD_SECONDS, PRESSED_IDLE_SECONDS, Connection
 from router.errors import Reason
 from router.http1 import SLICE
 from router.table import EdgeLimits, OnDisconnect
@@ -451,6 +451,34 @@ async def test_a_head_that_has_begun_has_its_ten_seconds_also_on_shutdown_and_wh
     assert (await slow.response()).status == 200
     edge.later(1.1)
     assert (await slower.response()).status == 408
+    await draining
+
+
+async def test_on_shutdown_those_who_leave_do_not_have_all_others_looked_at_while_one_is_waited_for(
+    edge: Edge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = 0
+
+    def looked_at(guest: Connection) -> bool:
+        nonlocal looks
+        looks += 1
+        return bool(expects(guest))
+
+    await edge.serving(HELLO)
+    idle = [await edge.client() for _ in range(100)]
+    slow = await edge.client(GET.format(1)[:20])
+    await edge.until(lambda: sum(guest._reader.in_head for guest in edge.listener.connections) == 1)
+    edge.later(1.1)
+    expects = vars(Connection)["expects"].fget
+    monkeypatch.setattr(Connection, "expects", property(looked_at))
+    draining = asyncio.get_running_loop().create_task(edge.listener.drain(PATIENCE))
+    for client in idle:
+        assert await client.ended()
+        client.writer.close()
+    await edge.until(lambda: len(edge.listener.connections) == 1)
+    assert looks < 10 * len(idle)
+    await slow.send(GET.format(1)[20:])
+    assert (await slow.response()).status == 200
     await draining
 
 
