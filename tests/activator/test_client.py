@@ -178,7 +178,7 @@ class TestShow:
         ("revision", "told"),
         [
             ({"phase": "failing", "message": "[CUDA] is missing", "start_failures": 3}, ["m-1: [CUDA] is missing"]),
-            ({"phase": "failing", "desired": 0, "message": "too late", "start_failures": 1}, ["m-1: too late"]),
+            ({"phase": "asleep", "desired": 0, "message": "too late", "start_failures": 1}, ["m-1: too late"]),
             ({"message": "m-1-b: GET /helth answered 404"}, ["m-1: m-1-b: GET /helth answered 404"]),
             ({"phase": "asleep", "desired": 0, "replicas": [], "message": "m-1-a exited with code 1"}, []),
             (
